@@ -1,0 +1,68 @@
+//! The command line of `distill`: one file per subcommand, each with its arguments and its `run`.
+//!
+//! Exit codes: 0 done; 1 the work itself failed (disk full, diverged training); 2 wrong input or arguments;
+//! 3 finished, but part of the input could not be read.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod completions;
+
+/// Small, fast perception students out of your robots' own recordings.
+///
+/// A usual day:
+///
+///   distill inspect my_bag                      # what is in it, what can be distilled from it
+///   distill run config/distill/indoor_person.yaml   # label -> train -> export -> evaluate
+///   distill evaluate --model runs/indoor_person/student.onnx --data my_bag
+#[derive(Debug, Parser)]
+#[command(name = "distill", version, verbatim_doc_comment, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::CompletionsArgs),
+}
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it was done.
+    Done,
+    /// Finished, but part of the input could not be read (exit code 3).
+    DataLost,
+}
+
+/// The work itself failed although the input was right (exit code 1, where other errors give 2).
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WorkFailed(pub String);
+
+/// Parses the arguments, runs the subcommand and turns the result into an exit code. Errors go to stderr as one line with their causes.
+pub fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match dispatch(Cli::parse()) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::DataLost) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if error.chain().any(|cause| cause.is::<WorkFailed>()) { ExitCode::from(1) } else { ExitCode::from(2) }
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
+    match cli.command {
+        Command::Completions(args) => completions::run(args, Cli::command()),
+    }
+}

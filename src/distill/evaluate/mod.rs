@@ -1,0 +1,1 @@
+//! What a model is worth: AP, size, work and latency next to its teachers'.

@@ -1,0 +1,1 @@
+//! Distillation losses, each a named term.

@@ -1,0 +1,13 @@
+//! The workshop: everything that turns recordings and teachers into a student bundle. Needs no ROS installation.
+
+pub mod bag;
+pub mod command;
+pub mod durable;
+pub mod evaluate;
+pub mod export;
+pub mod loss;
+pub mod student;
+pub mod synth;
+pub mod targets;
+pub mod teacher;
+pub mod train;

@@ -1,0 +1,1 @@
+//! A synthetic warehouse with exact truth.

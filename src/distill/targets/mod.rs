@@ -1,0 +1,1 @@
+//! Soft targets: what the teachers said, fused and stored.

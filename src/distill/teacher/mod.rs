@@ -1,0 +1,1 @@
+//! Teachers: ONNX detectors, alone or as an ensemble.

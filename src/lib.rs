@@ -1,0 +1,30 @@
+//! Small, fast perception models for warehouse robots, and the workshop that distils them out of the robots' own recordings.
+//!
+//! Two flows share one core:
+//!
+//! ```text
+//! ROBOT      topic bytes -> messages -> sensing -> model -> ROS 2 topics
+//! WORKSHOP   bag bytes   -> messages -> sensing -> teachers -> targets -> student + losses -> export -> evaluate -> report
+//!                                                                                              '-> bundle.onnx -> ROBOT
+//! ```
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`messages`] | ROS messages read straight out of CDR bytes, and the encoders for those written to bags |
+//! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion |
+//! | [`sensing`] | every image encoding to RGB, letterboxing into network input |
+//! | [`model`] | what a detector is: its specification, bundle, ONNX session, head decoding |
+//! | [`metrics`] | average precision and latency figures, used by reports and nodes alike |
+//! | `node` (feature `ros`) | the ROS 2 nodes |
+//! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, synthetic data |
+
+pub mod geometry;
+pub mod messages;
+pub mod metrics;
+pub mod model;
+pub mod sensing;
+
+#[cfg(feature = "distill")]
+pub mod distill;
+#[cfg(feature = "ros")]
+pub mod node;

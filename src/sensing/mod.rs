@@ -1,0 +1,1 @@
+//! From sensor messages to network input: every image encoding to RGB, letterboxing.
