@@ -43,9 +43,15 @@ pub struct FusedBox {
 }
 
 impl FusedBox {
-    /// The highest class score, 0 without classes.
+    /// The most probable class and its score; `(0, 0.0)` when there are no classes.
+    pub fn best(&self) -> (usize, f32) {
+        let better = |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
+        self.probabilities.iter().copied().enumerate().fold((0, 0.0), better)
+    }
+
+    /// The most probable class's score.
     pub fn score(&self) -> f32 {
-        self.probabilities.iter().copied().fold(0.0, f32::max)
+        self.best().1
     }
 }
 

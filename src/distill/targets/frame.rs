@@ -1,6 +1,6 @@
 //! The soft targets of one frame.
 
-use crate::geometry::Box2;
+use crate::geometry::{Box2, FusedBox};
 
 /// What the teachers said about one frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,5 +37,11 @@ impl SoftBox {
     pub fn best(&self) -> (usize, f32) {
         let best_first = |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
         self.probabilities.iter().copied().enumerate().fold((0, 0.0), best_first)
+    }
+}
+
+impl From<FusedBox> for SoftBox {
+    fn from(fused: FusedBox) -> Self {
+        Self { bbox: fused.bbox, probabilities: fused.probabilities, weight: fused.trust * fused.agreement }
     }
 }

@@ -24,6 +24,8 @@ mod part;
 mod set;
 
 pub use frame::{FrameTargets, SoftBox};
-pub use label::{ClassStatistics, LabelError, LabelJob, LabelProgress, LabelSummary, Shard, label};
+pub use label::{
+    ClassStatistics, LabelError, LabelJob, LabelProgress, LabelSource, LabelSummary, Shard, TeacherLatency, label,
+};
 pub use part::{METADATA_KEY, PartEnd, PartMetadata, SourceProvenance, read_part, read_part_metadata, write_part};
 pub use set::{TargetSet, TargetsError};

@@ -4,9 +4,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, Float32Array, Int64Array, ListArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
-    builder::{
-        ArrayBuilder, Float32Builder, Int64Builder, ListBuilder, StringBuilder, UInt32Builder, UInt64Builder,
-    },
+    builder::{ArrayBuilder, Float32Builder, Int64Builder, ListBuilder, StringBuilder, UInt32Builder, UInt64Builder},
 };
 use arrow_schema::{DataType, Field, Schema};
 use parquet::{
@@ -158,12 +156,8 @@ fn to_batch(frames: &[FrameTargets]) -> Result<RecordBatch, ParquetError> {
             weight.append_option(row.map(|found| found.weight));
         }
     }
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(source.finish()),
-        Arc::new(index.finish()),
-        Arc::new(name.finish()),
-        Arc::new(stamp.finish()),
-    ];
+    let mut columns: Vec<ArrayRef> =
+        vec![Arc::new(source.finish()), Arc::new(index.finish()), Arc::new(name.finish()), Arc::new(stamp.finish())];
     columns.extend(size.iter_mut().map(ArrayBuilder::finish));
     columns.extend(edges.iter_mut().map(ArrayBuilder::finish));
     columns.push(Arc::new(probabilities.finish()));

@@ -168,11 +168,10 @@ mod tests {
         write(folder.path(), 0, PartEnd::Full, &[frame(0, 1), frame(1, 0)]);
         write(folder.path(), 1, PartEnd::Source, &[frame(2, 2)]);
         let set = TargetSet::read(folder.path()).unwrap();
-        assert_eq!(set.frames.iter().map(|frame| (frame.index, frame.boxes.len())).collect::<Vec<_>>(), [
-            (0, 1),
-            (1, 0),
-            (2, 2)
-        ]);
+        assert_eq!(
+            set.frames.iter().map(|frame| (frame.index, frame.boxes.len())).collect::<Vec<_>>(),
+            [(0, 1), (1, 0), (2, 2)]
+        );
         assert_eq!(set.classes, ["person", "forklift"]);
     }
 

@@ -13,12 +13,10 @@ use super::{
     plan::{Decision, Plan},
     statistics::median_ms,
 };
-use crate::{
-    distill::{
-        bag::{EncodedFrame, Frames, TruthSource},
-        targets::{FrameTargets, PartEnd, PartMetadata, write_part},
-        teacher::{Ensemble, EnsembleOutput},
-    },
+use crate::distill::{
+    bag::{EncodedFrame, Frames, TruthSource},
+    targets::{FrameTargets, PartEnd, PartMetadata, write_part},
+    teacher::{Ensemble, EnsembleOutput},
 };
 
 /// A frame on its way to a worker.

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub config_hash: String,
     pub teachers: Vec<TeacherProvenance>,
     pub sources: Vec<SourceProvenance>,
+    /// Frames of all recordings, where they all tell.
+    total_frames: Option<u64>,
     /// Parts of an earlier run of the same job.
     existing: BTreeMap<u32, PartMetadata>,
     classes: Vec<String>,
@@ -69,16 +71,16 @@ struct Finished {
 impl Plan {
     /// Looks at the recordings and at the output folder.
     pub fn make(job: &LabelJob, ensemble: &Ensemble) -> Result<Self, LabelError> {
-        let sources = job
-            .sources
-            .iter()
-            .map(|source| {
-                let frames = Frames::open(&source.path, source.topic.as_deref(), TruthSource::None)?;
-                let topic = frames.topic().map(str::to_owned);
-                source_provenance(&source.path, topic)
-            })
-            .collect::<Result<Vec<_>, LabelError>>()?;
-        let teachers = ensemble.provenance();
+        let mut total_frames = Some(0);
+        let mut sources = Vec::with_capacity(job.sources.len());
+        for source in &job.sources {
+            let frames = Frames::open(&source.path, source.topic.as_deref(), TruthSource::None)?;
+            total_frames = total_frames.and_then(|total: u64| total.checked_add(frames.len_hint()?));
+            // A folder of images goes by its path there.
+            let topic = (frames.topic() != source.path.display().to_string()).then(|| frames.topic().to_owned());
+            sources.push(source_provenance(&source.path, topic)?);
+        }
+        let teachers = ensemble.provenance()?;
         let identity = Identity {
             targets_version: TARGETS_VERSION,
             classes: &job.classes,
@@ -92,10 +94,7 @@ impl Plan {
                     spec: &teacher.spec,
                 })
                 .collect(),
-            sources: sources
-                .iter()
-                .map(|source| (source.fingerprint.as_str(), source.bytes, &source.topic))
-                .collect(),
+            sources: sources.iter().map(|source| (source.fingerprint.as_str(), source.bytes, &source.topic)).collect(),
             part_frames: job.part_frames,
         };
         let json = serde_json::to_vec(&identity).map_err(|error| LabelError::Job(error.to_string()))?;
@@ -103,6 +102,7 @@ impl Plan {
             config_hash: hex(&Sha256::digest(json)),
             teachers,
             sources,
+            total_frames,
             existing: BTreeMap::new(),
             classes: job.classes.clone(),
             output: job.output.clone(),
@@ -149,6 +149,11 @@ impl Plan {
 
     fn limit(&self) -> PartEnd {
         self.max_frames.map_or(PartEnd::Full, PartEnd::Limit)
+    }
+
+    /// Frames of all recordings, where they all tell.
+    pub fn total_frames(&self) -> Option<u64> {
+        self.total_frames
     }
 
     /// A part's full count of frames.
