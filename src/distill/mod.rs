@@ -2,6 +2,7 @@
 
 pub mod bag;
 pub mod command;
+pub mod digest;
 pub mod durable;
 pub mod evaluate;
 pub mod export;

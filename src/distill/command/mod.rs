@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+pub mod label;
+mod teacher;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///
@@ -25,6 +27,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Label(label::LabelArgs),
+    Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -63,6 +67,8 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
+        Command::Label(args) => label::run(args),
+        Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
 }
