@@ -1,0 +1,58 @@
+//! The single terms, each a plain function of tensors that is differentiated by burn.
+
+use burn::tensor::{Tensor, activation, activation::log_sigmoid};
+
+/// Quality focal loss `|y - sigmoid(z)|^focus * BCE(z, y)` of each logit `z` with its target score `y` in `[0, 1]`, not yet
+/// summed (Generalized Focal Loss, Li et al. 2020, equation 5). Both `[N, C]`.
+pub fn quality_focal(logits: Tensor<2>, targets: Tensor<2>, focus: f32) -> Tensor<2> {
+    let entropy = (targets.clone() * log_sigmoid(logits.clone())
+        + (targets.clone().neg() + 1.0) * log_sigmoid(logits.clone().neg()))
+    .neg();
+    if focus == 0.0 {
+        return entropy;
+    }
+    let error = activation::sigmoid(logits) - targets;
+    let modulation = if focus == 2.0 { error.clone() * error } else { error.abs().clamp_min(1e-6).powf_scalar(focus) };
+    modulation * entropy
+}
+
+/// Distribution focal loss: cross entropy of each distance's distribution with the two bins around the true distance, split
+/// linearly between them (Li et al. 2020, equation 6).
+///
+/// `logits` are `[M, bins]`, one row a distance; `targets` holds the M true distances in strides (limited to what the bins
+/// can express). Returns `[M]`.
+pub fn distribution_focal(logits: Tensor<2>, targets: &[f32]) -> Tensor<1> {
+    let [rows, bins] = logits.dims();
+    debug_assert_eq!(rows, targets.len());
+    let mut two_hot = vec![0.0_f32; rows * bins];
+    for (row, &distance) in targets.iter().enumerate() {
+        let last = (bins - 1) as f32;
+        let distance = if distance.is_finite() { distance.clamp(0.0, last) } else { 0.0 };
+        let lower = (distance.floor() as usize).min(bins - 2);
+        let share = distance - lower as f32;
+        two_hot[row * bins + lower] = 1.0 - share;
+        two_hot[row * bins + lower + 1] = share;
+    }
+    let two_hot = Tensor::<2>::from_data(burn::tensor::TensorData::new(two_hot, [rows, bins]), &logits.device());
+    (two_hot * activation::log_softmax(logits, 1)).sum_dim(1).neg().reshape([rows])
+}
+
+/// `1 - GIoU` of predicted and true boxes, both `[M, 4]` as left, top, right and bottom edge; returns `[M]` in `[0, 2]`
+/// ("Generalized Intersection over Union", Rezatofighi et al. 2019). Boxes may have no area, but not a negative one.
+pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1> {
+    const TINY: f32 = 1e-7;
+    let [rows, _] = predicted.dims();
+    let corners = |boxes: &Tensor<2>| (boxes.clone().narrow(1, 0, 2), boxes.clone().narrow(1, 2, 2));
+    let area = |size: Tensor<2>| size.clone().narrow(1, 0, 1) * size.narrow(1, 1, 1);
+    let (predicted_min, predicted_max) = corners(&predicted);
+    let (truth_min, truth_max) = corners(&truth);
+    let overlap = (predicted_max.clone().min_pair(truth_max.clone()) - predicted_min.clone().max_pair(truth_min.clone()))
+        .clamp_min(0.0);
+    let hull = predicted_max.clone().max_pair(truth_max.clone()) - predicted_min.clone().min_pair(truth_min.clone());
+    let intersection = area(overlap);
+    let union = area(predicted_max - predicted_min) + area(truth_max - truth_min) - intersection.clone();
+    let hull = area(hull).clamp_min(TINY);
+    let iou = intersection / union.clone().clamp_min(TINY);
+    let giou = iou - (hull.clone() - union) / hull;
+    (giou.neg() + 1.0).reshape([rows])
+}
