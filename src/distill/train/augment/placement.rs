@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use crate::{
-    distill::{config::AugmentConfig, targets::SoftBox},
+    distill::{config::AugmentConfig, loss::TargetBox},
     geometry::Box2,
 };
 
@@ -96,13 +96,13 @@ impl Placement {
     }
 
     /// The boxes as seen on the canvas: clipped to the viewport, without those of which too little is left to see.
-    pub fn move_boxes(&self, config: &AugmentConfig, boxes: &[SoftBox], moved: &mut Vec<SoftBox>) {
-        for soft in boxes {
-            let whole = self.to_canvas(&soft.bbox);
+    pub fn move_boxes(&self, config: &AugmentConfig, boxes: &[TargetBox], moved: &mut Vec<TargetBox>) {
+        for target in boxes {
+            let whole = self.to_canvas(&target.bbox);
             let seen = self.viewport.clip(&whole);
             let large_enough = seen.width().min(seen.height()) as f64 >= config.min_pixels;
             if seen.is_valid() && large_enough && f64::from(seen.area() / whole.area()) >= config.min_visible {
-                moved.push(SoftBox { bbox: seen, ..soft.clone() });
+                moved.push(TargetBox { bbox: seen, ..target.clone() });
             }
         }
     }
