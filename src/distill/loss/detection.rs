@@ -73,11 +73,10 @@ pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config
 
     let temperature = config.temperature;
     let normalizer = goals.score_sum.max(1.0);
-    let scores = Tensor::<2>::from_data(
-        TensorData::new(goals.scores, [flat.images * flat.cells.len(), flat.classes]),
-        &device,
-    );
-    let importance = Tensor::<2>::from_data(TensorData::new(goals.importance, [flat.images * flat.cells.len(), 1]), &device);
+    let scores =
+        Tensor::<2>::from_data(TensorData::new(goals.scores, [flat.images * flat.cells.len(), flat.classes]), &device);
+    let importance =
+        Tensor::<2>::from_data(TensorData::new(goals.importance, [flat.images * flat.cells.len(), 1]), &device);
     let class = (quality_focal(flat.class_logits / temperature, scores, config.focus) * importance).sum()
         * (temperature * temperature / normalizer);
 
@@ -94,8 +93,7 @@ pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config
         let distribution = distribution_focal(logits, &goals.distances).reshape([rows, 4]).mean_dim(1).reshape([rows]);
         ((giou * weights.clone()).sum() / normalizer, (distribution * weights).sum() / normalizer)
     };
-    let total =
-        class.clone() * config.class + giou.clone() * config.giou + distribution.clone() * config.distribution;
+    let total = class.clone() * config.class + giou.clone() * config.giou + distribution.clone() * config.distribution;
     LossTerms { class, giou, distribution, total, assigned: rows }
 }
 
@@ -237,5 +235,5 @@ fn soften(probability: f32, temperature: f32) -> f32 {
 
 /// The values of a float tensor.
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().into_vec().expect("the data was just converted to f32")
+    tensor.try_into_vec_as::<f32>().expect("a computed float tensor can be read as f32")
 }

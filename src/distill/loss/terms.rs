@@ -46,8 +46,9 @@ pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1>
     let area = |size: Tensor<2>| size.clone().narrow(1, 0, 1) * size.narrow(1, 1, 1);
     let (predicted_min, predicted_max) = corners(&predicted);
     let (truth_min, truth_max) = corners(&truth);
-    let overlap = (predicted_max.clone().min_pair(truth_max.clone()) - predicted_min.clone().max_pair(truth_min.clone()))
-        .clamp_min(0.0);
+    let overlap = (predicted_max.clone().min_pair(truth_max.clone())
+        - predicted_min.clone().max_pair(truth_min.clone()))
+    .clamp_min(0.0);
     let hull = predicted_max.clone().max_pair(truth_max.clone()) - predicted_min.clone().min_pair(truth_min.clone());
     let intersection = area(overlap);
     let union = area(predicted_max - predicted_min) + area(truth_max - truth_min) - intersection.clone();

@@ -110,8 +110,7 @@ impl CameraStudent {
             widths.stages[1..].iter().map(|&width| ConvUnit::new([width, widths.neck], 1, 1, seed, device)).collect();
         let smoothed = if widths.smooth_finest { 2 } else { 1 };
         let smooth = (0..smoothed).map(|_| ConvUnit::new([widths.neck; 2], 3, 1, seed, device)).collect();
-        let heads =
-            (0..3).map(|_| Head::new(widths.neck, config.classes.len(), config.bins, seed, device)).collect();
+        let heads = (0..3).map(|_| Head::new(widths.neck, config.classes.len(), config.bins, seed, device)).collect();
         Ok(Self { stem, stages, laterals, smooth, heads })
     }
 

@@ -48,10 +48,8 @@ impl CameraStudent {
     /// When the file cannot be read, or was written by a student of another configuration.
     pub fn load(self, path: &Path) -> Result<Self, WeightsError> {
         let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
-        let foreign = |error: burn::store::RecordError| WeightsError::Foreign {
-            path: path.into(),
-            reason: error.to_string(),
-        };
+        let foreign =
+            |error: burn::store::RecordError| WeightsError::Foreign { path: path.into(), reason: error.to_string() };
         let record = ModuleRecord::from_bytes(burn::tensor::Bytes::from_bytes_vec(bytes)).map_err(foreign)?;
         self.try_load_record(record).map_err(foreign)
     }
