@@ -145,7 +145,7 @@ def to_json(value):
         return value if math.isfinite(value) else None
     if isinstance(value, (bool, int, str)):
         return value
-    return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__ if name.islower()}
+    return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__ if name[0].islower()}
 
 
 def main():
