@@ -171,9 +171,7 @@ impl Messages {
         let unpacked = if part.packed { Some(unpack_file(&part.path, &mut self.loss)?) } else { None };
         let path = unpacked.as_ref().map_or(part.path.as_path(), |file| file.path());
         let reader = match self.storage {
-            Storage::Mcap => {
-                PartReader::Mcap(Box::new(McapReader::open(path, Some(self.names.clone()))?))
-            }
+            Storage::Mcap => PartReader::Mcap(Box::new(McapReader::open(path, Some(self.names.clone()))?)),
             Storage::Sqlite3 => {
                 let mut reader = SqliteReader::open(path)?;
                 reader.want(&self.names);
