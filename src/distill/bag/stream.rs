@@ -109,6 +109,11 @@ impl Messages {
         }))
     }
 
+    /// The topic at that place of [`Bag::topics`](super::Bag::topics), as [`OwnedMessage::topic`] gives it.
+    pub fn topic(&self, place: usize) -> Option<&Topic> {
+        self.topics.get(place)
+    }
+
     /// How many messages were delivered so far.
     pub fn delivered(&self) -> u64 {
         self.delivered

@@ -141,8 +141,7 @@ impl Plan {
             return Decision::NotOurs;
         }
         let Some(done) = self.existing.get(&part) else { return Decision::Label };
-        let cut_short =
-            matches!(done.end, PartEnd::Limit(_)) && done.frames + done.undecodable < self.part_frames;
+        let cut_short = matches!(done.end, PartEnd::Limit(_)) && done.frames + done.undecodable < self.part_frames;
         // The same limit cuts at the same frame; another one may leave more to do.
         if cut_short && done.end != self.limit() { Decision::Label } else { Decision::Keep(done) }
     }
