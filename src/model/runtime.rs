@@ -92,7 +92,7 @@ fn open(path: &Path) -> Result<Runtime, ModelError> {
         .with_telemetry(false)
         .build()
         .map_err(|error| unusable(error.to_string()))?;
-    environment.set_log_level(ort::logging::LogLevel::Warning);
+    environment.set_log_level(ort::logging::LogLevel::Error);
     Ok(Runtime { environment, library: path.to_path_buf() })
 }
 

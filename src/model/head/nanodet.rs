@@ -111,7 +111,7 @@ mod tests {
         let (mut s8, mut d8) = (vec![0.0; 8 * 3], vec![0.0; 8 * 16]);
         let (s16, d16) = (vec![0.0; 2 * 3], vec![0.0; 2 * 16]);
         let (mut s32, d32) = (vec![0.0; 3], vec![0.0; 16]);
-        // Cell (1, 1), centre (12, 12); distances 1 stride each way.
+        // Cell (1, 1), centre (12, 12); distances 1 stride each way, cut at the bottom.
         s8[5 * 3 + 2] = 0.75;
         s8[5 * 3] = 0.25;
         for side in 0..4 {
@@ -129,7 +129,7 @@ mod tests {
         ];
         let decoded = decode(&spec, &outputs).unwrap();
         assert_eq!(decoded.detections.len(), 2);
-        assert_eq!(decoded.detections[0].bbox, Box2::new(4.0, 4.0, 20.0, 20.0));
+        assert_eq!(decoded.detections[0].bbox, Box2::new(4.0, 4.0, 20.0, 16.0));
         assert_eq!(decoded.detections[0].probabilities, [0.25, 0.0, 0.75]);
         assert_eq!(decoded.detections[1].bbox, Box2::new(0.0, 0.0, 32.0, 16.0));
 
