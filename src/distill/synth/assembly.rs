@@ -59,11 +59,6 @@ impl Assembly {
         self.push(Shape::Cylinder { a, b, radius }, texture, color, Pose::at((a + b) * 0.5), half)
     }
 
-    /// Adds another thing, standing at `pose` in this one.
-    pub fn add(&mut self, other: &Self, pose: &Pose) {
-        self.solids.extend(other.placed(pose));
-    }
-
     /// The solids as seen from the frame in which the thing stands at `pose`.
     pub fn placed(&self, pose: &Pose) -> impl Iterator<Item = Solid> {
         let pose = *pose;

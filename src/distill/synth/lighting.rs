@@ -3,6 +3,9 @@
 use super::noise::{hash2, hash3, unit};
 use super::vector::{Vec3, vec3};
 
+/// How much of a lamp's length counts for shadows, in metres.
+const LAMP_LENGTH: f32 = 0.4;
+
 /// The lamps: two rows, at `+-row_y`, parallel to the aisles.
 #[derive(Debug, Clone, Copy)]
 pub struct Lighting {
@@ -39,8 +42,8 @@ impl Lighting {
     }
 
     /// The light arriving at `point` with `normal`, `lit(lamp)` telling whether the way to a place of a lamp is free.
-    /// `dither` (a hash) moves that place within the lamp, which softens the shadows' edges.
-    pub fn arriving(&self, point: Vec3, normal: Vec3, step: u32, dither: u32, lit: impl Fn(Vec3) -> bool) -> Vec3 {
+    /// `dither` in `-0.5..=0.5` moves that place along the lamp: varied between neighbouring pixels it softens the shadows' edges.
+    pub fn arriving(&self, point: Vec3, normal: Vec3, step: u32, dither: f32, lit: impl Fn(Vec3) -> bool) -> Vec3 {
         let position = point.x / self.spacing - 0.5;
         let below = position.floor();
         let share = position - below;
@@ -55,9 +58,7 @@ impl Lighting {
                     continue;
                 }
                 let index = below as i32 + next;
-                let dithered = hash2(dither, (next as u32) * 2 + side);
-                let lamp = self.lamp(index, side)
-                    + vec3((unit(dithered) - 0.5) * 1.2, (unit(hash2(dithered, 5)) - 0.5) * 0.3, -0.1);
+                let lamp = self.lamp(index, side) + vec3(dither * LAMP_LENGTH, 0.0, -0.1);
                 let way = lamp - point;
                 let distance = way.length();
                 let cosine = normal.dot(way) / distance.max(0.3);
@@ -89,10 +90,10 @@ mod tests {
     #[test]
     fn shadow_leaves_only_the_ambient_light() {
         let up = vec3(0.0, 0.0, 1.0);
-        let shadow = LIGHTING.arriving(vec3(1.0, 3.0, 0.0), up, 0, 9, |_| false);
+        let shadow = LIGHTING.arriving(vec3(1.0, 3.0, 0.0), up, 0, 0.1, |_| false);
         assert!((shadow.x - 0.2).abs() < 1e-6);
-        assert!(LIGHTING.arriving(vec3(1.0, 3.0, 0.0), up, 0, 9, |_| true).x > 0.5);
-        let below = LIGHTING.arriving(vec3(1.0, 3.0, 0.0), -up, 0, 9, |_| true);
+        assert!(LIGHTING.arriving(vec3(1.0, 3.0, 0.0), up, 0, 0.1, |_| true).x > 0.5);
+        let below = LIGHTING.arriving(vec3(1.0, 3.0, 0.0), -up, 0, 0.1, |_| true);
         assert!(below.x < 0.2);
     }
 
@@ -101,7 +102,7 @@ mod tests {
         let up = vec3(0.0, 0.0, 1.0);
         let mut last: Option<f32> = None;
         for i in 0..400 {
-            let light = LIGHTING.arriving(vec3(i as f32 * 0.05, 4.0, 0.0), up, 0, 9, |_| true).x;
+            let light = LIGHTING.arriving(vec3(i as f32 * 0.05, 4.0, 0.0), up, 0, 0.1, |_| true).x;
             if let Some(last) = last {
                 assert!((light - last).abs() < 0.06, "jump at {i}: {last} -> {light}");
             }

@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 use rand::Rng;
 
 use super::assembly::Assembly;
-use super::texture::{Texture, pick, srgb};
+use super::texture::{Texture, pick};
 use super::vector::{Pose, Vec3, vec3};
 
 /// What one person looks like; stays the same over time.

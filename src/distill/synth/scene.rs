@@ -7,7 +7,7 @@ use super::assembly::{Assembly, Solid};
 use super::building::Hall;
 use super::bvh::Bvh;
 use super::lighting::Lighting;
-use super::shapes::{Bounds, Ray, Shape};
+use super::shapes::{Ray, Shape};
 use super::texture::Surface;
 use super::traffic::{Motion, Traffic};
 use super::vector::{Pose, Vec3};
@@ -248,8 +248,8 @@ impl Scene<'_> {
     }
 
     /// The light a surface sends towards where the ray came from: linear, 1 about the brightness of white paint right below a lamp.
-    /// `footprint` is the width of one pixel at the hit in metres; `dither` softens shadows.
-    pub(super) fn shade(&self, ray: &Ray, hit: &Hit, footprint: f32, dither: u32) -> Vec3 {
+    /// `footprint` is the width of one pixel at the hit in metres; `dither`: see [`Lighting::arriving`].
+    pub(super) fn shade(&self, ray: &Ray, hit: &Hit, footprint: f32, dither: f32) -> Vec3 {
         let (surface, lighting) = (hit.surface, &self.warehouse.hall.lighting);
         let point = ray.at(hit.distance);
         let albedo = surface.albedo(surface.frame.unapply(point), surface.frame.unrotate(hit.normal), footprint);
@@ -285,13 +285,9 @@ fn glare(lighting: &Lighting, point: Vec3, direction: Vec3) -> f32 {
     1.0 / ((1.0 + offset) * (1.0 + offset))
 }
 
-/// The box around shapes.
-pub(super) fn bounds_of(shapes: &[Shape]) -> Bounds {
-    shapes.iter().fold(Bounds::EMPTY, |all, shape| all.join(&shape.bounds()))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::vector::vec3;
     use super::*;
 
     #[test]
@@ -311,13 +307,20 @@ mod tests {
     fn boxes_hold_all_of_their_object() {
         let warehouse = Warehouse::new(8);
         let scene = warehouse.at(4.2);
+        let mut met = 0;
         for object in scene.objects() {
-            let bounds = bounds_of(&object.shapes);
-            let corners = object.bounding.corners();
-            let around = corners.iter().fold(Bounds::EMPTY, |all, &c| all.join(&Bounds { min: c, max: c }));
-            assert!((around.min.min(bounds.min) - around.min).length() < 0.02 + 0.5 * object.bounding.size.length());
-            assert!(object.bounding.contains(bounds.center(), 0.2));
+            // A ray from afar at each object: where it meets the object must lie in the box.
+            for (x, y) in [(9.0, 0.3), (-9.0, 2.0), (0.5, 9.0), (-2.0, -9.0)] {
+                let target = object.bounding.center;
+                let from = target + vec3(x, y, 1.0);
+                let ray = Ray::new(from, (target - from).normalized());
+                for contact in object.shapes.iter().filter_map(|shape| shape.contact(&ray, 100.0)) {
+                    assert!(object.bounding.contains(ray.at(contact.distance), 1e-3), "{:?}", object.bounding);
+                    met += 1;
+                }
+            }
         }
+        assert!(met > 200, "only {met} contacts");
     }
 
     #[test]

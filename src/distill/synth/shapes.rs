@@ -66,18 +66,12 @@ impl Bounds {
         let b = (self.max - ray.origin).scaled(ray.inverse);
         // Comparisons that are false for NaN (0 * infinity, a ray in the plane of a face) leave the other bound standing.
         let (near, far) = (a.min(b), a.max(b));
-        let mut enter = 0.0;
-        let mut leave = limit;
-        for value in [near.x, near.y, near.z] {
-            if value > enter {
-                enter = value;
-            }
-        }
-        for value in [far.x, far.y, far.z] {
-            if value < leave {
-                leave = value;
-            }
-        }
+        let enter = if near.x > 0.0 { near.x } else { 0.0 };
+        let enter = if near.y > enter { near.y } else { enter };
+        let enter = if near.z > enter { near.z } else { enter };
+        let leave = if far.x < limit { far.x } else { limit };
+        let leave = if far.y < leave { far.y } else { leave };
+        let leave = if far.z < leave { far.z } else { leave };
         (enter <= leave).then_some(enter)
     }
 }
@@ -168,7 +162,7 @@ impl Shape {
     }
 
     /// Where a ray from outside first meets the shape, if nearer than `limit`.
-    #[inline]
+    #[inline(always)]
     pub fn contact(&self, ray: &Ray, limit: f32) -> Option<Contact> {
         match self {
             Self::Block(bounds) => block_contact(bounds, ray, limit),

@@ -245,13 +245,11 @@ impl Traffic {
     }
 
     fn askew_truck(&mut self, rng: &mut Pcg64Mcg, hall: &Hall, aisle: f32, x: f32) {
-        // Anticlockwise, the lower aisle is driven towards +x and its left side is the inner one.
-        let forwards = if (aisle < 0.0) != hall.route.clockwise { 0.0 } else { PI };
-        let inner = -aisle;
-        let forwards = if rng.random_bool(0.5) { forwards } else { forwards + PI };
-        let toward_rack = if forwards.cos() > 0.0 { inner } else { -inner };
-        let yaw = forwards + toward_rack * rng.random_range(0.3..0.6);
-        let pose = Pose::yawed(vec3(x, aisle * hall.route.half_y + inner * 1.15, 0.0), yaw);
+        let side = oncoming_side(hall, aisle);
+        let forwards = if rng.random_bool(0.5) { 0.0 } else { PI };
+        let toward_rack = if forwards == 0.0 { side } else { -side };
+        let yaw = forwards + toward_rack * rng.random_range(0.25..0.5);
+        let pose = Pose::yawed(vec3(x, aisle * hall.route.half_y + side * 1.25, 0.0), yaw);
         self.actors.push(Actor { motion: Motion::Stand { pose, sway: 0.0 }, body: truck(rng, 0.5) });
     }
 
@@ -281,8 +279,9 @@ impl Traffic {
         let rack_front = aisle * hall.route.half_y + side * hall.aisle_width / 2.0;
         let mut x = -hall.rack_x + rng.random_range(0.5..2.0);
         while x < hall.rack_x - 0.8 {
-            let inner = side == -aisle;
-            if inner && kept_free.iter().any(|&(a, from, to)| a == aisle && x > from && x < to) {
+            if side == oncoming_side(hall, aisle)
+                && kept_free.iter().any(|&(a, from, to)| a == aisle && x > from && x < to)
+            {
                 x += 0.5;
                 continue;
             }
@@ -328,13 +327,28 @@ impl Traffic {
                 y += 0.5;
                 continue;
             }
-            if rng.random_bool(0.6) {
+            if rng.random_bool(0.75) {
                 let loaded = rng.random_bool(0.75);
                 let pallet = pallet::build(rng, loaded, 1.9);
                 let yaw = if rng.random_bool(0.5) { 0.0 } else { FRAC_PI_2 } + rng.random_range(-0.08..0.08);
                 self.parked.push((Class::Pallet, pallet, Pose::yawed(vec3(staging, y, 0.0), yaw)));
             }
             y += 1.6;
+        }
+        for side in [-1.0, 1.0] {
+            for place in 0..3 {
+                if !rng.random_bool(0.6) {
+                    continue;
+                }
+                let at = vec3(end * (hall.rack_x + 0.9 + 1.5 * place as f32), side * (hall.wall_y - 0.65), 0.0);
+                let yaw = rng.random_range(-0.08..0.08);
+                if rng.random_bool(0.7) {
+                    let loaded = rng.random_bool(0.75);
+                    self.parked.push((Class::Pallet, pallet::build(rng, loaded, 1.9), Pose::yawed(at, yaw)));
+                } else {
+                    self.clutter.push((clutter(rng), Pose::yawed(at, yaw)));
+                }
+            }
         }
         if parks {
             let yaw = if rng.random_bool(0.5) { FRAC_PI_2 } else { -FRAC_PI_2 } + rng.random_range(-0.15..0.15);
@@ -353,6 +367,11 @@ impl Traffic {
             self.actors.push(Actor { motion, body: truck(rng, 0.6) });
         }
     }
+}
+
+/// The side of an aisle (+1 towards +y) on which the oncoming lane lies: the inner one when driven anticlockwise, else the outer.
+fn oncoming_side(hall: &Hall, aisle: f32) -> f32 {
+    if hall.route.clockwise { aisle } else { -aisle }
 }
 
 fn truck(rng: &mut Pcg64Mcg, loaded: f64) -> Body {
