@@ -8,13 +8,14 @@
 //! | `route`, `building`, `pallet`, `person`, `forklift`, `traffic` | what stands and moves in the warehouse |
 //! | [`scene`] | the warehouse at one instant, ready to be sensed |
 //! | [`camera`], [`lidar`], [`truth`] | what the sensors see, and what is really there |
-//! | [`recording`] | all of it written to a rosbag2 folder |
+//! | `topics`, [`recording`] | all of it as ROS messages, written to a rosbag2 folder |
 //!
 //! The same seed and arguments give the same bytes, whatever the number of threads: layout and traffic come from a seeded generator,
 //! and every noise value is a hash of seed, frame and pixel or beam. It never replaces checks on real data.
 
 pub mod camera;
 pub mod lidar;
+pub mod recording;
 pub mod scene;
 pub mod truth;
 
@@ -29,6 +30,7 @@ mod person;
 mod route;
 mod shapes;
 mod texture;
+mod topics;
 mod traffic;
 mod vector;
 
