@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod inspect;
 mod synth;
 
 /// Small, fast perception students out of your robots' own recordings.
@@ -26,6 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
     Synth(synth::SynthArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
+        Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
