@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod completions;
 mod inspect;
 pub mod label;
+mod synth;
 mod teacher;
 
 /// Small, fast perception students out of your robots' own recordings.
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::InspectArgs),
+    Synth(synth::SynthArgs),
     Label(label::LabelArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Inspect(args) => inspect::run(args),
+        Command::Synth(args) => synth::run(args),
         Command::Label(args) => label::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
