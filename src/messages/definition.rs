@@ -67,7 +67,8 @@ mod tests {
         assert!(names.len() > 20);
         for name in names {
             let text = definition(name).unwrap_or_else(|| panic!("{name} refers to a type without a definition"));
-            for part in text.lines().filter_map(|line| line.split_whitespace().next()).filter(|part| part.contains('/')) {
+            for part in text.lines().filter_map(|line| line.split_whitespace().next()).filter(|part| part.contains('/'))
+            {
                 let part = part.split('[').next().unwrap();
                 assert!(text.contains(&format!("MSG: {part}\n")), "{name} lacks {part}");
             }

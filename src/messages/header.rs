@@ -5,7 +5,7 @@ use crate::messages::cdr::cdr_struct;
 cdr_struct! {
     /// `builtin_interfaces/msg/Time`: time since the epoch of the clock in use (Unix epoch, or the simulation's start).
     #[derive(Copy, Eq, PartialOrd, Ord, Hash)]
-    pub struct Time {
+    pub struct Time = "builtin_interfaces/msg/Time" {
         /// Whole seconds, rounded down.
         pub sec: i32,
         /// Nanoseconds after `sec`, in `[0, 1e9)`.
@@ -35,7 +35,7 @@ impl Time {
 cdr_struct! {
     /// `std_msgs/msg/Header`: when and in which frame the data were measured.
     #[derive(Copy, Eq)]
-    pub struct Header<'a> {
+    pub struct Header<'a> = "std_msgs/msg/Header" {
         /// When.
         pub stamp: Time,
         /// Name of the coordinate frame.

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Makes tests/fixtures/messages/cases.json: random messages as the Python package rosbags writes them.
+
+Each case holds the type, the fields' values, and the bytes in little and big endian as hexadecimal text. The package has its
+own serializer and its own definitions of the common types; vision_msgs, which it lacks, are given here as in
+https://github.com/ros-perception/vision_msgs (branch ros2, version 4). Before anything is written, the definition texts of
+src/messages/definitions.txt are compared with what rosbags knows.
+
+    pip install rosbags numpy
+    python3 scripts/reference/messages.py            # writes the fixture
+    python3 scripts/reference/messages.py --check    # fails when the fixture would change
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FIXTURE = ROOT / "tests/fixtures/messages/cases.json"
+DEFINITIONS = ROOT / "src/messages/definitions.txt"
+SEPARATOR = "=" * 80 + "\n"
+SEED = 20240513
+CASES_PER_TYPE = 3
+
+MESSAGES = [
+    "builtin_interfaces/msg/Time",
+    "std_msgs/msg/Header",
+    "rosgraph_msgs/msg/Clock",
+    "geometry_msgs/msg/PoseArray",
+    "tf2_msgs/msg/TFMessage",
+    "sensor_msgs/msg/Image",
+    "sensor_msgs/msg/CompressedImage",
+    "sensor_msgs/msg/CameraInfo",
+    "sensor_msgs/msg/LaserScan",
+    "sensor_msgs/msg/PointCloud2",
+    "vision_msgs/msg/Detection2DArray",
+    "vision_msgs/msg/Detection3DArray",
+    "vision_msgs/msg/LabelInfo",
+]
+
+VISION_MSGS = {
+    "ObjectHypothesis": "string class_id\nfloat64 score",
+    "ObjectHypothesisWithPose": "ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose",
+    "Point2D": "float64 x\nfloat64 y",
+    "Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
+    "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
+    "BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size",
+    "Detection2D": "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox2D bbox\nstring id",
+    "Detection2DArray": "std_msgs/Header header\nDetection2D[] detections",
+    "Detection3D": "std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox3D bbox\nstring id",
+    "Detection3DArray": "std_msgs/Header header\nDetection3D[] detections",
+    "VisionClass": "uint16 class_id\nstring class_name",
+    "LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold",
+}
+
+STRINGS = ["", "a", "map", "base_link", "camera_optical", "Überlager/Gang 7", "人", "x" * 13]
+
+
+def typestore():
+    store = get_typestore(Stores.ROS2_JAZZY)
+    types = {}
+    for name, text in VISION_MSGS.items():
+        types.update(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
+    store.register(types)
+    return store
+
+
+def compare_definitions(store):
+    """Fails when a definition text of ours has other fields, constants or types than rosbags has."""
+    for section in DEFINITIONS.read_text().split(SEPARATOR):
+        first, text = section.split("\n", 1)
+        package, name = first.removeprefix("MSG: ").split("/")
+        name = f"{package}/msg/{name}"
+        ours = get_types_from_msg(text, name)[name]
+        theirs = store.fielddefs[name]
+        if list(ours[1]) != list(theirs[1]) or list(ours[0]) != list(theirs[0]):
+            sys.exit(f"{name}: src/messages/definitions.txt has {ours}, rosbags has {theirs}")
+
+
+class Generator:
+    """Random values by type, from one seeded source."""
+
+    def __init__(self, store):
+        self.store = store
+        self.random = np.random.default_rng(SEED)
+
+    def primitive(self, kind):
+        random = self.random
+        if kind == "string":
+            return STRINGS[random.integers(len(STRINGS))]
+        if kind == "bool":
+            return bool(random.integers(2))
+        if kind == "float32":
+            return float(np.float32(random.normal() * 10.0))
+        if kind == "float64":
+            return float(random.normal() * 10.0)
+        info = np.iinfo(kind)
+        return int(random.integers(info.min, info.max, endpoint=True))
+
+    def array(self, kind, count):
+        if kind == "string":
+            return [self.primitive(kind) for _ in range(count)]
+        values = np.array([self.primitive(kind) for _ in range(count)], dtype=kind)
+        # A covariance is mostly zero, which also keeps the fixture small.
+        if count == 36:
+            values[self.random.random(count) < 0.9] = 0.0
+        # Lasers say "no echo" by infinity and NaN.
+        if kind == "float32" and count > 2:
+            values[0] = math.inf
+            values[1] = math.nan
+        return values
+
+    def field(self, descriptor, empty):
+        kind, detail = descriptor
+        if kind == Nodetype.BASE:
+            return self.primitive(detail[0])
+        if kind == Nodetype.NAME:
+            return self.message(detail, empty)
+        (element_kind, element), length = detail
+        count = length if kind == Nodetype.ARRAY else 0 if empty else int(self.random.integers(1, 6))
+        if element_kind == Nodetype.BASE:
+            return self.array(element[0], count)
+        return [self.message(element, empty) for _ in range(min(count, 2))]
+
+    def message(self, name, empty):
+        fields = {field: self.field(descriptor, empty) for field, descriptor in self.store.fielddefs[name][1]}
+        if name == "builtin_interfaces/msg/Time":
+            fields["nanosec"] %= 1_000_000_000
+        return self.store.types[name](**fields)
+
+
+def to_json(value):
+    """Plain values; numbers that JSON lacks become null."""
+    if isinstance(value, np.ndarray):
+        return [to_json(element) for element in value.tolist()]
+    if isinstance(value, list):
+        return [to_json(element) for element in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (bool, int, str)):
+        return value
+    return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__ if not name.startswith("_")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the committed fixture instead of writing it")
+    arguments = parser.parse_args()
+
+    store = typestore()
+    compare_definitions(store)
+    generator = Generator(store)
+    cases = []
+    for name in MESSAGES:
+        for index in range(CASES_PER_TYPE):
+            message = generator.message(name, empty=index == 0)
+            cases.append({
+                "type": name,
+                "fields": to_json(message),
+                "little": store.serialize_cdr(message, name, little_endian=True).hex(),
+                "big": store.serialize_cdr(message, name, little_endian=False).hex(),
+            })
+    text = "[\n" + ",\n".join(json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in cases) + "\n]\n"
+    if arguments.check:
+        if FIXTURE.read_text() != text:
+            sys.exit(f"{FIXTURE} is not what this script makes")
+    else:
+        FIXTURE.write_text(text)
+    print(f"{len(cases)} cases, {len(text.encode())} bytes")
+
+
+if __name__ == "__main__":
+    main()
