@@ -23,7 +23,8 @@ pub(super) fn unpack_message(message: &mut Vec<u8>, spare: &mut Vec<u8>) -> Resu
         return Ok(());
     }
     spare.clear();
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(message.as_slice()).map_err(|error| error.to_string())?;
+    let mut decoder =
+        zstd::stream::read::Decoder::with_buffer(message.as_slice()).map_err(|error| error.to_string())?;
     let read = (&mut decoder).take(UNPACKED_LIMIT + 1).read_to_end(spare).map_err(|error| error.to_string())?;
     if read as u64 > UNPACKED_LIMIT {
         return Err(format!("unpacks to more than {UNPACKED_LIMIT} bytes"));

@@ -211,7 +211,9 @@ impl McapReader {
                 }
             }
             Ok(_) => {}
-            Err(error) => self.lose(content.len() as u64, 0, &format!("a schema or channel record is corrupt: {error}")),
+            Err(error) => {
+                self.lose(content.len() as u64, 0, &format!("a schema or channel record is corrupt: {error}"))
+            }
         }
     }
 
@@ -221,7 +223,11 @@ impl McapReader {
         let left = self.size - start;
         if left < RECORD_HEADER as u64 {
             self.finished = true;
-            self.lose(left, 0, "the file ends without its footer: the recorder was stopped hard or the copy is not whole");
+            self.lose(
+                left,
+                0,
+                "the file ends without its footer: the recorder was stopped hard or the copy is not whole",
+            );
             return Ok(None);
         }
         let mut header = [0_u8; RECORD_HEADER];
@@ -323,10 +329,9 @@ impl McapReader {
     /// False when the index says that no wanted topic has messages in the chunk at `start`.
     fn chunk_is_wanted(&self, start: u64) -> bool {
         match self.chunks.get(&start) {
-            Some(place) if !place.channels.is_empty() && self.wanted.is_some() => place
-                .channels
-                .iter()
-                .any(|id| self.channels.get(id).is_none_or(|channel| self.wants(channel))),
+            Some(place) if !place.channels.is_empty() && self.wanted.is_some() => {
+                place.channels.iter().any(|id| self.channels.get(id).is_none_or(|channel| self.wants(channel)))
+            }
             _ => true,
         }
     }
@@ -389,10 +394,7 @@ impl McapReader {
     /// Reads `length` bytes, which are known to be in the file, into `packed`.
     fn read_packed(&mut self, length: u64) -> Result<(), BagError> {
         self.packed.clear();
-        (&mut self.file)
-            .take(length)
-            .read_to_end(&mut self.packed)
-            .map_err(|error| BagError::io(&self.path, error))?;
+        (&mut self.file).take(length).read_to_end(&mut self.packed).map_err(|error| BagError::io(&self.path, error))?;
         Ok(())
     }
 

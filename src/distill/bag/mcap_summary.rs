@@ -132,7 +132,9 @@ fn parse_summary(mut bytes: &[u8]) -> Option<McapSummary> {
             }
             Record::ChunkIndex(chunk) => {
                 let channels = chunk.message_index_offsets.into_keys().collect();
-                summary.chunks.insert(chunk.chunk_start_offset, ChunkPlace { channels, compression: chunk.compression });
+                summary
+                    .chunks
+                    .insert(chunk.chunk_start_offset, ChunkPlace { channels, compression: chunk.compression });
             }
             _ => {}
         }

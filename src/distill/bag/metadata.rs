@@ -186,7 +186,10 @@ mod tests {
         assert!(read("  \n").unwrap().is_none());
         for (text, expected) in [
             ("a: 1", "missing field"),
-            ("rosbag2_bagfile_information: {version: 99, storage_identifier: mcap, relative_file_paths: [a]}", "version 99"),
+            (
+                "rosbag2_bagfile_information: {version: 99, storage_identifier: mcap, relative_file_paths: [a]}",
+                "version 99",
+            ),
             ("rosbag2_bagfile_information: {version: 9, storage_identifier: mcap}", "relative_file_paths"),
             ("\u{1}\u{2}", "not rosbag2 metadata"),
         ] {

@@ -89,15 +89,7 @@ impl Bag {
         {
             return Err(unsupported_serialization(path, topic));
         }
-        Ok(Self {
-            path: path.into(),
-            storage,
-            compression,
-            topics: topics.into(),
-            parts: parts.into(),
-            times,
-            missing,
-        })
+        Ok(Self { path: path.into(), storage, compression, topics: topics.into(), parts: parts.into(), times, missing })
     }
 
     /// Where it lies.
@@ -182,14 +174,7 @@ impl Bag {
         let chosen = |(index, _): &(usize, &Topic)| wanted[*index];
         let expected = self.topics.iter().enumerate().filter(chosen).map(|(_, topic)| topic.message_count).sum();
         let names = self.topics.iter().enumerate().filter(chosen).map(|(_, topic)| topic.name.clone()).collect();
-        Ok(Messages::new(
-            self.storage,
-            self.topics.clone(),
-            self.parts.clone(),
-            names,
-            expected,
-            self.missing.clone(),
-        ))
+        Ok(Messages::new(self.storage, self.topics.clone(), self.parts.clone(), names, expected, self.missing.clone()))
     }
 
     /// Reads the wanted topics to the end, or until `visit` breaks, and says what could not be read.

@@ -252,9 +252,8 @@ fn read_topics(connection: &Connection) -> Result<BTreeMap<i64, SqliteTopic>, St
     }
     let mut statement = connection.prepare("SELECT * FROM topics").map_err(words)?;
     let qos = statement.column_index("offered_qos_profiles").ok();
-    let column = |name: &str| {
-        statement.column_index(name).map_err(|_| format!("the table `topics` has no column `{name}`"))
-    };
+    let column =
+        |name: &str| statement.column_index(name).map_err(|_| format!("the table `topics` has no column `{name}`"));
     let (id, name, kind, format) = (column("id")?, column("name")?, column("type")?, column("serialization_format")?);
     let rows = statement
         .query_map([], |row| {

@@ -109,6 +109,11 @@ impl Messages {
         }))
     }
 
+    /// The topic at that place of [`Bag::topics`](super::Bag::topics), as [`OwnedMessage::topic`] gives it.
+    pub fn topic(&self, place: usize) -> Option<&Topic> {
+        self.topics.get(place)
+    }
+
     /// How many messages were delivered so far.
     pub fn delivered(&self) -> u64 {
         self.delivered
@@ -171,9 +176,7 @@ impl Messages {
         let unpacked = if part.packed { Some(unpack_file(&part.path, &mut self.loss)?) } else { None };
         let path = unpacked.as_ref().map_or(part.path.as_path(), |file| file.path());
         let reader = match self.storage {
-            Storage::Mcap => {
-                PartReader::Mcap(Box::new(McapReader::open(path, Some(self.names.clone()))?))
-            }
+            Storage::Mcap => PartReader::Mcap(Box::new(McapReader::open(path, Some(self.names.clone()))?)),
             Storage::Sqlite3 => {
                 let mut reader = SqliteReader::open(path)?;
                 reader.want(&self.names);

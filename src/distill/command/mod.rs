@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod inspect;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///
@@ -25,6 +26,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
+        Command::Inspect(args) => inspect::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
 }
