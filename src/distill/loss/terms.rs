@@ -57,3 +57,117 @@ pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1>
     let giou = iou - (hull.clone() - union) / hull;
     (giou.neg() + 1.0).reshape([rows])
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// Written by scripts/reference/losses.py.
+    const REFERENCE: &str = include_str!("../../../tests/fixtures/losses.json");
+
+    #[derive(Deserialize)]
+    struct Reference {
+        quality_focal: Vec<Focal>,
+        distribution_focal: Distribution,
+        generalized_iou: Overlap,
+    }
+
+    #[derive(Deserialize)]
+    struct Focal {
+        focus: f32,
+        logits: Vec<f32>,
+        targets: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Distribution {
+        logits: Vec<f32>,
+        targets: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Overlap {
+        predicted: Vec<f32>,
+        truth: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    fn reference() -> Reference {
+        serde_json::from_str(REFERENCE).unwrap()
+    }
+
+    fn tensor(values: &[f32], columns: usize, device: &Device) -> Tensor<2> {
+        let rows = values.len() / columns;
+        Tensor::from_data(TensorData::new(values.to_vec(), [rows, columns]), device)
+    }
+
+    /// Losses and the gradient of their sum agree with the reference within 1e-5 (relative where they are above 1).
+    fn check<const D: usize>(name: &str, input: &Tensor<2>, loss: Tensor<D>, expected: &[f32], gradient: &[f32]) {
+        let gradients = loss.clone().sum().backward();
+        let computed = input.grad(&gradients).unwrap();
+        for (what, found, expected) in [
+            ("loss", loss.try_into_vec_as::<f32>().unwrap(), expected),
+            ("gradient", computed.try_into_vec_as::<f32>().unwrap(), gradient),
+        ] {
+            assert_eq!(found.len(), expected.len(), "{name}: {what}");
+            for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let limit = 1e-5 * expected.abs().max(1.0);
+                assert!((found - expected).abs() <= limit, "{name}: {what} {index}: {found} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn quality_focal_agrees_with_the_reference() {
+        let device = Device::flex().autodiff();
+        for case in reference().quality_focal {
+            let logits = tensor(&case.logits, 3, &device).require_grad();
+            let loss = quality_focal(logits.clone(), tensor(&case.targets, 3, &device), case.focus);
+            check(&format!("focus {}", case.focus), &logits, loss, &case.loss, &case.gradient);
+        }
+    }
+
+    #[test]
+    fn distribution_focal_agrees_with_the_reference() {
+        let device = Device::flex().autodiff();
+        let case = reference().distribution_focal;
+        let logits = tensor(&case.logits, 8, &device).require_grad();
+        let loss = distribution_focal(logits.clone(), &case.targets);
+        check("distribution", &logits, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn generalized_iou_agrees_with_the_reference() {
+        let device = Device::flex().autodiff();
+        let case = reference().generalized_iou;
+        let predicted = tensor(&case.predicted, 4, &device).require_grad();
+        let loss = generalized_iou_loss(predicted.clone(), tensor(&case.truth, 4, &device));
+        check("giou", &predicted, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn extremes_stay_finite() {
+        let device = Device::flex().autodiff();
+        let logits = tensor(&[-200.0, 200.0, 0.0, -200.0, 200.0, 0.0], 1, &device).require_grad();
+        let targets = tensor(&[1.0, 0.0, 0.0, 0.0, 1.0, 1.0], 1, &device);
+        for focus in [0.0, 1.0, 2.0] {
+            let loss = quality_focal(logits.clone(), targets.clone(), focus);
+            let gradients = loss.clone().sum().backward();
+            let values = [loss, logits.grad(&gradients).unwrap()].map(|t| t.try_into_vec_as::<f32>().unwrap());
+            assert!(values.concat().iter().all(|value| value.is_finite()), "{values:?}");
+        }
+        let empty = tensor(&[0.0, 0.0, 0.0, 0.0], 4, &device).require_grad();
+        let loss = generalized_iou_loss(empty.clone(), tensor(&[0.0, 0.0, 0.0, 0.0], 4, &device));
+        let gradients = loss.clone().sum().backward();
+        let values = [loss.try_into_vec_as::<f32>(), empty.grad(&gradients).unwrap().try_into_vec_as::<f32>()];
+        assert!(values.into_iter().all(|value| value.unwrap().iter().all(|value| value.is_finite())));
+    }
+}
