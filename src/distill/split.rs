@@ -45,7 +45,9 @@ impl Default for SplitConfig {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SplitError {
     /// A share outside its range.
-    #[error("split.validation and split.test are shares of the duration: each in 0..1 and together at most 1, but they are {validation} and {test}")]
+    #[error(
+        "split.validation and split.test are shares of the duration: each in 0..1 and together at most 1, but they are {validation} and {test}"
+    )]
     Share {
         /// The validation share given.
         validation: f64,

@@ -104,12 +104,7 @@ impl ConfigError {
             None if unknown.expected.is_empty() => String::new(),
             None => format!("; known here: {}", unknown.expected.join(", ")),
         };
-        Self::UnknownKey {
-            origin: origin.to_owned(),
-            key: format!("{}{}", unknown.prefix, unknown.field),
-            place,
-            hint,
-        }
+        Self::UnknownKey { origin: origin.to_owned(), key: format!("{}{}", unknown.prefix, unknown.field), place, hint }
     }
 }
 

@@ -93,8 +93,8 @@ impl Experiment {
     /// # Errors
     /// [`ConfigError`] that names the file and the key, and the mend.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let folder = std::path::absolute(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?
             .parent()
@@ -142,11 +142,8 @@ impl Experiment {
     }
 
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
-        let wrong = |key: &str, message: String| ConfigError::Value {
-            path: file.to_owned(),
-            key: key.to_owned(),
-            message,
-        };
+        let wrong =
+            |key: &str, message: String| ConfigError::Value { path: file.to_owned(), key: key.to_owned(), message };
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if self.name.is_empty() || !self.name.chars().all(plain) {
             return Err(wrong("name", format!("{:?} must be letters, digits, `_` and `-` only", self.name)));

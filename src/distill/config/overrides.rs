@@ -21,11 +21,7 @@ fn slot<'a>(document: &'a mut Value, key: &str) -> Result<&'a mut Value, ConfigE
     let mut place = document;
     let mut parent = String::from("the experiment");
     for part in key.split('.') {
-        let wrong = || ConfigError::OverridePath {
-            key: key.to_owned(),
-            parent: parent.clone(),
-            part: part.to_owned(),
-        };
+        let wrong = || ConfigError::OverridePath { key: key.to_owned(), parent: parent.clone(), part: part.to_owned() };
         if place.is_null() {
             *place = Value::Mapping(Mapping::new());
         }

@@ -66,7 +66,7 @@ struct Reader {
 impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let data = param.val().into_data().convert::<f32>();
-        self.values.push(data.into_vec().expect("the data was just converted to f32"));
+        self.values.push(data.try_into_vec().expect("the data was just converted to f32"));
     }
 }
 

@@ -182,9 +182,7 @@ pub(super) fn pack(snapshot: &CameraStudent) -> Result<Vec<u8>, TrainError> {
 /// The student with packed weights.
 pub(super) fn unpack(student: CameraStudent, bytes: Vec<u8>) -> Result<CameraStudent, TrainError> {
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-    record
-        .and_then(|record| student.try_load_record(record))
-        .map_err(|error| TrainError::Record(error.to_string()))
+    record.and_then(|record| student.try_load_record(record)).map_err(|error| TrainError::Record(error.to_string()))
 }
 
 #[cfg(test)]

@@ -221,17 +221,22 @@ pub(super) mod tests {
     use super::*;
     use crate::{distill::student::StudentConfig, geometry::Box2};
 
-    /// Frames of 120 x 90 with one bright rectangle each.
+    /// An image of 120 x 90 with one bright rectangle, and that rectangle.
+    pub fn painted_image(index: usize) -> (RgbImage, Box2) {
+        let (x, y) = (10 + 5 * index as u32 % 60, 8 + 3 * index as u32 % 40);
+        let image = RgbImage::from_fn(120, 90, |px, py| {
+            let inside = (x..x + 30).contains(&px) && (y..y + 40).contains(&py);
+            image::Rgb(if inside { [240, 60, 30] } else { [40, (px * 2) as u8, (py * 2) as u8] })
+        });
+        (image, Box2::new(x as f32, y as f32, (x + 30) as f32, (y + 40) as f32))
+    }
+
+    /// A set of [`painted_image`]s for an input of 96 x 64.
     pub fn painted_frames(count: usize) -> FrameSet {
         let spec = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).input_spec();
         let mut set = FrameSet::new(1 << 20);
         for index in 0..count {
-            let (x, y) = (10 + 5 * index as u32 % 60, 8 + 3 * index as u32 % 40);
-            let image = RgbImage::from_fn(120, 90, |px, py| {
-                let inside = (x..x + 30).contains(&px) && (y..y + 40).contains(&py);
-                image::Rgb(if inside { [240, 60, 30] } else { [40, (px * 2) as u8, (py * 2) as u8] })
-            });
-            let bbox = Box2::new(x as f32, y as f32, (x + 30) as f32, (y + 40) as f32);
+            let (image, bbox) = painted_image(index);
             let target = TargetBox { bbox, probabilities: vec![0.9], weight: 1.0 };
             set.push(format!("frame {index}"), shrink(image, &spec).unwrap(), vec![target]).unwrap();
         }

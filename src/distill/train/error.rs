@@ -8,7 +8,9 @@ use crate::distill::student::ConfigError as StudentError;
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The temporary file of the frame cache.
-    #[error("the frame cache's temporary file: {0}; free space in the temporary folder (TMPDIR) or raise train.cache_mb")]
+    #[error(
+        "the frame cache's temporary file: {0}; free space in the temporary folder (TMPDIR) or raise train.cache_mb"
+    )]
     Cache(io::Error),
     /// An image without pixels.
     #[error("an image without pixels")]

@@ -31,7 +31,7 @@ pub struct Batch {
 }
 
 /// Makes batches out of a set of frames.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loader<'a> {
     frames: &'a FrameSet,
     augmenter: Augmenter,
@@ -65,7 +65,14 @@ impl<'a> Loader<'a> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if workers == 0 { cores.div_ceil(2) } else { workers };
         let batch = batch.min(frames.len()).max(1);
-        Self { frames, augmenter: Augmenter::new(config.clone(), spec.clone()), spec: spec.clone(), seed, batch, workers }
+        Self {
+            frames,
+            augmenter: Augmenter::new(config.clone(), spec.clone()),
+            spec: spec.clone(),
+            seed,
+            batch,
+            workers,
+        }
     }
 
     /// Batches of an epoch. All are of the same size; the frames left over are left out, other ones in each epoch.
@@ -153,10 +160,7 @@ impl<'a> Loader<'a> {
             if self.augmenter.wants_mosaic(epoch.mosaic, &mut rng) {
                 members.extend((0..3).map(|_| rng.random_range(0..self.frames.len())));
             }
-            let pixels = members
-                .iter()
-                .map(|&member| self.frames.pixels(member))
-                .collect::<Result<Vec<_>, _>>()?;
+            let pixels = members.iter().map(|&member| self.frames.pixels(member)).collect::<Result<Vec<_>, _>>()?;
             let frames: Vec<_> =
                 members.iter().zip(&pixels).map(|(&member, pixels)| self.frames.frame(member, pixels)).collect();
             let (canvas, boxes) = self.augmenter.draw(&frames, &mut rng);

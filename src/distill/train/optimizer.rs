@@ -2,7 +2,9 @@
 
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamGroup},
-    optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig},
+    optim::{
+        AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig,
+    },
     tensor::{Bytes, Tensor},
 };
 

@@ -40,8 +40,7 @@ mod tests {
 
     #[test]
     fn rises_then_falls_to_the_final_share() {
-        let config =
-            TrainConfig { learning_rate: 1.0, final_share: 0.1, warmup_steps: 10, ..TrainConfig::default() };
+        let config = TrainConfig { learning_rate: 1.0, final_share: 0.1, warmup_steps: 10, ..TrainConfig::default() };
         let schedule = Schedule::new(&config, 100);
         assert!((schedule.at(0) - 0.1).abs() < 1e-12);
         assert!((schedule.at(9) - 1.0).abs() < 1e-12);

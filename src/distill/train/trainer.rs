@@ -15,7 +15,7 @@ use burn::{
 use super::{
     TrainError,
     average::WeightAverage,
-    checkpoint::{self, Best, Checkpoint, EpochSums, Position},
+    checkpoint::{self, Best, Checkpoint, Position},
     dataset::{FrameSet, ValidationSet},
     journal::{EpochRecord, Journal},
     loader::{Batch, Epoch, Loader},
@@ -172,8 +172,7 @@ impl<'a> Run<'a> {
         let config = &experiment.train;
         let student_config = experiment.student_config();
         let spec = student_config.input_spec();
-        let loader =
-            Loader::new(job.train, &experiment.augment, &spec, experiment.seed, config.batch, config.workers);
+        let loader = Loader::new(job.train, &experiment.augment, &spec, experiment.seed, config.batch, config.workers);
         let steps = config.epochs * loader.batches();
         let autodiff = inner.clone().autodiff();
         let mut student = CameraStudent::new(&student_config, experiment.seed, &autodiff)?;
@@ -430,3 +429,7 @@ fn differences(key: &str, saved: &serde_json::Value, now: &serde_json::Value, ch
         _ => {}
     }
 }
+
+#[cfg(test)]
+#[path = "trainer_tests.rs"]
+mod tests;

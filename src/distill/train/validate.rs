@@ -8,7 +8,7 @@ use crate::{
         loss::TargetBox,
         student::{CameraStudent, STRIDES, StudentConfig},
     },
-    geometry::suppress,
+    geometry::{Candidate, suppress},
     metrics::{ApAccumulator, ApSummary, ScoredBox, TruthBox},
     model::{
         ModelSpec,
@@ -52,7 +52,10 @@ impl<'a> Validator<'a> {
             let maps = STRIDES.iter().zip(output.class_logits.into_iter().zip(output.box_distributions));
             let maps: Vec<Map> = maps
                 .flat_map(|(stride, (classes, boxes))| {
-                    [Map::new(format!("class_logits_{stride}"), classes), Map::new(format!("box_distribution_{stride}"), boxes)]
+                    [
+                        Map::new(format!("class_logits_{stride}"), classes),
+                        Map::new(format!("box_distribution_{stride}"), boxes),
+                    ]
                 })
                 .collect();
             for (place, &index) in indices.iter().enumerate() {
@@ -71,12 +74,18 @@ impl<'a> Validator<'a> {
     ) -> Result<(), TrainError> {
         let letterbox = self.set.letterbox(index);
         let found = decode(&self.spec, outputs)?.detections;
-        let kept = suppress(found, self.spec.iou_threshold, self.spec.max_detections);
-        let detections: Vec<ScoredBox> = kept
-            .into_iter()
+        let candidates: Vec<Candidate> = found
+            .iter()
             .map(|detection| {
                 let (class, score) = detection.best();
-                ScoredBox { bbox: letterbox.to_image(detection.bbox), class, score }
+                Candidate { bbox: detection.bbox, class, score }
+            })
+            .collect();
+        let detections: Vec<ScoredBox> = suppress(&candidates, self.spec.iou_threshold, self.spec.max_detections)
+            .into_iter()
+            .map(|index| {
+                let Candidate { bbox, class, score } = candidates[index];
+                ScoredBox { bbox: letterbox.to_image(bbox), class, score }
             })
             .collect();
         let truths: Vec<TruthBox> = self.set.truth(index).iter().map(|target| self.truth(target)).collect();
@@ -87,7 +96,7 @@ impl<'a> Validator<'a> {
     fn truth(&self, target: &TargetBox) -> TruthBox {
         let best = target.probabilities.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         let (class, score) = best.unwrap_or((0, 0.0));
-        TruthBox { bbox: target.bbox, class, ignore: score < self.truth_score }
+        TruthBox { bbox: target.bbox, class, ignore: score < self.truth_score || target.weight <= 0.0 }
     }
 }
 
@@ -101,7 +110,7 @@ struct Map {
 impl Map {
     fn new(name: String, tensor: Tensor<4>) -> Self {
         let shape = tensor.dims();
-        let values = tensor.into_data().convert::<f32>().into_vec().expect("the data was just converted to f32");
+        let values = tensor.into_data().convert::<f32>().try_into_vec().expect("the data was just converted to f32");
         Self { name, shape, values }
     }
 

@@ -169,8 +169,7 @@ mod tests {
     fn outside_stays_grey_and_shrinking_averages() {
         let pixels: Vec<u8> = (0..8 * 8).flat_map(|i| [if (i % 8) % 2 == 0 { 0 } else { 200 }; 3]).collect();
         let picture = Picture { pixels: &pixels, width: 8, height: 8, original: (16.0, 16.0) };
-        let placement =
-            Placement { scale_x: 0.125, scale_y: 0.125, shift_x: 1.0, shift_y: 1.0, viewport: whole(4, 4) };
+        let placement = Placement { scale_x: 0.125, scale_y: 0.125, shift_x: 1.0, shift_y: 1.0, viewport: whole(4, 4) };
         let mut canvas = Canvas::new(4, 4, 114);
         canvas.paint(&picture, &placement, &ColorMap::IDENTITY);
         assert_eq!(canvas.pixels[0], 114);
