@@ -11,7 +11,7 @@
 
 use std::io::Cursor;
 
-use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use ::image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::messages::{CompressedImage, Image};
 use crate::sensing::{bayer, yuv};
@@ -318,15 +318,20 @@ fn scale_to_8_bits(value: u16) -> u8 {
 /// # Errors
 /// Neither JPEG nor PNG, a compressed depth image, more than [`MAX_PIXELS`], or bytes that do not decode.
 pub fn decode_compressed(image: &CompressedImage<'_>) -> Result<RgbImage, ImageError> {
+    let mut rgb = RgbImage::default();
+    decode_compressed_into(image, &mut rgb)?;
+    Ok(rgb)
+}
+
+/// [`decode_compressed`] into an image whose memory is reused; after an error its content is unspecified.
+///
+/// # Errors
+/// As [`decode_compressed`].
+pub fn decode_compressed_into(image: &CompressedImage<'_>, rgb: &mut RgbImage) -> Result<(), ImageError> {
     if image.format.contains("compressedDepth") {
         return Err(ImageError::CompressedDepth { format: image.format.to_owned() });
     }
-    decode_compressed_bytes(image.data).map_err(|error| match error {
-        ImageError::UnsupportedCompression { .. } => {
-            ImageError::UnsupportedCompression { format: image.format.to_owned() }
-        }
-        other => other,
-    })
+    decode_file_into(image.data, image.format, rgb)
 }
 
 /// An RGB image of the bytes of a JPEG or PNG file.
@@ -334,9 +339,16 @@ pub fn decode_compressed(image: &CompressedImage<'_>) -> Result<RgbImage, ImageE
 /// # Errors
 /// Neither JPEG nor PNG, more than [`MAX_PIXELS`], or bytes that do not decode.
 pub fn decode_compressed_bytes(bytes: &[u8]) -> Result<RgbImage, ImageError> {
+    let mut rgb = RgbImage::default();
+    decode_file_into(bytes, "unknown", &mut rgb)?;
+    Ok(rgb)
+}
+
+/// `claimed` is what the file is said to be.
+fn decode_file_into(bytes: &[u8], claimed: &str, rgb: &mut RgbImage) -> Result<(), ImageError> {
     let format = match ::image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-        _ => return Err(ImageError::UnsupportedCompression { format: "unknown".to_owned() }),
+        _ => return Err(ImageError::UnsupportedCompression { format: claimed.to_owned() }),
     };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -351,5 +363,13 @@ pub fn decode_compressed_bytes(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(ImageError::TooLarge { width, height });
     }
-    Ok(DynamicImage::from_decoder(decoder).map_err(ImageError::Corrupt)?.into_rgb8())
+    if decoder.color_type() == ColorType::Rgb8 {
+        let mut pixels = std::mem::take(rgb).into_raw();
+        pixels.resize(width as usize * height as usize * 3, 0);
+        decoder.read_image(&mut pixels).map_err(ImageError::Corrupt)?;
+        *rgb = RgbImage::from_raw(width, height, pixels).unwrap_or_default();
+    } else {
+        *rgb = DynamicImage::from_decoder(decoder).map_err(ImageError::Corrupt)?.into_rgb8();
+    }
+    Ok(())
 }
