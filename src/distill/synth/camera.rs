@@ -34,7 +34,7 @@ pub struct Picture {
 }
 
 /// Extra rays for a pixel on an edge, as offsets from its centre.
-const EXTRA: [(f32, f32); 3] = [(-0.3, -0.15), (0.15, 0.3), (0.3, -0.3)];
+const EXTRA: [(f32, f32); 2] = [(-0.3, 0.25), (0.3, -0.25)];
 /// Places along the lamps for each pixel of a square of four: see [`super::lighting::Lighting::arriving`].
 const DITHER: [f32; 4] = [-0.5, 0.17, 0.5, -0.17];
 /// Nothing in the hall is farther away.
