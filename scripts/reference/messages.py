@@ -136,7 +136,7 @@ class Generator:
 
 
 def to_json(value):
-    """Plain values; numbers that JSON lacks become null."""
+    """Plain values, without constants (in capitals); numbers that JSON lacks become null."""
     if isinstance(value, np.ndarray):
         return [to_json(element) for element in value.tolist()]
     if isinstance(value, list):
@@ -145,7 +145,7 @@ def to_json(value):
         return value if math.isfinite(value) else None
     if isinstance(value, (bool, int, str)):
         return value
-    return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__ if not name.startswith("_")}
+    return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__ if name.islower()}
 
 
 def main():

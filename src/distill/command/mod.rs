@@ -9,6 +9,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
 mod inspect;
+pub mod label;
+mod teacher;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///
@@ -27,6 +29,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::InspectArgs),
+    Label(label::LabelArgs),
+    Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -66,6 +70,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Inspect(args) => inspect::run(args),
+        Command::Label(args) => label::run(args),
+        Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
 }
