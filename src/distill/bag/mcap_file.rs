@@ -240,7 +240,8 @@ impl McapReader {
         if kind != op::MESSAGE_INDEX {
             self.counting_lost = false;
         }
-        if kind == 0 || length > available {
+        let end_of_wrong_size = (kind == op::DATA_END && length != 4) || (kind == op::FOOTER && length != 20);
+        if kind == 0 || length > available || end_of_wrong_size {
             return self.past_the_breakage(start, kind, length, available);
         }
         self.position = start + RECORD_HEADER as u64 + length;
@@ -293,6 +294,11 @@ impl McapReader {
                 }
                 return self.skip(length - 2);
             }
+            // Kinds up to 0x7F are MCAP's own: one that is not known is a corrupt one. Private records come above.
+            0x10..0x80 => {
+                self.lose(length, 0, &format!("a record of unknown kind {kind:#04x} at byte {start}"));
+                return self.skip(length);
+            }
             _ => return self.skip(length),
         }
         Ok(None)
@@ -317,7 +323,7 @@ impl McapReader {
         if kind == op::CHUNK && length > available && available <= UNPACKED_LIMIT {
             self.read_packed(available)?;
             self.open_chunk(true)?;
-        } else if kind == 0 {
+        } else if kind == 0 || length <= available {
             self.lose(available, 0, &format!("no records from byte {start} on"));
         } else {
             let messages = u64::from(kind == op::MESSAGE);
