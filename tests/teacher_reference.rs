@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use distilled_perception::geometry::{Box2, Candidate, suppress};
 use distilled_perception::model::head::{self, OutputTensor};
-use distilled_perception::model::{Detector, HeadFormat, InputSpec, ModelSpec, SessionOptions, SoftDetection, SpecSource};
+use distilled_perception::model::{
+    Detector, HeadFormat, InputSpec, ModelSpec, SessionOptions, SoftDetection, SpecSource,
+};
 use distilled_perception::sensing::letterbox::Letterbox;
 use serde::Deserialize;
 
@@ -82,7 +84,9 @@ fn models() -> Option<PathBuf> {
         return None;
     }
     if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)");
+        println!(
+            "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"
+        );
         return None;
     }
     Some(models)
@@ -100,7 +104,12 @@ fn assert_agree(case: &str, found: &[SoftDetection], expected: &[Expected]) {
         assert!((sum - expected.sum).abs() < 1e-3, "{case}: probabilities sum to {sum}, expected {}", expected.sum);
         let Box2 { x_min: a, y_min: b, x_max: c, y_max: d } = found.bbox;
         for (edge, expected) in [a, b, c, d].into_iter().zip([x_min, y_min, x_max, y_max]) {
-            assert!((edge - expected).abs() < 1e-3, "{case}: {:?}, expected {:?}", found.bbox, [x_min, y_min, x_max, y_max]);
+            assert!(
+                (edge - expected).abs() < 1e-3,
+                "{case}: {:?}, expected {:?}",
+                found.bbox,
+                [x_min, y_min, x_max, y_max]
+            );
         }
     }
 }
@@ -176,10 +185,8 @@ fn real_models_find_what_the_reference_finds() {
             let input = tensor(&frame, model.size, model.mean, model.std);
             let found = detector.detect_tensor(&input, &whole).unwrap();
             let limit = model.size as f32;
-            let expected: Vec<_> = expected
-                .iter()
-                .map(|e| Expected { corners: e.corners.map(|v| v.clamp(0.0, limit)), ..*e })
-                .collect();
+            let expected: Vec<_> =
+                expected.iter().map(|e| Expected { corners: e.corners.map(|v| v.clamp(0.0, limit)), ..*e }).collect();
             assert_agree(&format!("{} {name}", model.model), &found.detections, &expected);
         }
     }

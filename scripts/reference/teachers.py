@@ -5,9 +5,10 @@ The formulas are written here from the papers and the projects' own documentatio
 Loss: Li et al. 2020; FastestDet's README; DETR: Carion et al. 2020; Ultralytics' export documentation), vectorised and in
 double precision; none of this package's code is used.
 
-Two kinds of values are written to tests/fixtures/teachers/:
+Three kinds of files are written to tests/fixtures/teachers/:
 
   synthetic.json   random output tensors of every head format, and the boxes in them. Needs NumPy only.
+  tiny_*.onnx      networks of a few nodes with known outputs, to test loading. Needs onnx.
   expected.json    what the real models find in the committed frame_*.png. Needs onnxruntime, Pillow and the models.
 
 Frames become input tensors by an integer rule, so that no resampling can differ:
@@ -16,7 +17,7 @@ Frames become input tensors by an integer rule, so that no resampling can differ
 
 for an input of n x n pixels and frames 208 pixels wide, channels in the model's order, in single precision.
 
-  python3 scripts/reference/teachers.py --data ../shared/data            # both files
+  python3 scripts/reference/teachers.py --data ../shared/data            # all files
   python3 scripts/reference/teachers.py --data ../shared/data --frames   # take the frames from the bags again as well
 """
 
@@ -250,6 +251,40 @@ def expected(data):
     return {"iou_threshold": IOU, "models": written}
 
 
+def tiny():
+    """Networks whose outputs do not depend on the image: [batch, 3, 32, 32] -> constants + 0 * mean of the image."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    def save(name, batch, outputs):
+        nodes = [
+            helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+            helper.make_node("Mul", ["mean", "nought"], ["nothing"]),
+        ]
+        constants = [numpy_helper.from_array(np.float32(0), "nought")]
+        infos = []
+        for output, value, shape in outputs:
+            kind = TensorProto.INT64 if value.dtype == np.int64 else TensorProto.FLOAT
+            infos.append(helper.make_tensor_value_info(output, kind, shape))
+            constants.append(numpy_helper.from_array(value, output + "_value"))
+            if kind == TensorProto.FLOAT:
+                nodes.append(helper.make_node("Add", [output + "_value", "nothing"], [output]))
+            else:
+                nodes.append(helper.make_node("Identity", [output + "_value"], [output]))
+        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, 32, 32])
+        graph = helper.make_graph(nodes, "tiny", [images], infos, constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        (OUT / f"tiny_{name}.onnx").write_bytes(model.SerializeToString())
+
+    yolov8 = np.zeros((1, 6, 21), np.float32)
+    yolov8[0, :, 4] = [16, 8, 8, 4, 0.25, 0.75]
+    save("yolov8", 1, [("output0", yolov8, [1, 6, 21])])
+    # The same with the shapes left open, as exporters leave them for dynamic batches.
+    save("dynamic", "batch", [("output0", yolov8, ["batch", "channels", "anchors"])])
+    boxes = np.float32([[4, 8, 20, 24], [0, 0, 9, 9]])
+    labels, scores = np.int64([2, 0]), np.float32([0.5, 0.125])
+    save("suppressed", 1, [("boxes", boxes, ["n", 4]), ("labels", labels, ["n"]), ("scores", scores, ["n"])])
+
+
 def frames(data):
     """Three frames of the bags, shrunk to 208 pixels, with few colours to keep the files small."""
     from PIL import Image
@@ -267,11 +302,12 @@ def frames(data):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with models/ and bags/; without it only synthetic.json is made")
+    parser.add_argument("--data", type=Path, help="folder with models/ and bags/; without it expected.json is not made")
     parser.add_argument("--frames", action="store_true", help="take the frames from the bags again")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "synthetic.json").write_text(json.dumps(synthetic(), separators=(",", ":")) + "\n")
+    tiny()
     if args.data:
         if args.frames:
             frames(args.data)
