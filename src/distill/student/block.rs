@@ -6,7 +6,7 @@ use burn::{
     tensor::{Device, Tensor, activation::relu},
 };
 
-use super::seed::WeightSeed;
+use super::{operator, seed::WeightSeed};
 
 /// A convolution with "same" padding and BatchNorm, or with the bias that BatchNorm became by folding.
 #[derive(Module, Debug)]
@@ -30,16 +30,20 @@ impl ConvUnit {
 
     /// Convolution and BatchNorm: `[B, in, H, W]` -> `[B, out, H / stride, W / stride]`.
     pub fn linear(&self, input: Tensor<4>) -> Tensor<4> {
-        let output = self.conv.forward(input);
+        let output = operator::convolve(&self.conv, input);
         match &self.norm {
-            Some(norm) => norm.forward(output),
+            Some(norm) => operator::normalize(norm, output, false),
             None => output,
         }
     }
 
     /// [`Self::linear`], then ReLU.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.linear(input))
+        let output = operator::convolve(&self.conv, input);
+        match &self.norm {
+            Some(norm) => operator::normalize(norm, output, true),
+            None => relu(output),
+        }
     }
 
     /// The same unit for inference without BatchNorm: its running statistics, scale and shift multiplied into the

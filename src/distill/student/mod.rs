@@ -14,6 +14,7 @@
 mod block;
 mod config;
 mod network;
+mod operator;
 mod seed;
 mod weights;
 

@@ -13,6 +13,7 @@ use burn::{
 use super::{
     block::{ConvUnit, Residual, plain_convolution},
     config::{CLASS_PRIOR, ConfigError, StudentConfig},
+    operator::convolve,
     seed::WeightSeed,
 };
 
@@ -70,8 +71,9 @@ impl Head {
     }
 
     fn forward(&self, features: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let class_logits = self.class_prediction.forward(self.class_tower.forward(features.clone()));
-        (class_logits, self.box_prediction.forward(self.box_tower.forward(features)))
+        let class_features = self.class_tower.forward(features.clone());
+        let box_features = self.box_tower.forward(features);
+        (convolve(&self.class_prediction, class_features), convolve(&self.box_prediction, box_features))
     }
 
     fn fold(self) -> Self {
