@@ -24,7 +24,7 @@ use crate::{
     model::ModelError,
 };
 use plan::Plan;
-pub use statistics::{CONFIDENT, ClassStatistics, TeacherLatency};
+pub use statistics::{ClassStatistics, TeacherLatency};
 
 /// What to label, with whom, and where to put it.
 #[derive(Debug, Clone)]

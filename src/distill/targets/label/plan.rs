@@ -140,11 +140,10 @@ impl Plan {
         if self.shard.is_some_and(|shard| !shard.has(part)) {
             return Decision::NotOurs;
         }
-        match self.existing.get(&part) {
-            Some(done) if matches!(done.end, PartEnd::Limit(_)) && done.end != self.limit() => Decision::Label,
-            Some(done) => Decision::Keep(done),
-            None => Decision::Label,
-        }
+        let Some(done) = self.existing.get(&part) else { return Decision::Label };
+        let cut_short = matches!(done.end, PartEnd::Limit(_)) && done.frames + done.undecodable < self.part_frames;
+        // The same limit cuts at the same frame; another one may leave more to do.
+        if cut_short && done.end != self.limit() { Decision::Label } else { Decision::Keep(done) }
     }
 
     fn limit(&self) -> PartEnd {
