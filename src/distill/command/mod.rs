@@ -10,7 +10,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod completions;
 mod inspect;
 pub mod label;
+mod run;
 mod teacher;
+pub mod train;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///
@@ -31,6 +33,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Label(label::LabelArgs),
     Teacher(teacher::TeacherArgs),
+    Train(train::TrainArgs),
+    Run(run::RunArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -72,6 +76,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Inspect(args) => inspect::run(args),
         Command::Label(args) => label::run(args),
         Command::Teacher(args) => teacher::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Run(args) => run::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
 }
