@@ -73,6 +73,8 @@ pub struct Detector {
     source: SpecSource,
     filler: InputFiller,
     input: Vec<f32>,
+    /// Set once boxes that are not finite were reported, so that a broken network does not fill the log.
+    reported: bool,
 }
 
 impl Detector {
@@ -143,7 +145,7 @@ impl Detector {
         }
         let input = vec![0.0; 3 * spec.input.width * spec.input.height];
         tracing::debug!(model = session.model(), head = spec.head.name(), %source, "detector loaded");
-        Ok(Self { session, spec, source, filler: InputFiller::new(), input })
+        Ok(Self { session, spec, source, filler: InputFiller::new(), input, reported: false })
     }
 
     /// The specification in use. Thresholds may be changed through [`Self::set_thresholds`].
@@ -186,6 +188,11 @@ impl Detector {
         let preprocess = start.elapsed();
         let mut found = run(&mut self.session, &self.spec, &self.input, &letterbox)?;
         found.timing.preprocess = preprocess;
+        if found.skipped > 0 && !self.reported {
+            self.reported = true;
+            let (model, skipped) = (self.session.model(), found.skipped);
+            tracing::warn!(model, skipped, "the network gives boxes that are not finite; they are left out");
+        }
         Ok(found)
     }
 
@@ -230,9 +237,6 @@ fn run(
         .filter(|found| found.bbox.is_valid())
         .collect();
     let timing = StageTiming { preprocess: Duration::ZERO, infer, decode: start.elapsed() };
-    if decoded.skipped > 0 {
-        tracing::warn!(skipped = decoded.skipped, "the network gave boxes that are not finite");
-    }
     Ok(Detections { detections, timing, skipped: decoded.skipped })
 }
 

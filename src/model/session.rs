@@ -152,7 +152,9 @@ impl Session {
         let mut provider = options.provider;
         let mut inner = None;
         if provider != ExecutionProvider::Cpu {
-            let attempt = builder(environment, options)
+            // XNNPACK brings threads of its own.
+            let threads = if provider == ExecutionProvider::Xnnpack { 1 } else { options.threads };
+            let attempt = builder(environment, threads)
                 .and_then(|builder| with_provider(builder, options))
                 .and_then(|mut builder| commit(&mut builder));
             match attempt {
@@ -165,7 +167,7 @@ impl Session {
         }
         let inner = match inner {
             Some(session) => session,
-            None => builder(environment, options).and_then(|mut builder| commit(&mut builder)).map_err(refused)?,
+            None => builder(environment, options.threads).and_then(|mut builder| commit(&mut builder)).map_err(refused)?,
         };
         let inputs = inner.inputs().iter().map(tensor_info).collect();
         let outputs = inner.outputs().iter().map(tensor_info).collect();
@@ -288,9 +290,9 @@ impl Outputs<'_> {
     }
 }
 
-fn builder(environment: &ort::environment::Environment, options: &SessionOptions) -> ort::Result<SessionBuilder> {
+fn builder(environment: &ort::environment::Environment, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = ort::session::Session::builder(environment)?
-        .with_intra_threads(options.threads.max(1))
+        .with_intra_threads(threads.max(1))
         .and_then(|builder| builder.with_inter_threads(1))
         .and_then(|builder| builder.with_intra_op_spinning(false))
         .and_then(|builder| builder.with_inter_op_spinning(false))

@@ -86,6 +86,10 @@ fn split_recordings_are_read_in_the_order_of_their_numbers() {
     assert_eq!(read.len(), 110);
     assert_eq!(loss.messages, 10, "{loss}");
     assert!(loss.to_string().contains("run_3.mcap"), "{loss}");
+    // So is one that the recorder could not fill any more.
+    std::fs::write(path.join("run_11.mcap"), b"").unwrap();
+    let (read, loss) = make::read(&path, &TopicFilter::All);
+    assert_eq!((read.len(), loss.messages), (100, 20), "{loss}");
 }
 
 #[test]

@@ -63,18 +63,28 @@ fn described(folder: &Path, metadata: &Metadata) -> Result<Layout, BagError> {
     }
     let mut parts = Vec::new();
     let mut missing = Loss::default();
-    for (index, file) in metadata.file_paths(folder).into_iter().enumerate() {
+    let files = metadata.file_paths(folder);
+    let split = files.len() > 1;
+    for (index, file) in files.into_iter().enumerate() {
+        let count = metadata.file_message_count(index).unwrap_or(0);
         if !file.exists() {
-            let count = metadata.file_message_count(index).unwrap_or(0);
             missing.add(0, count, format!("{}: the file is missing", file.display()));
             continue;
         }
-        parts.push(examine(file)?.demand(storage)?);
+        let size = std::fs::metadata(&file).map_or(0, |file| file.len());
+        match examine(file).and_then(|examined| examined.demand(storage)) {
+            Ok(part) => parts.push(part),
+            // One bad file of a split recording does not spoil the others.
+            Err(error @ (BagError::NotABag { .. } | BagError::Empty { .. })) if split => {
+                missing.add(size, count, error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
     }
     if parts.is_empty() {
         return Err(BagError::NotABag {
             path: folder.into(),
-            reason: format!("none of the files that its metadata.yaml names is there ({missing})"),
+            reason: format!("none of the files that its metadata.yaml names can be read ({missing})"),
         });
     }
     let mut table = TopicTable::default();

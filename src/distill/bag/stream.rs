@@ -141,16 +141,12 @@ impl Messages {
                 continue;
             };
             let found = match &mut part.reader {
-                PartReader::Mcap(reader) => match reader.next(&mut self.data)? {
-                    Some(message) => {
-                        Some((reader.channel(message.channel).map(|channel| &channel.topic), message.log_time))
-                    }
-                    None => None,
-                },
-                PartReader::Sqlite(reader) => match reader.next(&mut self.data) {
-                    Some((id, time)) => Some((reader.topics().get(&id).map(|topic| &topic.name), time)),
-                    None => None,
-                },
+                PartReader::Mcap(reader) => reader.next(&mut self.data)?.map(|message| {
+                    (reader.channel(message.channel).map(|channel| &channel.topic), message.log_time)
+                }),
+                PartReader::Sqlite(reader) => reader
+                    .next(&mut self.data)
+                    .map(|(id, time)| (reader.topics().get(&id).map(|topic| &topic.name), time)),
             };
             let Some((name, log_time)) = found else {
                 self.close();

@@ -8,10 +8,14 @@ mod graph;
 
 use std::path::{Path, PathBuf};
 
+pub use cost::{Cost, count_macs};
 pub use graph::student_graph;
 use onnx_ir::{Message, ModelProto};
 
-use crate::distill::durable;
+use crate::{
+    distill::{durable, student::CameraStudent},
+    model::bundle::{BundleError, BundleMetadata, write_metadata},
+};
 
 /// A student that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,9 @@ pub enum ExportFailed {
         /// What the parser said.
         reason: String,
     },
+    /// The metadata cannot be put into the file.
+    #[error("the bundle's metadata cannot be written: {0}")]
+    Metadata(#[from] BundleError),
     /// The file system refused.
     #[error("{}: {source}", path.display())]
     Io {
@@ -38,6 +45,23 @@ pub enum ExportFailed {
         /// What the file system said.
         source: std::io::Error,
     },
+}
+
+/// Writes a student as a bundle that the nodes run: [`student_graph`] with the metadata inside, its parameters and
+/// multiply-accumulates counted from the graph. The file is whole or not there. Returns the metadata as written.
+///
+/// # Errors
+/// When the graph cannot be made or the file not be written.
+pub fn export(student: &CameraStudent, metadata: &BundleMetadata, path: &Path) -> Result<BundleMetadata, ExportFailed> {
+    let input = &metadata.spec.input;
+    let model = student_graph(student, input.width, input.height)?;
+    let cost = count_macs(&model);
+    let metadata =
+        BundleMetadata { parameters: cost.parameters, macs: cost.macs.unwrap_or_default(), ..metadata.clone() };
+    let bytes = model.write_to_bytes().map_err(|error| ExportFailed::Graph(error.to_string()))?;
+    let bytes = write_metadata(&bytes, &metadata)?;
+    durable::write_bytes(path, &bytes).map_err(|source| ExportFailed::Io { path: path.into(), source })?;
+    Ok(metadata)
 }
 
 /// Reads an ONNX file as protobuf messages, weights included.
@@ -61,14 +85,4 @@ pub fn read_onnx(path: &Path) -> Result<ModelProto, ExportFailed> {
 pub fn write_onnx(model: &ModelProto, path: &Path) -> Result<(), ExportFailed> {
     let bytes = model.write_to_bytes().map_err(|error| ExportFailed::Graph(error.to_string()))?;
     durable::write_bytes(path, &bytes).map_err(|source| ExportFailed::Io { path: path.into(), source })
-}
-
-/// Sets one entry of the model's `metadata_props`, in place of an older one of that key.
-pub fn set_metadata(model: &mut ModelProto, key: &str, value: &str) {
-    model.metadata_props.retain(|entry| entry.key != key);
-    model.metadata_props.push(Default::default());
-    if let Some(entry) = model.metadata_props.last_mut() {
-        entry.key = key.into();
-        entry.value = value.into();
-    }
 }

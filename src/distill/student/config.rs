@@ -183,14 +183,7 @@ impl StudentConfig {
 
     /// All that is needed to run the exported student, with the usual thresholds.
     pub fn model_spec(&self) -> ModelSpec {
-        ModelSpec {
-            input: self.input_spec(),
-            head: self.head_format(),
-            classes: self.classes.clone(),
-            score_threshold: 0.3,
-            iou_threshold: 0.6,
-            max_detections: 100,
-        }
+        ModelSpec::new(self.input_spec(), self.head_format(), self.classes.clone())
     }
 
     /// Rows and columns of the output map at each of [`STRIDES`].

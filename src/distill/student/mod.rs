@@ -22,3 +22,4 @@ pub use block::{ConvUnit, Residual};
 pub use config::{ConfigError, STRIDES, Size, StudentConfig};
 pub use network::{CameraStudent, StudentOutput};
 pub use weights::WeightsError;
+
