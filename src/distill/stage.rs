@@ -13,7 +13,10 @@ use std::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{digest::hex, durable};
+use super::{
+    digest::{file_sha256, hex},
+    durable,
+};
 
 /// The finished stages of a run.
 #[derive(Debug)]
@@ -92,6 +95,24 @@ pub fn input_hash(path: &Path) -> io::Result<String> {
     }
     entries.sort();
     Ok(hash_of(&entries))
+}
+
+/// SHA-256 over the names and whole contents of a file or of all files of a folder.
+///
+/// # Errors
+/// When something of it cannot be read.
+pub fn content_sha256(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_dir() {
+        return file_sha256(path);
+    }
+    let mut entries = Vec::new();
+    walk(path, path, &mut entries)?;
+    entries.sort();
+    let contents = entries
+        .into_iter()
+        .map(|(name, _)| Ok((file_sha256(&path.join(&name))?, name)))
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(hash_of(&contents))
 }
 
 fn walk(root: &Path, folder: &Path, entries: &mut Vec<(String, (u64, u128))>) -> io::Result<()> {

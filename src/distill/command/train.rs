@@ -173,10 +173,7 @@ pub(super) fn train_stage(
     }
     let interrupted = checkpoint_path(&folder).exists() && !book.is_of_other_inputs("train", &hash);
     if interrupted && !args.resume && !args.restart {
-        bail!(
-            "an interrupted training is in {}; go on with --resume, or start anew with --restart",
-            folder.display()
-        );
+        bail!("an interrupted training is in {}; go on with --resume, or start anew with --restart", folder.display());
     }
     let resume = interrupted && args.resume;
     if args.resume && !interrupted {
