@@ -244,8 +244,10 @@ fn print_gathered(gathered: &Gathered, seconds: Duration) {
             recording.test,
             recording.gap
         );
-        if recording.unusable > 0 {
-            let _ = write!(line, ", {} unusable", recording.unusable);
+        for (count, what) in [(recording.unlabelled, "without targets"), (recording.undecodable, "not decodable")] {
+            if count > 0 {
+                let _ = write!(line, ", {count} {what}");
+            }
         }
         println!("{line}");
     }
