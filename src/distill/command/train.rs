@@ -175,6 +175,9 @@ pub(super) fn train_stage(
     if interrupted && !args.resume && !args.restart {
         bail!("an interrupted training is in {}; go on with --resume, or start anew with --restart", folder.display());
     }
+    if book.is_of_other_inputs("train", &hash) {
+        println!("train: settings or data changed since the last training in {}; starting anew", folder.display());
+    }
     let resume = interrupted && args.resume;
     if args.resume && !interrupted {
         println!("train: nothing to resume for these settings, starting from the beginning");
@@ -224,7 +227,7 @@ fn train_hash(experiment: &Experiment, targets: Option<&TargetSet>) -> anyhow::R
         "split": split,
         "student": student,
         "losses": losses,
-        "train": train,
+        "train": train.deciding(),
         "augment": augment,
         "truth_score": evaluate.target_score,
     })))
