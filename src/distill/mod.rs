@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod export;
 pub mod loss;
 pub mod split;
+pub mod stage;
 pub mod student;
 pub mod synth;
 pub mod targets;

@@ -10,8 +10,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod completions;
 mod inspect;
 pub mod label;
+mod run;
 mod synth;
 mod teacher;
+mod train;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///
@@ -32,6 +34,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Synth(synth::SynthArgs),
     Label(label::LabelArgs),
+    Train(train::TrainArgs),
+    Run(run::RunArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -74,6 +78,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Label(args) => label::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Run(args) => run::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }

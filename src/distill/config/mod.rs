@@ -10,7 +10,7 @@
 //!   - path: ${BAGS:-bags}/tuesday      # environment variables, with a default after `:-`
 //!     block: test                      # the whole recording is test instead of its last quarter
 //! teachers:
-//!   - {name: yolox, model: models/yolox_nano_416.onnx, format: yolox}
+//!   - {name: yolox, model: models/yolox_nano_416.onnx, format: yolox, trust: 1}
 //! student: {size: micro, width: 320, height: 192}
 //! train: {epochs: 40, batch: 8}
 //! ```
@@ -36,7 +36,7 @@ use crate::distill::{
     loss::LossConfig,
     split::{Block, SplitConfig},
     student::StudentConfig,
-    teacher::TeacherConfig,
+    teacher::{EnsembleOptions, TeacherConfig},
 };
 
 /// A whole experiment. Paths are absolute once [`Experiment::load`] has returned it.
@@ -66,6 +66,9 @@ pub struct Experiment {
     /// The teachers; empty only with `targets: truth`.
     #[serde(default)]
     pub teachers: Vec<TeacherConfig>,
+    /// Thresholds of the teachers' fusion.
+    #[serde(default)]
+    pub fusion: EnsembleOptions,
     /// The student network.
     #[serde(default)]
     pub student: StudentSection,
@@ -136,7 +139,9 @@ impl Experiment {
             }
         }
         for (index, teacher) in self.teachers.iter_mut().enumerate() {
-            paths.resolve(&format!("teachers.{index}.model"), &mut teacher.model)?;
+            for path in teacher.paths_mut() {
+                paths.resolve(&format!("teachers.{index}"), path)?;
+            }
         }
         Ok(())
     }
@@ -161,6 +166,7 @@ impl Experiment {
         }
         self.student_config().check().map_err(|error| wrong("student", error.to_string()))?;
         self.split.check().map_err(|source| ConfigError::Split { path: file.to_owned(), source })?;
+        self.losses.check().map_err(|error| wrong("losses", error.to_string()))?;
         match self.targets {
             TargetSource::Teachers if self.teachers.is_empty() => {
                 let mend = "needs at least one teacher; to learn from the recordings' own truth, say `targets: truth`";

@@ -138,6 +138,13 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// The same training without what does not change its result: threads, memory, checkpoints.
+    #[must_use]
+    pub fn deciding(&self) -> Self {
+        let Self { workers, cache_mb, checkpoint_every, checkpoint_steps, .. } = Self::default();
+        Self { workers, cache_mb, checkpoint_every, checkpoint_steps, ..self.clone() }
+    }
+
     pub(super) fn check(&self) -> Result<(), Complaint> {
         let at_least_one = [
             ("train.epochs", self.epochs),
@@ -149,6 +156,9 @@ impl TrainConfig {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));
             }
+        }
+        if self.device != "cpu" {
+            return Err(("train.device", format!("`{}` is not known to this build; it has `cpu`", self.device)));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return Err(("train.learning_rate", format!("{} must be a positive number", self.learning_rate)));

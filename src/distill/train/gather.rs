@@ -49,8 +49,10 @@ pub struct BlockCounts {
     pub test: usize,
     /// Frames between the blocks, used for nothing.
     pub gap: usize,
-    /// Frames that could not be decoded or that no teacher has labelled.
-    pub unusable: usize,
+    /// Frames without truth, or that no teacher has labelled.
+    pub unlabelled: usize,
+    /// Frames that could not be decoded.
+    pub undecodable: usize,
 }
 
 /// How a recording's truth is found.
@@ -110,7 +112,7 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
                 None => counts.gap += 1,
                 Some(block) => match labels.of(source, data, &frame)? {
                     Some(boxes) => chunk.push((block, frame, boxes)),
-                    None => counts.unusable += 1,
+                    None => counts.unlabelled += 1,
                 },
             }
             if chunk.len() == CHUNK {
@@ -118,7 +120,7 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
             }
         }
         gathered.add(chunk, &spec, &mut counts)?;
-        gathered.lost_data |= counts.unusable > 0 || !frames.loss().is_empty();
+        gathered.lost_data |= counts.undecodable > 0 || !frames.loss().is_empty();
         gathered.recordings.push(counts);
     }
     Ok(gathered)
@@ -165,7 +167,7 @@ impl Gathered {
                     counts.validation += 1;
                     self.validation.push(input, boxes)?;
                 }
-                None => counts.unusable += 1,
+                None => counts.undecodable += 1,
             }
         }
         Ok(())

@@ -94,22 +94,11 @@ fn a_checkpoint_of_other_settings_is_refused_by_name() {
 
 #[test]
 fn what_is_not_a_number_stops_with_the_batch_named() {
-    let experiment = experiment(2);
-    let folder = tempfile::tempdir().unwrap();
-    let spec = experiment.student_config().input_spec();
-    let mut frames = FrameSet::new(1 << 20);
-    for index in 0..4 {
-        let (image, bbox) = painted_image(index);
-        let probabilities = vec![if index == 2 { f32::INFINITY } else { 0.9 }];
-        let target = TargetBox { bbox, probabilities, weight: if index == 2 { f32::MAX } else { 1.0 } };
-        frames
-            .push(format!("frame {index}"), crate::distill::train::shrink(image, &spec).unwrap(), vec![target])
-            .unwrap();
-    }
-    let mut experiment = experiment;
+    let mut experiment = experiment(3);
     experiment.train.learning_rate = 1e30;
     experiment.train.clip = 0.0;
-    let none = ValidationSet::new(0);
+    let folder = tempfile::tempdir().unwrap();
+    let (frames, none) = (painted_frames(4), ValidationSet::new(0));
     let job =
         TrainJob { experiment: &experiment, folder: folder.path(), resume: false, train: &frames, validation: &none };
     let error = train(&job, &mut Watcher::default()).unwrap_err();
