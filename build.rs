@@ -47,11 +47,14 @@ fn check_ros() -> Result<(), String> {
             .into());
     }
     let installed = |package: &&&str| {
-        prefixes.split(':').any(|prefix| Path::new(prefix).join("share/ament_index/resource_index/rosidl_interfaces").join(package).exists())
+        prefixes.split(':').any(|prefix| {
+            Path::new(prefix).join("share/ament_index/resource_index/rosidl_interfaces").join(package).exists()
+        })
     };
     let missing: Vec<&str> = INTERFACES.iter().filter(|package| !installed(package)).copied().collect();
     if !missing.is_empty() {
-        let apt: Vec<String> = missing.iter().map(|package| format!("ros-jazzy-{}", package.replace('_', "-"))).collect();
+        let apt: Vec<String> =
+            missing.iter().map(|package| format!("ros-jazzy-{}", package.replace('_', "-"))).collect();
         return Err(format!(
             "the ROS 2 that is sourced ({prefixes}) has no {}.\nInstall: sudo apt install {}",
             missing.join(", "),

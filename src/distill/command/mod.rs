@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod evaluate;
 mod inspect;
 pub mod label;
 mod run;
@@ -36,6 +37,7 @@ enum Command {
     Label(label::LabelArgs),
     Train(train::TrainArgs),
     Run(run::RunArgs),
+    Evaluate(evaluate::EvaluateArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -80,6 +82,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Label(args) => label::run(args),
         Command::Train(args) => train::run(args),
         Command::Run(args) => run::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }

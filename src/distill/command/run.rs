@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::{
     Outcome, WorkFailed,
+    evaluate::progress_bar,
     label::LabelDisplay,
     train::{
         ExperimentArgs, TrainEnd, stop_on_interrupt, targets_folder, train_stage, trained_weights, write_run_files,
@@ -19,12 +20,18 @@ use super::{
 };
 use crate::{
     distill::{
+        bag::TruthSource,
         config::{Experiment, TargetSource},
         digest::file_sha256,
+        durable,
+        evaluate::{EvaluateError, EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role, evaluate},
         export::export,
+        split::Block,
         stage::{StageBook, content_sha256},
         student::CameraStudent,
-        targets::{LabelError, LabelJob, LabelSource, LabelSummary, label},
+        targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
+        teacher::TeacherConfig,
+        train::{split_of, truth_source},
     },
     model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource},
 };
@@ -75,6 +82,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     };
     header("export");
     export_stage(&experiment, &trained, &mut book)?;
+    header("evaluate");
+    if !evaluate_stage(&experiment, &stop)? {
+        return Ok(Outcome::Done);
+    }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
@@ -131,6 +142,68 @@ fn provenance(experiment: &Experiment) -> anyhow::Result<Provenance> {
 /// The bundle of an experiment.
 fn bundle_path(experiment: &Experiment) -> PathBuf {
     experiment.output.join("student.onnx")
+}
+
+/// Judges the student next to its teachers on the test block and writes `report.json`; says whether it came to its end.
+fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<bool> {
+    let mut targets = match experiment.targets {
+        TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
+        TargetSource::Truth => None,
+    };
+    let mut recordings = Vec::new();
+    for (source, data) in experiment.data.iter().enumerate() {
+        let labels = truth_source(data);
+        let truth = match &mut targets {
+            // Where people or a simulator labelled the recording, that is the better judge.
+            Some(set) if labels == TruthSource::None => {
+                let (own, others) = set.frames.drain(..).partition(|frame| frame.source as usize == source);
+                set.frames = others;
+                EvaluationTruth::Targets(own)
+            }
+            _ => EvaluationTruth::Labels(labels),
+        };
+        let block = Some((split_of(data, experiment)?, Block::Test));
+        recordings.push(EvaluatedRecording { path: data.path.clone(), topic: data.topic.clone(), truth, block });
+    }
+    let student = TeacherConfig { name: Some("student".into()), ..TeacherConfig::new(bundle_path(experiment)) };
+    let mut models = vec![EvaluatedModel { config: student, role: Role::Student }];
+    if experiment.evaluate.teachers {
+        let teachers = experiment.teachers.iter().cloned();
+        models.extend(teachers.map(|config| EvaluatedModel { config, role: Role::Teacher }));
+    }
+    let job = EvaluateJob {
+        recordings,
+        classes: experiment.classes.clone(),
+        models,
+        target_score: experiment.evaluate.target_score,
+        max_frames: None,
+        latency_rounds: experiment.evaluate.latency_rounds,
+        keep_detections: false,
+    };
+    let bar = progress_bar();
+    let result = evaluate(&job, &mut |frames| {
+        bar.set_position(frames as u64);
+        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish_and_clear();
+    let report = match result {
+        Ok(report) => report,
+        Err(EvaluateError::Stopped) => {
+            println!("stopped; the same command goes on");
+            return Ok(false);
+        }
+        Err(EvaluateError::NoTruth { .. }) => {
+            println!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
+            return Ok(true);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    print!("{}", report.to_text());
+    let path = experiment.output.join("report.json");
+    let json = serde_json::to_vec_pretty(&report)?;
+    durable::write_bytes(&path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
+    println!("evaluate: {}", path.display());
+    Ok(true)
 }
 
 /// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped.

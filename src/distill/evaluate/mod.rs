@@ -1,1 +1,340 @@
-//! What a model is worth: AP, size, work and latency next to its teachers'.
+//! What a model is worth: average precision, size, work and latency next to its teachers', measured in one run on the same
+//! frames.
+
+mod report;
+
+use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+
+use image::RgbImage;
+
+pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
+
+use crate::{
+    distill::{
+        bag::{BagError, EncodedFrame, Frames, TruthSource},
+        export::{ExportFailed, count_macs, read_onnx},
+        split::{Block, Split},
+        targets::FrameTargets,
+        teacher::{EnsembleOptions, Teacher, TeacherConfig, TeacherError},
+    },
+    metrics::{ApAccumulator, LatencyRecorder, ScoredBox, TruthBox},
+    model::{ModelError, SoftDetection, onnx_facts},
+};
+
+/// Scores down to this count for average precision, whatever a model's own threshold is.
+const LOWEST_SCORE: f32 = 0.01;
+/// Images that the latency is measured on, spread over the frames.
+const LATENCY_IMAGES: usize = 16;
+
+/// What to evaluate on what.
+#[derive(Debug, Clone)]
+pub struct EvaluateJob {
+    /// The recordings.
+    pub recordings: Vec<EvaluatedRecording>,
+    /// Classes that are judged, in the order of the truth's indices.
+    pub classes: Vec<String>,
+    /// The models; each needs classes that mean some of [`EvaluateJob::classes`].
+    pub models: Vec<EvaluatedModel>,
+    /// Target boxes of at least this best score are truth; weaker ones are neither to be found nor wrong to find.
+    pub target_score: f32,
+    /// Stop after this many frames.
+    pub max_frames: Option<usize>,
+    /// Rounds of the latency measurement (every model once a round, in turn).
+    pub latency_rounds: usize,
+    /// Keep what each model finds at its own threshold, frame by frame.
+    pub keep_detections: bool,
+}
+
+/// One recording and where its truth is.
+#[derive(Debug, Clone)]
+pub struct EvaluatedRecording {
+    /// A bag or a folder of images.
+    pub path: PathBuf,
+    /// Its camera topic, where it has several.
+    pub topic: Option<String>,
+    /// Where the truth boxes come from.
+    pub truth: EvaluationTruth,
+    /// Only frames of this block; all without.
+    pub block: Option<(Split, Block)>,
+}
+
+/// Where truth boxes come from.
+#[derive(Debug, Clone)]
+pub enum EvaluationTruth {
+    /// People's or a simulator's labels.
+    Labels(TruthSource),
+    /// The teachers' fused boxes of the same recording: what a student is to reproduce, not what is really there.
+    Targets(Vec<FrameTargets>),
+}
+
+/// A model under test.
+#[derive(Debug, Clone)]
+pub struct EvaluatedModel {
+    /// The file, how to run it and what its classes mean.
+    pub config: TeacherConfig,
+    /// Its part.
+    pub role: Role,
+}
+
+/// Why an evaluation could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// A recording could not be read.
+    #[error(transparent)]
+    Bag(#[from] BagError),
+    /// A model could not be loaded.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
+    /// A model could not be run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A model's graph could not be read for its costs.
+    #[error(transparent)]
+    Graph(#[from] ExportFailed),
+    /// Nothing to judge by.
+    #[error(
+        "no frame of {recordings} has truth to judge by{block}: name a truth topic or COCO file (--labels), soft targets (--targets), or another block"
+    )]
+    NoTruth {
+        /// The recordings.
+        recordings: String,
+        /// ` in the .. block`, or nothing.
+        block: String,
+    },
+    /// Stopped by the caller.
+    #[error("stopped before the end; nothing was written")]
+    Stopped,
+}
+
+/// Runs every model over every frame, then their latencies in turn on the same images. `progress` hears the number of frames
+/// done and may stop the work.
+///
+/// # Errors
+/// [`EvaluateError`]: a recording or model cannot be read, no frame has truth, or `progress` said stop.
+pub fn evaluate(
+    job: &EvaluateJob,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<EvaluationReport, EvaluateError> {
+    let options = EnsembleOptions { score_threshold: LOWEST_SCORE, ..EnsembleOptions::default() };
+    let mut models = Vec::with_capacity(job.models.len());
+    for model in &job.models {
+        let own = Teacher::load_detector(&model.config)?.spec().score_threshold;
+        models.push(UnderTest {
+            model,
+            own_threshold: own,
+            teacher: Teacher::load(&model.config, &job.classes, options)?,
+            precision: ApAccumulator::new(&job.classes),
+            kept: Vec::new(),
+        });
+    }
+
+    let mut images = LatencyImages::default();
+    let (mut frames, mut truths, mut undecodable, mut lost) = (0, 0, 0, false);
+    'recordings: for recording in &job.recordings {
+        let (source, targets) = match &recording.truth {
+            EvaluationTruth::Labels(source) => (source.clone(), None),
+            EvaluationTruth::Targets(targets) => {
+                (TruthSource::None, Some(targets.iter().map(|t| (t.index, t)).collect::<HashMap<_, _>>()))
+            }
+        };
+        let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), source)?;
+        for frame in &mut stream {
+            let frame = frame?;
+            if let Some((split, block)) = &recording.block
+                && split.block_of(frame.stamp) != Some(*block)
+            {
+                continue;
+            }
+            let Some(truth) = truth_of(&frame, targets.as_ref(), job) else { continue };
+            let Ok(image) = frame.decode() else {
+                undecodable += 1;
+                continue;
+            };
+            truths += truth.iter().filter(|truth| !truth.ignore).count();
+            for model in &mut models {
+                model.judge(&frame, &image, &truth, job.keep_detections)?;
+            }
+            images.offer(image);
+            frames += 1;
+            if progress(frames).is_break() {
+                return Err(EvaluateError::Stopped);
+            }
+            if job.max_frames.is_some_and(|limit| frames >= limit) {
+                break 'recordings;
+            }
+        }
+        lost |= !stream.loss().is_empty();
+    }
+    if frames == 0 {
+        return Err(no_truth(job));
+    }
+    let latencies = measure_latency(&mut models, &images.kept, job.latency_rounds)?;
+    let models = models
+        .into_iter()
+        .zip(latencies)
+        .map(|(model, latency)| model.report(latency))
+        .collect::<Result<Vec<_>, EvaluateError>>()?;
+    Ok(EvaluationReport {
+        data: job.recordings.iter().map(|recording| recording.path.display().to_string()).collect(),
+        block: job.recordings.iter().find_map(|recording| recording.block.as_ref().map(|(_, block)| *block)),
+        truth: match job.recordings.first().map(|recording| &recording.truth) {
+            Some(EvaluationTruth::Targets(_)) => format!("fused teacher boxes of score >= {}", job.target_score),
+            _ => "labels".to_owned(),
+        },
+        classes: job.classes.clone(),
+        frames,
+        truths,
+        undecodable,
+        lost_data: lost || undecodable > 0,
+        latency_rounds: job.latency_rounds,
+        models,
+    })
+}
+
+fn no_truth(job: &EvaluateJob) -> EvaluateError {
+    let paths: Vec<String> = job.recordings.iter().map(|recording| recording.path.display().to_string()).collect();
+    let block = job.recordings.iter().find_map(|recording| recording.block.as_ref());
+    EvaluateError::NoTruth {
+        recordings: paths.join(", "),
+        block: block.map(|(_, block)| format!(" in the {block:?} block").to_lowercase()).unwrap_or_default(),
+    }
+}
+
+/// The truth of a frame, `None` when nothing is known of it.
+fn truth_of(
+    frame: &EncodedFrame,
+    targets: Option<&HashMap<u64, &FrameTargets>>,
+    job: &EvaluateJob,
+) -> Option<Vec<TruthBox>> {
+    if let Some(targets) = targets {
+        let boxes = &targets.get(&frame.index)?.boxes;
+        let truth = boxes.iter().map(|target| {
+            let (class, score) = target.best();
+            TruthBox { bbox: target.bbox, class, ignore: score < job.target_score }
+        });
+        return Some(truth.collect());
+    }
+    let labelled = frame.truth.as_ref()?;
+    let truth = labelled.iter().filter_map(|truth| {
+        let class = job.classes.iter().position(|class| *class == truth.class)?;
+        Some(TruthBox { bbox: truth.bbox, class, ignore: truth.crowd })
+    });
+    Some(truth.collect())
+}
+
+/// A model while it is judged.
+struct UnderTest<'j> {
+    model: &'j EvaluatedModel,
+    own_threshold: f32,
+    teacher: Teacher,
+    precision: ApAccumulator,
+    kept: Vec<FrameDetections>,
+}
+
+impl UnderTest<'_> {
+    fn judge(
+        &mut self,
+        frame: &EncodedFrame,
+        image: &RgbImage,
+        truth: &[TruthBox],
+        keep: bool,
+    ) -> Result<(), EvaluateError> {
+        let (found, _) = self.teacher.detect(image)?;
+        let scored: Vec<ScoredBox> = found.iter().map(scored).collect();
+        self.precision.add_image(truth, &scored);
+        if keep {
+            let boxes = scored
+                .iter()
+                .filter(|found| found.score >= self.own_threshold)
+                .map(|found| FoundBox { bbox: found.bbox, class: found.class, score: found.score })
+                .collect();
+            self.kept.push(FrameDetections { stamp: frame.stamp, name: frame.name.clone(), boxes });
+        }
+        Ok(())
+    }
+
+    fn report(self, latency: LatencyRecorder) -> Result<ModelReport, EvaluateError> {
+        let path = &self.model.config.model;
+        let facts = onnx_facts(path)?;
+        let cost = count_macs(&read_onnx(path)?);
+        let summary = self.precision.finish();
+        Ok(ModelReport {
+            name: self.teacher.name(),
+            role: self.model.role,
+            path: path.display().to_string(),
+            ap: summary.ap,
+            ap50: summary.ap50,
+            ap75: summary.ap75,
+            per_class: summary.per_class,
+            parameters: facts.parameters,
+            bytes: facts.bytes,
+            macs: cost.macs,
+            latency_ms: latency.summary(),
+            detections: self.kept,
+        })
+    }
+}
+
+fn scored(found: &SoftDetection) -> ScoredBox {
+    let (class, score) = found.best();
+    ScoredBox { bbox: found.bbox, class, score }
+}
+
+/// A few images out of a stream of unknown length, spread evenly: when there are twice as many as wanted, every other one goes.
+#[derive(Default)]
+struct LatencyImages {
+    kept: Vec<RgbImage>,
+    every: usize,
+    seen: usize,
+}
+
+impl LatencyImages {
+    fn offer(&mut self, image: RgbImage) {
+        if self.seen.is_multiple_of(self.every.max(1)) {
+            self.kept.push(image);
+        }
+        self.seen += 1;
+        if self.kept.len() >= 2 * LATENCY_IMAGES {
+            let mut place = 0;
+            self.kept.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.every = self.every.max(1) * 2;
+        }
+    }
+}
+
+/// Times the networks alone, one thread each, in turn on the same image, so that whatever else the machine does meets all alike.
+fn measure_latency(
+    models: &mut [UnderTest<'_>],
+    images: &[RgbImage],
+    rounds: usize,
+) -> Result<Vec<LatencyRecorder>, EvaluateError> {
+    let mut recorders = vec![LatencyRecorder::new(rounds.max(1)); models.len()];
+    for round in 0..rounds {
+        let image = &images[round % images.len()];
+        for (model, recorder) in models.iter_mut().zip(&mut recorders) {
+            let (_, timing) = model.teacher.detect(image)?;
+            recorder.record(timing.infer);
+        }
+    }
+    Ok(recorders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latency_images_stay_few_and_spread() {
+        let mut images = LatencyImages::default();
+        for number in 0..1000u32 {
+            images.offer(RgbImage::new(number + 1, 1));
+        }
+        assert!(images.kept.len() >= LATENCY_IMAGES && images.kept.len() < 2 * LATENCY_IMAGES);
+        let places: Vec<u32> = images.kept.iter().map(|image| image.width() - 1).collect();
+        assert_eq!(places[0], 0);
+        assert!(*places.last().unwrap() > 800, "{places:?}");
+    }
+}

@@ -22,4 +22,3 @@ pub use block::{ConvUnit, Residual};
 pub use config::{ConfigError, STRIDES, Size, StudentConfig};
 pub use network::{CameraStudent, StudentOutput};
 pub use weights::WeightsError;
-

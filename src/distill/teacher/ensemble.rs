@@ -113,7 +113,10 @@ impl Teacher {
 
     /// Finds objects, with a score per student class; duplicates that the translation of classes brought together are
     /// suppressed.
-    fn detect(&mut self, image: &RgbImage) -> Result<(Vec<SoftDetection>, StageTiming), ModelError> {
+    ///
+    /// # Errors
+    /// When the network cannot be run.
+    pub fn detect(&mut self, image: &RgbImage) -> Result<(Vec<SoftDetection>, StageTiming), ModelError> {
         let found = self.detector.detect(image)?;
         let spec = self.detector.spec();
         let mut translated: Vec<SoftDetection> = found

@@ -1,0 +1,200 @@
+//! `distill evaluate`: what models are worth on a recording.
+
+use std::{io::IsTerminal, ops::ControlFlow, path::PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Outcome, WorkFailed};
+use crate::distill::{
+    bag::{Frames, TruthSource},
+    durable,
+    evaluate::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role, evaluate},
+    split::{Block, Split, SplitConfig},
+    targets::TargetSet,
+    teacher::{Teacher, TeacherConfig},
+};
+
+/// Measure models on a recording: COCO AP, size, work and single-thread latency, side by side.
+///
+///   distill evaluate --model student.onnx --data my_bag --labels /truth/detections_2d
+///   distill evaluate --model student.onnx --data photos --labels instances.json --json
+///
+/// Next to the teachers, against their fused boxes on the test block (the last 25 % of the time, after a gap):
+///
+///   distill evaluate --model runs/x/student.onnx --teacher yolox_nano_416.onnx --data my_bag \
+///       --targets runs/x/targets --block test
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct EvaluateArgs {
+    /// A model to judge (a bundle, or any ONNX detector that tells enough of itself); may be given several times.
+    #[arg(long, required = true, value_name = "MODEL.onnx")]
+    model: Vec<PathBuf>,
+    /// A model to compare with; may be given several times.
+    #[arg(long, value_name = "MODEL.onnx")]
+    teacher: Vec<PathBuf>,
+    /// A bag or a folder of images.
+    #[arg(long, value_name = "BAG_OR_FOLDER")]
+    data: PathBuf,
+    /// The camera topic, where the bag has several.
+    #[arg(long)]
+    topic: Option<String>,
+    /// The truth: a COCO `instances` JSON, or the bag's topic of vision_msgs/msg/Detection2DArray.
+    #[arg(long, value_name = "COCO.json|TOPIC", conflicts_with = "targets")]
+    labels: Option<String>,
+    /// The truth: soft targets that `distill label` made of this recording.
+    #[arg(long, value_name = "FOLDER")]
+    targets: Option<PathBuf>,
+    /// Soft targets of at least this score must be found; weaker ones may be.
+    #[arg(long, default_value_t = 0.4)]
+    target_score: f32,
+    /// Classes to judge; by default those of the first model, or of the soft targets.
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<String>,
+    /// Judge one block of the time alone.
+    #[arg(long)]
+    block: Option<BlockName>,
+    /// Share of the time that is the validation block.
+    #[arg(long, default_value_t = 0.1)]
+    validation: f64,
+    /// Share of the time, at its end, that is the test block.
+    #[arg(long, default_value_t = 0.25)]
+    test: f64,
+    /// Seconds left out before the validation and the test block.
+    #[arg(long, default_value_t = 2.0)]
+    gap_seconds: f64,
+    /// Stop after this many frames.
+    #[arg(long)]
+    max_frames: Option<usize>,
+    /// Rounds of the latency measurement.
+    #[arg(long, default_value_t = 100)]
+    latency_rounds: usize,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Write what each model finds at its own threshold, frame by frame, to this file.
+    #[arg(long, value_name = "FILE.json")]
+    detections: Option<PathBuf>,
+}
+
+/// See [`Block`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BlockName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl From<BlockName> for Block {
+    fn from(name: BlockName) -> Self {
+        match name {
+            BlockName::Train => Self::Train,
+            BlockName::Validation => Self::Validation,
+            BlockName::Test => Self::Test,
+        }
+    }
+}
+
+/// Evaluates and prints.
+pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
+    let targets = args.targets.as_deref().map(TargetSet::read).transpose()?;
+    let classes = classes(&args, targets.as_ref())?;
+    let truth = match (&args.labels, targets) {
+        (_, Some(set)) => EvaluationTruth::Targets(targets_of(set, &args)?),
+        (Some(labels), None) if labels.ends_with(".json") => {
+            EvaluationTruth::Labels(TruthSource::Coco(PathBuf::from(labels)))
+        }
+        (Some(labels), None) => EvaluationTruth::Labels(TruthSource::Topic(labels.clone())),
+        // A folder of images brings its own COCO file.
+        (None, None) => EvaluationTruth::Labels(TruthSource::None),
+    };
+    let block = args.block.map(|block| Ok::<_, anyhow::Error>((split(&args)?, Block::from(block)))).transpose()?;
+    let part = |role: Role| move |path: &PathBuf| EvaluatedModel { config: TeacherConfig::new(path), role };
+    let students = args.model.iter().map(part(Role::Student));
+    let job = EvaluateJob {
+        recordings: vec![EvaluatedRecording { path: args.data.clone(), topic: args.topic.clone(), truth, block }],
+        classes,
+        models: students.chain(args.teacher.iter().map(part(Role::Teacher))).collect(),
+        target_score: args.target_score,
+        max_frames: args.max_frames,
+        latency_rounds: args.latency_rounds,
+        keep_detections: args.detections.is_some(),
+    };
+    let bar = progress_bar();
+    let result = evaluate(&job, &mut |frames| {
+        bar.set_position(frames as u64);
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    let mut report = result?;
+    if let Some(path) = &args.detections {
+        let json = serde_json::to_vec(&report)?;
+        durable::write_bytes(path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
+        for model in &mut report.models {
+            model.detections.clear();
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", report.to_text());
+    }
+    if report.lost_data {
+        eprintln!("warning: part of the recording could not be read ({} frames not decoded)", report.undecodable);
+    }
+    Ok(if report.lost_data { Outcome::DataLost } else { Outcome::Done })
+}
+
+/// A bar for a number of frames that is not known beforehand; hidden where nobody looks.
+pub(super) fn progress_bar() -> ProgressBar {
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+    bar.with_style(
+        ProgressStyle::with_template("evaluate {spinner} {pos} frames, {per_sec}, {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    )
+}
+
+fn classes(args: &EvaluateArgs, targets: Option<&TargetSet>) -> anyhow::Result<Vec<String>> {
+    if let Some(set) = targets {
+        if !args.classes.is_empty() && args.classes != set.classes {
+            bail!(
+                "--classes {} are not the classes of the soft targets ({})",
+                args.classes.join(","),
+                set.classes.join(",")
+            );
+        }
+        return Ok(set.classes.clone());
+    }
+    if !args.classes.is_empty() {
+        return Ok(args.classes.clone());
+    }
+    let first = args.model.first().context("no --model is given")?;
+    Ok(Teacher::load_detector(&TeacherConfig::new(first))?.spec().classes.clone())
+}
+
+/// The targets of the recording that is evaluated.
+fn targets_of(set: TargetSet, args: &EvaluateArgs) -> anyhow::Result<Vec<crate::distill::targets::FrameTargets>> {
+    let wanted = std::fs::canonicalize(&args.data).with_context(|| args.data.display().to_string())?;
+    let same = |path: &str| std::fs::canonicalize(path).is_ok_and(|path| path == wanted);
+    let source = match set.sources.iter().position(|source| same(&source.path)) {
+        Some(source) => source,
+        None if set.sources.len() == 1 => 0,
+        None => {
+            let known: Vec<&str> = set.sources.iter().map(|source| source.path.as_str()).collect();
+            bail!("the soft targets are of {}, not of {}", known.join(", "), args.data.display())
+        }
+    };
+    Ok(set.frames.into_iter().filter(|frame| frame.source as usize == source).collect())
+}
+
+fn split(args: &EvaluateArgs) -> anyhow::Result<Split> {
+    let config = SplitConfig { validation: args.validation, test: args.test, gap_seconds: args.gap_seconds };
+    let mut stamps: Option<(i64, i64)> = None;
+    for frame in Frames::open(&args.data, args.topic.as_deref(), TruthSource::None)? {
+        let stamp = frame?.stamp;
+        stamps = Some(stamps.map_or((stamp, stamp), |(first, last)| (first.min(stamp), last.max(stamp))));
+    }
+    let (first, last) = stamps.with_context(|| format!("{} holds no frames", args.data.display()))?;
+    Ok(Split::by_time(&config, first, last)?)
+}

@@ -1,0 +1,173 @@
+//! The figures of an evaluation, as JSON and as a table.
+
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    distill::split::Block,
+    geometry::Box2,
+    metrics::{ClassAp, LatencySummary},
+};
+
+/// What a model is in an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The model that is to be proven.
+    Student,
+    /// One that it learnt from, or is compared with.
+    Teacher,
+}
+
+/// Everything that an evaluation found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationReport {
+    /// The recordings.
+    pub data: Vec<String>,
+    /// The block of them that was judged, all frames without.
+    pub block: Option<Block>,
+    /// What counted as true.
+    pub truth: String,
+    /// The classes that were judged.
+    pub classes: Vec<String>,
+    /// Frames that were judged.
+    pub frames: usize,
+    /// Objects that were to be found.
+    pub truths: usize,
+    /// Frames whose image could not be decoded.
+    pub undecodable: usize,
+    /// Whether part of a recording could not be read.
+    pub lost_data: bool,
+    /// How often each latency was measured.
+    pub latency_rounds: usize,
+    /// The models in the order they were named.
+    pub models: Vec<ModelReport>,
+}
+
+/// The figures of one model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// What it is called.
+    pub name: String,
+    /// Its part.
+    pub role: Role,
+    /// Its file.
+    pub path: String,
+    /// AP at IoU 0.50:0.95.
+    pub ap: Option<f64>,
+    /// AP at IoU 0.50.
+    pub ap50: Option<f64>,
+    /// AP at IoU 0.75.
+    pub ap75: Option<f64>,
+    /// The same for each class.
+    pub per_class: Vec<ClassAp>,
+    /// Learnt parameters in the file.
+    pub parameters: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Multiply-accumulates of one inference, where the graph's shapes tell.
+    pub macs: Option<u64>,
+    /// Time of the network alone on one thread.
+    pub latency_ms: Option<LatencySummary>,
+    /// What it found at its own threshold, frame by frame, when that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detections: Vec<FrameDetections>,
+}
+
+/// What a model found in one frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrameDetections {
+    /// Header stamp, nanoseconds.
+    pub stamp: i64,
+    /// The frame's name in its recording.
+    pub name: String,
+    /// Boxes, best first.
+    pub boxes: Vec<FoundBox>,
+}
+
+/// A box that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundBox {
+    /// Where, in pixels of the original image.
+    pub bbox: Box2,
+    /// Index into the report's classes.
+    pub class: usize,
+    /// Confidence.
+    pub score: f32,
+}
+
+impl EvaluationReport {
+    /// The first student.
+    pub fn student(&self) -> Option<&ModelReport> {
+        self.models.iter().find(|model| model.role == Role::Student)
+    }
+
+    /// The report for people.
+    pub fn to_text(&self) -> String {
+        let block = self.block.map(|block| format!(", {block:?} block").to_lowercase()).unwrap_or_default();
+        let mut text = format!(
+            "{} frames of {}{block}, {} objects; truth: {}\n",
+            self.frames,
+            self.data.join(", "),
+            self.truths,
+            self.truth
+        );
+        let mut table = Table::new();
+        table.load_preset(UTF8_FULL_CONDENSED);
+        table.set_header([
+            "model",
+            "role",
+            "AP",
+            "AP50",
+            "AP75",
+            "M parameters",
+            "MB",
+            "MMAC",
+            "p50 ms",
+            "p90 ms",
+            "speed-up",
+        ]);
+        let student = self.student().and_then(|student| student.latency_ms).map(|latency| latency.p50);
+        for model in &self.models {
+            let latency = model.latency_ms;
+            let ratio = match (latency, student) {
+                (Some(latency), Some(student)) if student > 0.0 => format!("{:.1}x", latency.p50 / student),
+                _ => "-".to_owned(),
+            };
+            let numbers = [
+                share(model.ap),
+                share(model.ap50),
+                share(model.ap75),
+                format!("{:.2}", model.parameters as f64 / 1e6),
+                format!("{:.2}", model.bytes as f64 / 1e6),
+                model.macs.map_or("-".to_owned(), |macs| format!("{:.0}", macs as f64 / 1e6)),
+                latency.map_or("-".to_owned(), |latency| format!("{:.2}", latency.p50)),
+                latency.map_or("-".to_owned(), |latency| format!("{:.2}", latency.p90)),
+                ratio,
+            ];
+            let mut row = vec![Cell::new(&model.name), Cell::new(format!("{:?}", model.role).to_lowercase())];
+            row.extend(numbers.map(|number| Cell::new(number).set_alignment(CellAlignment::Right)));
+            table.add_row(row);
+        }
+        text.push_str(&table.to_string());
+        text.push('\n');
+        if self.classes.len() > 1 {
+            let mut table = Table::new();
+            table.load_preset(UTF8_FULL_CONDENSED);
+            let header = ["AP50 by class".to_owned()].into_iter().chain(self.classes.iter().cloned());
+            table.set_header(header);
+            for model in &self.models {
+                let values = model.per_class.iter().map(|class| share(class.ap50));
+                table.add_row([model.name.clone()].into_iter().chain(values));
+            }
+            text.push_str(&table.to_string());
+            text.push('\n');
+        }
+        text.push_str("Latency: the network alone, one thread, models in turn; speed-up: that model's median over the student's.\n");
+        text
+    }
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
+}
