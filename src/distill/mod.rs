@@ -2,10 +2,14 @@
 
 pub mod bag;
 pub mod command;
+pub mod config;
+pub mod digest;
 pub mod durable;
 pub mod evaluate;
 pub mod export;
 pub mod loss;
+pub mod split;
+pub mod stage;
 pub mod student;
 pub mod synth;
 pub mod targets;

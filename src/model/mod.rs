@@ -1,7 +1,27 @@
 //! What a detector is, on the robot and in the workshop alike: its specification, bundle file, ONNX session and head decoding.
+//!
+//! ```text
+//! RgbImage -> sensing::letterbox -> Session (ONNX Runtime) -> head::decode -> geometry::suppress -> Detections
+//! ```
 
+pub mod bundle;
+mod coco;
 mod detection;
+mod detector;
+mod error;
+mod guess;
+pub mod head;
+mod onnx_file;
+mod runtime;
+mod session;
 mod spec;
 
+pub use coco::COCO_CLASSES;
 pub use detection::SoftDetection;
+pub use detector::{Detections, Detector, SpecSource, StageTiming};
+pub use error::ModelError;
+pub use guess::GuessError;
+pub use onnx_file::{OnnxFacts, onnx_facts};
+pub use runtime::runtime_library;
+pub use session::{ExecutionProvider, Outputs, Session, SessionOptions, TensorInfo};
 pub use spec::{ColorOrder, Fit, HeadFormat, InputSpec, ModelSpec};

@@ -1,7 +1,11 @@
 //! What must be known of a detector to run it: input, head and classes. It is kept in the bundle's metadata, or for a
 //! foreign ONNX file in a small YAML beside it (`model.onnx` -> `model.yaml`).
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use super::ModelError;
 
 /// Everything that is needed to turn an image into detections with an ONNX file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,70 @@ pub struct ModelSpec {
     #[serde(default = "default_max_detections")]
     pub max_detections: usize,
 }
+
+impl ModelSpec {
+    /// A specification with the usual thresholds: score 0.3, overlap 0.6, 100 boxes an image.
+    pub fn new(input: InputSpec, head: HeadFormat, classes: Vec<String>) -> Self {
+        Self {
+            input,
+            head,
+            classes,
+            score_threshold: default_score_threshold(),
+            iou_threshold: default_iou_threshold(),
+            max_detections: default_max_detections(),
+        }
+    }
+
+    /// Reads the YAML beside a foreign model.
+    ///
+    /// # Errors
+    /// The file cannot be read, a key is unknown or missing, or [`Self::validate`] finds fault.
+    pub fn read_yaml(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let fault = |reason: String| ModelError::Spec { path: path.to_path_buf(), reason };
+        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let spec: Self = serde_yaml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        spec.validate().map_err(fault)?;
+        Ok(spec)
+    }
+
+    /// Says what cannot be run: sizes of 0, divisors of 0, thresholds outside of `[0, 1]`, no classes.
+    ///
+    /// # Errors
+    /// The field and what is wrong with it.
+    pub fn validate(&self) -> Result<(), String> {
+        let sizes = 1..=MAX_INPUT_SIZE;
+        if !sizes.contains(&self.input.width) || !sizes.contains(&self.input.height) {
+            let (width, height) = (self.input.width, self.input.height);
+            return Err(format!(
+                "input.width and input.height must be 1 to {MAX_INPUT_SIZE}, they are {width} and {height}"
+            ));
+        }
+        if self.input.std.iter().any(|std| !std.is_finite() || *std == 0.0) {
+            return Err(format!("input.std must hold numbers other than 0, it is {:?}", self.input.std));
+        }
+        if self.input.mean.iter().any(|mean| !mean.is_finite()) {
+            return Err(format!("input.mean must hold finite numbers, it is {:?}", self.input.mean));
+        }
+        for (name, value) in [("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("{name} must be 0 to 1, it is {value}"));
+            }
+        }
+        if self.classes.is_empty() {
+            return Err("classes must name at least one class".into());
+        }
+        if let HeadFormat::Student { strides, bins } = &self.head
+            && (strides.is_empty() || strides.contains(&0) || *bins == 0)
+        {
+            return Err(format!("head.student needs strides and bins above 0, they are {strides:?} and {bins}"));
+        }
+        Ok(())
+    }
+}
+
+/// Greatest width and height of a network's input in pixels: what is beyond is a slip of the pen.
+const MAX_INPUT_SIZE: usize = 8192;
 
 fn default_score_threshold() -> f32 {
     0.3
@@ -57,6 +125,20 @@ pub struct InputSpec {
     /// How an image of another shape is fitted.
     #[serde(default)]
     pub fit: Fit,
+}
+
+impl Default for InputSpec {
+    /// 640x640 RGB, values 0-255, letterboxed.
+    fn default() -> Self {
+        Self {
+            width: 640,
+            height: 640,
+            color: ColorOrder::default(),
+            mean: [0.0; 3],
+            std: unit_std(),
+            fit: Fit::default(),
+        }
+    }
 }
 
 fn unit_std() -> [f32; 3] {

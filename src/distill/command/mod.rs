@@ -8,6 +8,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod completions;
+mod inspect;
+pub mod label;
+mod run;
+mod synth;
+mod teacher;
+mod train;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///
@@ -25,6 +31,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
+    Synth(synth::SynthArgs),
+    Label(label::LabelArgs),
+    Train(train::TrainArgs),
+    Run(run::RunArgs),
+    Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -63,6 +75,12 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
+        Command::Inspect(args) => inspect::run(args),
+        Command::Synth(args) => synth::run(args),
+        Command::Label(args) => label::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
 }

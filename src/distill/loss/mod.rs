@@ -1,1 +1,119 @@
-//! Distillation losses, each a named term.
+//! Losses by which a student learns from soft boxes.
+//!
+//! Each cell of the output maps is assigned to at most one box ([`assign`]); then three named terms are summed:
+//!
+//! | term | of | after |
+//! |---|---|---|
+//! | class | every cell and class: teacher's softened probability x alignment, 0 for the background | quality focal loss (Li et al. 2020), temperature (Hinton et al. 2015) |
+//! | giou | assigned cells | generalised IoU (Rezatofighi et al. 2019) |
+//! | distribution | the four distances of assigned cells | distribution focal loss (Li et al. 2020) |
+//!
+//! The box terms are weighted by the cell's target score and by the trust in the box; all terms are divided by the sum of the
+//! target scores in the batch, as in TOOD (Feng et al. 2021).
+
+mod assign;
+mod detection;
+mod terms;
+
+use serde::{Deserialize, Serialize};
+
+pub use assign::{Assigned, Cells, Predictions, assign};
+pub use detection::{LossTerms, LossValues, detection_loss};
+pub use terms::{distribution_focal, generalized_iou_loss, quality_focal};
+
+use crate::geometry::Box2;
+
+/// What one object of one image teaches, in pixels of the student's INPUT (after letterboxing and augmentation).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetBox {
+    /// Where.
+    pub bbox: Box2,
+    /// The teacher's probability of each of the student's classes, in `[0, 1]`; a hard label is a one-hot vector.
+    pub probabilities: Vec<f32>,
+    /// Trust in this box, usually teacher trust x agreement, in `[0, 1]`.
+    pub weight: f32,
+}
+
+/// Weights and shape of the losses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossConfig {
+    /// Weight of the class term.
+    pub class: f32,
+    /// Weight of the generalised IoU term.
+    pub giou: f32,
+    /// Weight of the distribution term.
+    pub distribution: f32,
+    /// Softens teacher and student alike: probabilities become `sigmoid(logit(p) / T)`, the student's logits are divided by T
+    /// and the class term is multiplied by T squared, so that its gradient keeps its size (Hinton et al. 2015).
+    pub temperature: f32,
+    /// Exponent of quality focal loss: how much well predicted cells are spared.
+    pub focus: f32,
+    /// Exponent of the predicted score in the alignment `score^a * iou^b` that assigns cells to boxes.
+    pub alignment_score: f32,
+    /// Exponent of the predicted box's IoU in that alignment.
+    pub alignment_iou: f32,
+    /// At most this many cells are assigned to a box.
+    pub cells_per_box: usize,
+    /// Whether target scores are multiplied by the IoU that the box's best cell reaches, so that scores rank by localisation
+    /// as well; without, the best cell's target is the teacher's probability itself.
+    pub localization_quality: bool,
+}
+
+impl Default for LossConfig {
+    fn default() -> Self {
+        Self {
+            class: 1.0,
+            giou: 2.0,
+            distribution: 0.5,
+            temperature: 1.0,
+            focus: 2.0,
+            alignment_score: 1.0,
+            alignment_iou: 6.0,
+            cells_per_box: 10,
+            localization_quality: true,
+        }
+    }
+}
+
+/// A loss configuration that makes no sense.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("loss.{field}: {value} is not {expected}")]
+pub struct LossConfigError {
+    /// The field's name in the YAML.
+    pub field: &'static str,
+    /// What was given.
+    pub value: f32,
+    /// What would do.
+    pub expected: &'static str,
+}
+
+impl LossConfig {
+    /// Checks what serde cannot.
+    ///
+    /// # Errors
+    /// Names the first field out of its range.
+    pub fn check(&self) -> Result<(), LossConfigError> {
+        let not_negative = [
+            ("class", self.class),
+            ("giou", self.giou),
+            ("distribution", self.distribution),
+            ("focus", self.focus),
+            ("alignment_score", self.alignment_score),
+            ("alignment_iou", self.alignment_iou),
+        ];
+        for (field, value) in not_negative {
+            if !value.is_finite() || value < 0.0 {
+                return Err(LossConfigError { field, value, expected: "a finite number of at least 0" });
+            }
+        }
+        if !(0.1..=100.0).contains(&self.temperature) {
+            let expected = "a temperature between 0.1 and 100";
+            return Err(LossConfigError { field: "temperature", value: self.temperature, expected });
+        }
+        if self.cells_per_box == 0 {
+            return Err(LossConfigError { field: "cells_per_box", value: 0.0, expected: "at least 1" });
+        }
+        Ok(())
+    }
+}

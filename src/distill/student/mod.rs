@@ -1,1 +1,25 @@
-//! Student networks.
+//! The camera student: a plain convolutional detector small enough for one CPU thread of a robot, and quick to train on a
+//! CPU as well.
+//!
+//! ```text
+//! images [B, 3, H, W] -> backbone (3x3 convolution + BatchNorm + ReLU, strides 8/16/32)
+//!                     -> top-down neck (1x1 laterals, nearest upsampling, sums; Feature Pyramid Networks, Lin et al. 2017)
+//!                     -> per stride: class logits [B, C, H/s, W/s], box distributions [B, 4 * bins, H/s, W/s]
+//! ```
+//!
+//! Boxes are distances from a cell's centre `((column + 0.5) * s, (row + 0.5) * s)` to the left, top, right and bottom edge
+//! in units of the stride, each as a distribution over `bins` whole numbers (Generalized Focal Loss, Li et al. 2020).
+//! Decoding is left outside the network: see [`crate::model::HeadFormat::Student`].
+
+mod block;
+mod config;
+mod network;
+mod operator;
+mod seed;
+mod weights;
+
+pub use block::{ConvUnit, Residual};
+pub use config::{ConfigError, STRIDES, Size, StudentConfig};
+pub use network::{CameraStudent, StudentOutput};
+pub use weights::WeightsError;
+

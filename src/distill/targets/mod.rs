@@ -1,1 +1,31 @@
 //! Soft targets: what the teachers said, fused and stored.
+//!
+//! [`label`] runs an ensemble of teachers over recordings and writes a folder of Parquet parts `part-00000.parquet`,
+//! `part-00001.parquet` ..., each whole or not there. [`TargetSet::read`] reads such a folder back for training.
+//!
+//! A part is a plain table that pandas and polars read. It has one row per box, in the order of the frames:
+//!
+//! | column | type | meaning |
+//! |---|---|---|
+//! | `source` | uint32 | which recording, an index into the metadata's `sources` |
+//! | `frame_index` | uint64 | place of the frame in that recording's image topic, from 0, frames that failed to decode counted |
+//! | `frame_name` | string | the frame's name (of an image folder: the file) |
+//! | `stamp` | int64 | header stamp, nanoseconds |
+//! | `image_width`, `image_height` | uint32 | pixels |
+//! | `x_min`, `y_min`, `x_max`, `y_max` | float | box in pixels of the original image, null in the one row of a frame without boxes |
+//! | `probabilities` | list of float | fused score per student class, in the order of the metadata's `classes`; null likewise |
+//! | `weight` | float | trust of the teachers that saw the box times their agreement, in `(0, 1]`; null likewise |
+//!
+//! Everything else is JSON under the file's key [`METADATA_KEY`], see [`PartMetadata`].
+
+mod frame;
+mod label;
+mod part;
+mod set;
+
+pub use frame::{FrameTargets, SoftBox};
+pub use label::{
+    ClassStatistics, LabelError, LabelJob, LabelProgress, LabelSource, LabelSummary, Shard, TeacherLatency, label,
+};
+pub use part::{METADATA_KEY, PartEnd, PartMetadata, SourceProvenance, read_part, read_part_metadata, write_part};
+pub use set::{TargetSet, TargetsError};

@@ -1,0 +1,110 @@
+//! `distill synth`: record a synthetic warehouse.
+
+use std::{
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Outcome, WorkFailed};
+use crate::distill::synth::{
+    CLASSES,
+    recording::{Settings, Summary, SynthError, record},
+};
+
+/// Record a synthetic warehouse: camera, laser scanner, lidar, TF, and the truth about people, forklifts and pallets.
+///
+///   distill synth --out runs/warehouse                          # one minute, warehouse 1
+///   distill synth --out runs/test --seed 2 --seconds 20         # another warehouse, 20 seconds
+///   distill synth --out runs/large --width 640 --height 384     # larger pictures
+///
+/// The bag is a rosbag2 folder (MCAP). The same arguments give the same bytes. Truth lies on /truth/detections_2d (boxes around
+/// visible pixels), /truth/detections_3d, /truth/points and /truth/scan_labels (class and object per point).
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct SynthArgs {
+    /// The rosbag2 folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How many seconds to record.
+    #[arg(long, value_name = "N", default_value_t = 60.0)]
+    seconds: f64,
+    /// Which warehouse: layout, colours, lamps and traffic all follow from this number.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Pictures per second.
+    #[arg(long, value_name = "HZ", default_value_t = 10.0)]
+    rate: f64,
+    /// Width of the pictures in pixels.
+    #[arg(long, default_value_t = 320)]
+    width: u32,
+    /// Height of the pictures in pixels.
+    #[arg(long, default_value_t = 192)]
+    height: u32,
+    /// Replace the recording at --out, if there is one.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Records and prints what was recorded.
+///
+/// # Errors
+/// Settings out of range and an occupied `--out` are wrong input; what the disk refuses is [`WorkFailed`].
+pub fn run(args: SynthArgs) -> anyhow::Result<Outcome> {
+    let SynthArgs { out, seconds, seed, rate, width, height, force } = args;
+    let settings = Settings { seconds, seed, rate, width, height };
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    // A second handler in one process is refused; then an interrupt ends the program at once, as by default.
+    let _ = ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed));
+    let bar = ProgressBar::new((seconds.clamp(0.0, 1e6) * 10.0) as u64);
+    bar.set_style(
+        ProgressStyle::with_template(
+            "{spinner} recording {bar:32} {percent:>3} %  {elapsed_precise} gone, {eta} left",
+        )?
+        .progress_chars("=> "),
+    );
+    let start = Instant::now();
+    let result = record(&settings, &out, force, |share| {
+        bar.set_position((share * seconds * 10.0) as u64);
+        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish_and_clear();
+    let summary = result.map_err(|error| match error {
+        SynthError::Setting { .. } | SynthError::Occupied { .. } => anyhow::Error::new(error),
+        other => anyhow::Error::new(WorkFailed(other.to_string())),
+    })?;
+    print(&summary, &out, &settings, start.elapsed().as_secs_f64());
+    Ok(Outcome::Done)
+}
+
+fn print(summary: &Summary, out: &std::path::Path, settings: &Settings, wall: f64) {
+    println!(
+        "{}: {:.1} MB, {} s of warehouse {}",
+        out.display(),
+        summary.bytes as f64 / 1e6,
+        settings.seconds,
+        settings.seed
+    );
+    println!(
+        "  {} pictures of {} x {}, {} scans, {} clouds",
+        summary.frames, settings.width, settings.height, summary.scans, summary.clouds
+    );
+    for (class, count) in CLASSES.iter().zip(&summary.classes) {
+        println!(
+            "  {:<9} {:>6} boxes, in {:>3.0} % of the pictures",
+            class.name(),
+            count.boxes,
+            100.0 * count.frames as f64 / summary.frames.max(1) as f64
+        );
+    }
+    println!("  recorded in {wall:.1} s, {:.1} times real time", settings.seconds / wall.max(1e-9));
+    println!("next: distill inspect {}", out.display());
+}

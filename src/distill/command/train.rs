@@ -1,0 +1,375 @@
+//! `distill train`: a student from targets that are there already.
+
+use std::{
+    fmt::Write as _,
+    io::IsTerminal,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{Outcome, WorkFailed};
+use crate::distill::{
+    config::{Experiment, TargetSource},
+    durable, stage,
+    stage::StageBook,
+    targets::TargetSet,
+    train::{
+        EpochRecord, Gathered, Observer, StepReport, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train,
+        weights_path,
+    },
+};
+
+/// Train the student of an experiment on soft targets that are there already (or on the recordings' own truth).
+///
+/// Usually `distill run` does this between labelling and export; alone:
+///
+///   distill train config/distill/indoor_person.yaml
+///
+/// Try other settings without another file, or go on after Ctrl-C or a power cut:
+///
+///   distill train my.yaml --set train.epochs=80 --set output=runs/longer
+///   distill train my.yaml --resume
+///
+/// In the output folder's `train/`: checkpoint.bin (all that --resume needs), best.bpk (the best weights by validation),
+/// metrics.jsonl (one line an epoch). Ctrl-C writes a checkpoint and ends with exit code 0.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub(super) experiment: ExperimentArgs,
+}
+
+/// The experiment and how to go about it.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// The experiment.
+    #[arg(value_name = "CONFIG.yaml")]
+    config: PathBuf,
+    /// Change a value of the experiment; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Go on with a training that was interrupted.
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Throw an interrupted training away and start anew.
+    #[arg(long, conflicts_with = "resume")]
+    pub(super) restart: bool,
+    /// Print the experiment with all defaults and absolute paths, and do nothing else.
+    #[arg(long)]
+    pub(super) print_config: bool,
+}
+
+impl ExperimentArgs {
+    /// Reads the experiment; prints it when that is all that is wanted, then there is none.
+    pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
+        let experiment = Experiment::load(&self.config, &self.set)?;
+        if self.print_config {
+            print!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
+            return Ok(None);
+        }
+        for (index, data) in experiment.data.iter().enumerate() {
+            if !data.path.exists() {
+                bail!("{}: data.{index}.path: {} is not there", self.config.display(), data.path.display());
+            }
+        }
+        if experiment.threads > 0 {
+            // Only the first pool of a process counts; a second one is asked for in tests alone.
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(experiment.threads).build_global();
+        }
+        Ok(Some(experiment))
+    }
+}
+
+/// Trains, with progress on stderr and a summary on stdout.
+pub fn run(args: TrainArgs) -> anyhow::Result<Outcome> {
+    let Some(experiment) = args.experiment.load()? else { return Ok(Outcome::Done) };
+    let stop = stop_on_interrupt()?;
+    write_run_files(&experiment)?;
+    let mut book = StageBook::open(&experiment.output);
+    match train_stage(&experiment, &args.experiment, &mut book, &stop)? {
+        TrainEnd::Interrupted => Ok(Outcome::Done),
+        TrainEnd::Finished { lost_data: true, .. } => Ok(Outcome::DataLost),
+        TrainEnd::Finished { .. } => Ok(Outcome::Done),
+    }
+}
+
+/// A flag that Ctrl-C sets.
+pub(super) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let handler = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if handler.swap(true, Ordering::Relaxed) {
+            // A second Ctrl-C does not wait.
+            std::process::exit(130);
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Writes what a run is made of beside its results: `config.yaml`, `versions.json`.
+pub(super) fn write_run_files(experiment: &Experiment) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Versions {
+        distilled_perception: &'static str,
+        burn: &'static str,
+        os: &'static str,
+        architecture: &'static str,
+    }
+    let versions = Versions {
+        distilled_perception: env!("CARGO_PKG_VERSION"),
+        burn: "0.22.1",
+        os: std::env::consts::OS,
+        architecture: std::env::consts::ARCH,
+    };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = experiment.output.join(name);
+        durable::write_bytes(&path, bytes).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))
+    };
+    write("config.yaml", experiment.to_yaml()?.as_bytes())?;
+    write("versions.json", &serde_json::to_vec_pretty(&versions)?)?;
+    Ok(())
+}
+
+/// How the training stage ended.
+pub(super) enum TrainEnd {
+    /// The best weights are in the training folder.
+    Finished {
+        /// Hash over all that decided them.
+        hash: String,
+        /// Whether part of the recordings could not be read.
+        lost_data: bool,
+    },
+    /// A checkpoint was written; `--resume` goes on.
+    Interrupted,
+}
+
+/// Trains, or finds that this was done already.
+pub(super) fn train_stage(
+    experiment: &Experiment,
+    args: &ExperimentArgs,
+    book: &mut StageBook,
+    stop: &AtomicBool,
+) -> anyhow::Result<TrainEnd> {
+    let targets = match experiment.targets {
+        TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
+        TargetSource::Truth => None,
+    };
+    let hash = train_hash(experiment, targets.as_ref())?;
+    let folder = experiment.output.join("train");
+    if book.is_done("train", &hash, &weights_path(&folder)) && !args.restart {
+        println!("train: done already, {}", weights_path(&folder).display());
+        return Ok(TrainEnd::Finished { hash, lost_data: false });
+    }
+    let interrupted = checkpoint_path(&folder).exists() && !book.is_of_other_inputs("train", &hash);
+    if interrupted && !args.resume && !args.restart {
+        bail!("an interrupted training is in {}; go on with --resume, or start anew with --restart", folder.display());
+    }
+    if book.is_of_other_inputs("train", &hash) {
+        println!("train: settings or data changed since the last training in {}; starting anew", folder.display());
+    }
+    let resume = interrupted && args.resume;
+    if args.resume && !interrupted {
+        println!("train: nothing to resume for these settings, starting from the beginning");
+    }
+    book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
+
+    let start = Instant::now();
+    let gathered = gather(experiment, targets.as_ref()).map_err(failed)?;
+    print_gathered(&gathered, start.elapsed());
+    let job =
+        TrainJob { experiment, folder: &folder, resume, train: &gathered.train, validation: &gathered.validation };
+    let mut display = TrainDisplay::new(experiment.train.epochs, stop);
+    let result = train(&job, &mut display);
+    display.finish();
+    let report = result.map_err(failed)?;
+    print_report(&report, experiment);
+    if report.interrupted {
+        println!("stopped; a checkpoint is in {}; go on with --resume", folder.display());
+        return Ok(TrainEnd::Interrupted);
+    }
+    book.finish("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
+    Ok(TrainEnd::Finished { hash, lost_data: gathered.lost_data })
+}
+
+/// Folder of an experiment's soft targets.
+pub(super) fn targets_folder(experiment: &Experiment) -> PathBuf {
+    experiment.output.join("targets")
+}
+
+/// A hash over all that decides the trained weights.
+fn train_hash(experiment: &Experiment, targets: Option<&TargetSet>) -> anyhow::Result<String> {
+    let inputs = experiment
+        .data
+        .iter()
+        .map(|data| {
+            let hash = stage::input_hash(&data.path).with_context(|| data.path.display().to_string())?;
+            Ok((hash, &data.topic, &data.truth, data.block))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let Experiment { seed, classes, split, student, losses, train, augment, evaluate, .. } = experiment;
+    Ok(stage::hash_of(&serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "inputs": inputs,
+        "targets": targets.map(|targets| &targets.config_hash),
+        "seed": seed,
+        "classes": classes,
+        "split": split,
+        "student": student,
+        "losses": losses,
+        "train": train.deciding(),
+        "augment": augment,
+        "truth_score": evaluate.target_score,
+    })))
+}
+
+fn failed(error: TrainError) -> anyhow::Error {
+    if error.is_work_failure() { WorkFailed(error.to_string()).into() } else { error.into() }
+}
+
+fn print_gathered(gathered: &Gathered, seconds: Duration) {
+    for recording in &gathered.recordings {
+        let mut line = format!(
+            "{}: {} frames train, {} validation, {} test, {} in the gaps",
+            recording.path.display(),
+            recording.train,
+            recording.validation,
+            recording.test,
+            recording.gap
+        );
+        for (count, what) in [(recording.unlabelled, "without targets"), (recording.undecodable, "not decodable")] {
+            if count > 0 {
+                let _ = write!(line, ", {count} {what}");
+            }
+        }
+        println!("{line}");
+    }
+    let (memory, file) = gathered.train.size();
+    println!(
+        "{} boxes to learn, {} to validate; decoded in {:.1} s, {} MB in memory, {} MB in a temporary file",
+        gathered.train.boxes(),
+        gathered.validation.boxes(),
+        seconds.as_secs_f64(),
+        memory >> 20,
+        file >> 20
+    );
+}
+
+fn print_report(report: &TrainReport, experiment: &Experiment) {
+    println!(
+        "trained {} images in {:.0} s: {:.1} images/s, {:.1} % of the time waiting for images",
+        report.images,
+        report.seconds,
+        report.images_per_second(),
+        100.0 * report.wait_share
+    );
+    match &report.best {
+        Some(best) => println!(
+            "best validation in epoch {} of {}: AP {:.3}, AP50 {:.3}",
+            best.epoch + 1,
+            experiment.train.epochs,
+            best.ap,
+            best.ap50
+        ),
+        None => println!("nothing to validate on: the last weights are taken"),
+    }
+}
+
+/// Progress on stderr: a bar on a terminal, a line an epoch everywhere.
+struct TrainDisplay<'a> {
+    bar: Option<ProgressBar>,
+    epochs: usize,
+    stop: &'a AtomicBool,
+    start: Instant,
+    /// Steps made when the first step was shown, for the time left.
+    first_step: Option<usize>,
+    last_line: Instant,
+}
+
+impl<'a> TrainDisplay<'a> {
+    const LINE_EVERY: Duration = Duration::from_secs(30);
+
+    fn new(epochs: usize, stop: &'a AtomicBool) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            // The template is fixed and right; a wrong one would only cost the looks.
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {eta} left") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let now = Instant::now();
+        Self { bar, epochs, stop, start: now, first_step: None, last_line: now }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Seconds left, by the steps of this process.
+    fn seconds_left(&self, step: usize, steps: usize) -> f64 {
+        let made = step.saturating_sub(self.first_step.unwrap_or(step)).max(1);
+        self.start.elapsed().as_secs_f64() / made as f64 * steps.saturating_sub(step) as f64
+    }
+}
+
+impl Observer for TrainDisplay<'_> {
+    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        self.first_step.get_or_insert(report.step - 1);
+        let losses = &report.losses;
+        let text = format!(
+            "epoch {}/{}  loss {:.3} (class {:.3}, giou {:.3}, distribution {:.3})",
+            report.epoch, self.epochs, losses.total, losses.class, losses.giou, losses.distribution
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_length(report.steps as u64);
+            bar.set_position(report.step as u64);
+            bar.set_message(text);
+        } else if self.last_line.elapsed() >= Self::LINE_EVERY {
+            self.last_line = Instant::now();
+            let left = self.seconds_left(report.step, report.steps);
+            eprintln!("step {}/{}  {text}  {left:.0} s left", report.step, report.steps);
+        }
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord) {
+        let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+        let line = format!(
+            "epoch {:>3}/{}  loss {:.3} (class {:.3}, giou {:.3}, distribution {:.3})  validation AP {} AP50 {}{}  {:.1} images/s, waiting {:.1} %",
+            record.epoch,
+            self.epochs,
+            record.loss,
+            record.class,
+            record.giou,
+            record.distribution,
+            figure(record.validation_ap),
+            figure(record.validation_ap50),
+            if record.best { " *" } else { "" },
+            record.images_per_second,
+            100.0 * record.wait_share
+        );
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+        self.last_line = Instant::now();
+    }
+}
+
+/// The trained weights of an experiment.
+pub(super) fn trained_weights(experiment: &Experiment) -> PathBuf {
+    weights_path(Path::new(&experiment.output.join("train")))
+}

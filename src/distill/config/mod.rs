@@ -1,0 +1,204 @@
+//! One experiment is one YAML file: data, split, teachers, student, losses, training, augmentation, evaluation.
+//!
+//! ```yaml
+//! name: aisle_person
+//! classes: [person]
+//! output: runs/aisle_person            # relative paths start from this file's folder
+//! data:
+//!   - path: bags/monday                # a rosbag2 folder, .mcap, .db3, or a folder of images
+//!     topic: /camera/image_raw         # may be left out when there is only one camera
+//!   - path: ${BAGS:-bags}/tuesday      # environment variables, with a default after `:-`
+//!     block: test                      # the whole recording is test instead of its last quarter
+//! teachers:
+//!   - {name: yolox, model: models/yolox_nano_416.onnx, format: yolox, trust: 1}
+//! student: {size: micro, width: 320, height: 192}
+//! train: {epochs: 40, batch: 8}
+//! ```
+//!
+//! Every key that is not known is refused, with the nearest right one.
+
+mod error;
+mod overrides;
+mod paths;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+pub use sections::{
+    AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,
+    TruthConfig,
+};
+
+use crate::distill::{
+    loss::LossConfig,
+    split::{Block, SplitConfig},
+    student::StudentConfig,
+    teacher::{EnsembleOptions, TeacherConfig},
+};
+
+/// A whole experiment. Paths are absolute once [`Experiment::load`] has returned it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// What the run is called; letters, digits, `_` and `-`.
+    pub name: String,
+    /// Seed of everything that is random: same seed and same device give the same student. Default 1.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Threads for computing; 0, the default, takes all cores.
+    #[serde(default)]
+    pub threads: usize,
+    /// Folder that everything is written to.
+    pub output: PathBuf,
+    /// The student's classes, in the order of its score vector.
+    pub classes: Vec<String>,
+    /// The recordings.
+    pub data: Vec<DataConfig>,
+    /// How each recording is cut into training, validation and test.
+    #[serde(default)]
+    pub split: SplitConfig,
+    /// Whether the student learns from teachers or from the recordings' own truth.
+    #[serde(default)]
+    pub targets: TargetSource,
+    /// The teachers; empty only with `targets: truth`.
+    #[serde(default)]
+    pub teachers: Vec<TeacherConfig>,
+    /// Thresholds of the teachers' fusion.
+    #[serde(default)]
+    pub fusion: EnsembleOptions,
+    /// The student network.
+    #[serde(default)]
+    pub student: StudentSection,
+    /// The losses, each with its weight.
+    #[serde(default)]
+    pub losses: LossConfig,
+    /// Epochs, optimiser, checkpoints.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// What is done to the images while training.
+    #[serde(default)]
+    pub augment: AugmentConfig,
+    /// How the student is judged at the end.
+    #[serde(default)]
+    pub evaluate: EvaluateConfig,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+impl Experiment {
+    /// Reads an experiment, changes single values by `overrides` (`key.path=value`), resolves its paths and checks it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names the file and the key, and the mend.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let folder = std::path::absolute(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?
+            .parent()
+            .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        Self::from_yaml(&text, path, folder, overrides, &|name| std::env::var(name).ok())
+    }
+
+    fn from_yaml(
+        text: &str,
+        file: &Path,
+        folder: PathBuf,
+        overrides: &[String],
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let origin = file.display().to_string();
+        let mut experiment: Self =
+            serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&origin, &error, true))?;
+        if !overrides.is_empty() {
+            let mut document: serde_yaml::Value =
+                serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&origin, &error, true))?;
+            overrides::apply(&mut document, overrides)?;
+            // Through text once more: only the reader of text tells the path of a wrong key.
+            let changed =
+                serde_yaml::to_string(&document).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
+            experiment =
+                serde_yaml::from_str(&changed).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
+        }
+        experiment.resolve(&paths::PathResolver { file, folder, variable })?;
+        experiment.check(file)?;
+        Ok(experiment)
+    }
+
+    fn resolve(&mut self, paths: &paths::PathResolver<'_>) -> Result<(), ConfigError> {
+        paths.resolve("output", &mut self.output)?;
+        for (index, data) in self.data.iter_mut().enumerate() {
+            paths.resolve(&format!("data.{index}.path"), &mut data.path)?;
+            if let Some(TruthConfig { coco: Some(path), .. }) = &mut data.truth {
+                paths.resolve(&format!("data.{index}.truth.coco"), path)?;
+            }
+        }
+        for (index, teacher) in self.teachers.iter_mut().enumerate() {
+            for path in teacher.paths_mut() {
+                paths.resolve(&format!("teachers.{index}"), path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, file: &Path) -> Result<(), ConfigError> {
+        let wrong =
+            |key: &str, message: String| ConfigError::Value { path: file.to_owned(), key: key.to_owned(), message };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Err(wrong("name", format!("{:?} must be letters, digits, `_` and `-` only", self.name)));
+        }
+        if self.data.is_empty() {
+            return Err(wrong("data", "needs at least one recording, for instance `- path: my_bag`".into()));
+        }
+        for (index, data) in self.data.iter().enumerate() {
+            if let Some(truth) = &data.truth
+                && truth.topic.is_some() == truth.coco.is_some()
+            {
+                let mend = "give one of `topic: /name` and `coco: file.json`";
+                return Err(wrong(&format!("data.{index}.truth"), mend.into()));
+            }
+        }
+        self.student_config().check().map_err(|error| wrong("student", error.to_string()))?;
+        self.split.check().map_err(|source| ConfigError::Split { path: file.to_owned(), source })?;
+        self.losses.check().map_err(|error| wrong("losses", error.to_string()))?;
+        match self.targets {
+            TargetSource::Teachers if self.teachers.is_empty() => {
+                let mend = "needs at least one teacher; to learn from the recordings' own truth, say `targets: truth`";
+                return Err(wrong("teachers", mend.into()));
+            }
+            TargetSource::Truth => {
+                for (index, data) in self.data.iter().enumerate() {
+                    if data.truth.is_none() && data.block != Some(Block::Test) {
+                        let mend = "`targets: truth` needs `truth: {topic: ..}` or `truth: {coco: ..}` here";
+                        return Err(wrong(&format!("data.{index}"), mend.into()));
+                    }
+                }
+            }
+            TargetSource::Teachers => {}
+        }
+        self.train.check().and_then(|()| self.augment.check()).map_err(|(key, message)| wrong(key, message))
+    }
+
+    /// The student network that this experiment trains.
+    pub fn student_config(&self) -> StudentConfig {
+        let StudentSection { size, width, height } = self.student;
+        StudentConfig::new(size, self.classes.clone(), width, height)
+    }
+
+    /// The experiment as YAML with every default filled in and every path absolute.
+    ///
+    /// # Errors
+    /// When a value cannot be written as YAML.
+    pub fn to_yaml(&self) -> Result<String, serde_yaml::Error> {
+        serde_yaml::to_string(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Paths of an experiment: `${NAME}` and `${NAME:-default}` from the environment, then relative to the experiment's folder.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::ConfigError;
+
+/// Resolves the paths of one experiment file.
+pub(super) struct PathResolver<'a> {
+    /// The experiment file, for messages.
+    pub file: &'a Path,
+    /// The absolute folder that relative paths start from.
+    pub folder: PathBuf,
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl PathResolver<'_> {
+    /// Replaces `path` by its absolute form; `key` is its place in the experiment, for messages.
+    pub fn resolve(&self, key: &str, path: &mut PathBuf) -> Result<(), ConfigError> {
+        let text = path.to_string_lossy();
+        let expanded = self.expand(key, &text)?;
+        *path = without_dots(&self.folder.join(expanded));
+        Ok(())
+    }
+
+    fn expand(&self, key: &str, text: &str) -> Result<String, ConfigError> {
+        let mut result = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            result.push_str(&rest[..start]);
+            let inner = &rest[start + 2..];
+            let end = inner.find('}').ok_or_else(|| ConfigError::Unclosed {
+                path: self.file.to_owned(),
+                key: key.to_owned(),
+                text: text.to_owned(),
+            })?;
+            let (name, default) = match inner[..end].split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (&inner[..end], None),
+            };
+            match (self.variable)(name).filter(|value| !value.is_empty()) {
+                Some(value) => result.push_str(&value),
+                None => result.push_str(default.ok_or_else(|| ConfigError::Environment {
+                    path: self.file.to_owned(),
+                    key: key.to_owned(),
+                    name: name.to_owned(),
+                })?),
+            }
+            rest = &inner[end + 1..];
+        }
+        result.push_str(rest);
+        Ok(result)
+    }
+}
+
+/// Takes `.` and `..` out of an absolute path without asking the file system.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                result.pop();
+            }
+            other => result.push(other),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<PathBuf, ConfigError> {
+        let resolver = PathResolver {
+            file: Path::new("/a/b/c.yaml"),
+            folder: PathBuf::from("/a/b"),
+            variable: &|name| (name == "DATA").then(|| String::from("/data")),
+        };
+        let mut path = PathBuf::from(text);
+        resolver.resolve("data.0.path", &mut path).map(|()| path)
+    }
+
+    #[test]
+    fn relative_to_the_experiment() {
+        assert_eq!(resolve("bag").unwrap(), Path::new("/a/b/bag"));
+        assert_eq!(resolve("../../x/./y").unwrap(), Path::new("/x/y"));
+        assert_eq!(resolve("/abs").unwrap(), Path::new("/abs"));
+    }
+
+    #[test]
+    fn environment_with_and_without_default() {
+        assert_eq!(resolve("${DATA}/bag").unwrap(), Path::new("/data/bag"));
+        assert_eq!(resolve("${OTHER:-../shared}/bag").unwrap(), Path::new("/a/shared/bag"));
+        assert!(resolve("${OTHER}/bag").unwrap_err().to_string().contains("OTHER"));
+        assert!(matches!(resolve("${DATA/bag"), Err(ConfigError::Unclosed { .. })));
+    }
+}

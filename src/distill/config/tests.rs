@@ -1,0 +1,76 @@
+use super::*;
+
+const SMALL: &str = "
+name: small
+classes: [person]
+output: ../out
+data:
+  - path: ${BAGS:-bags}/monday
+    truth: {coco: labels.json}
+targets: truth
+train: {epochs: 3}
+";
+
+fn read(text: &str, overrides: &[&str]) -> Result<Experiment, ConfigError> {
+    let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+    Experiment::from_yaml(text, Path::new("/x/e.yaml"), PathBuf::from("/x"), &overrides, &|_| None)
+}
+
+#[test]
+fn defaults_are_filled_in_and_paths_resolved() {
+    let experiment = read(SMALL, &[]).unwrap();
+    assert_eq!(experiment.output, Path::new("/out"));
+    assert_eq!(experiment.data[0].path, Path::new("/x/bags/monday"));
+    assert_eq!(experiment.data[0].truth.as_ref().unwrap().coco.as_deref(), Some(Path::new("/x/labels.json")));
+    assert_eq!(experiment.train.epochs, 3);
+    assert_eq!(experiment.train.batch, TrainConfig::default().batch);
+    assert_eq!(experiment.split, SplitConfig::default());
+}
+
+#[test]
+fn resolved_form_reads_back_as_itself() {
+    let experiment = read(SMALL, &[]).unwrap();
+    let again = read(&experiment.to_yaml().unwrap(), &[]).unwrap();
+    assert_eq!(again, experiment);
+}
+
+#[test]
+fn overrides_win_and_are_checked() {
+    let experiment = read(SMALL, &["train.epochs=7", "augment.color.hue=3"]).unwrap();
+    assert_eq!(experiment.train.epochs, 7);
+    assert_eq!(experiment.augment.color.hue, 3.0);
+    let error = read(SMALL, &["train.epohcs=7"]).unwrap_err().to_string();
+    assert!(error.contains("train.epohcs") && error.contains("did you mean `train.epochs`"), "{error}");
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_place_and_the_nearest_right_one() {
+    let error = read(&SMALL.replace("epochs", "epoch"), &[]).unwrap_err().to_string();
+    assert!(error.contains("/x/e.yaml"), "{error}");
+    assert!(error.contains("unknown key `train.epoch`"), "{error}");
+    assert!(error.contains("did you mean `train.epochs`"), "{error}");
+    assert!(error.contains("line 9"), "{error}");
+    let error = read(&SMALL.replace("classes", "clases"), &[]).unwrap_err().to_string();
+    assert!(error.contains("unknown key `clases`") && error.contains("did you mean `classes`"), "{error}");
+    let error = read(&SMALL.replace("coco:", "kitti:"), &[]).unwrap_err().to_string();
+    assert!(error.contains("data[0].truth.kitti") && error.contains("topic, coco"), "{error}");
+}
+
+#[test]
+fn senseless_values_are_refused_by_name() {
+    for (change, key) in [
+        ("train.batch=0", "train.batch"),
+        ("train.learning_rate=-1", "train.learning_rate"),
+        ("student.width=300", "student.width"),
+        ("split.test=1.5", "split.test"),
+        ("augment.scale=[2, 1]", "augment.scale"),
+        ("name=a/b", "name"),
+        ("data=[]", "data"),
+        ("targets=teachers", "teachers"),
+        ("data.0.truth={}", "data.0.truth"),
+        ("train.epochs=many", "train.epochs"),
+    ] {
+        let error = read(SMALL, &[change]).unwrap_err().to_string();
+        assert!(error.contains(key), "{change}: {error}");
+    }
+}

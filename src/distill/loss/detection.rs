@@ -1,0 +1,376 @@
+//! The whole loss of a batch.
+
+use burn::tensor::{
+    Int, Tensor, TensorData,
+    activation::{sigmoid, softmax},
+};
+
+use super::{
+    LossConfig, TargetBox,
+    assign::{Assigned, Cells, Predictions, assign},
+    terms::{distribution_focal, generalized_iou_loss, quality_focal},
+};
+use crate::distill::student::{STRIDES, StudentOutput};
+
+/// The named terms, each already divided by the batch's sum of target scores but not yet weighted.
+#[derive(Debug, Clone)]
+pub struct LossTerms {
+    /// Quality focal loss of the class scores.
+    pub class: Tensor<1>,
+    /// Generalised IoU loss of the boxes.
+    pub giou: Tensor<1>,
+    /// Distribution focal loss of the distances.
+    pub distribution: Tensor<1>,
+    /// The weighted sum, to be differentiated.
+    pub total: Tensor<1>,
+    /// Assigned cells in the batch.
+    pub assigned: usize,
+}
+
+/// [`LossTerms`] as numbers, for logs and the NaN guard.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct LossValues {
+    /// See [`LossTerms::class`].
+    pub class: f32,
+    /// See [`LossTerms::giou`].
+    pub giou: f32,
+    /// See [`LossTerms::distribution`].
+    pub distribution: f32,
+    /// See [`LossTerms::total`].
+    pub total: f32,
+}
+
+impl LossValues {
+    /// True when every term is a finite number.
+    pub fn is_finite(&self) -> bool {
+        [self.class, self.giou, self.distribution, self.total].iter().all(|value| value.is_finite())
+    }
+}
+
+impl LossTerms {
+    /// Reads the terms.
+    pub fn values(&self) -> LossValues {
+        LossValues {
+            class: self.class.clone().into_scalar(),
+            giou: self.giou.clone().into_scalar(),
+            distribution: self.distribution.clone().into_scalar(),
+            total: self.total.clone().into_scalar(),
+        }
+    }
+}
+
+/// The loss of a batch whose images have these boxes (in pixels of the student's input). Images may have none.
+///
+/// A target whose probabilities are not as many as the student's classes is passed over (the data pipeline makes them so).
+///
+/// # Panics
+/// When `targets` are not as many as the batch's images; that is a mistake of the caller's code.
+pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config: &LossConfig) -> LossTerms {
+    let flat = Flat::new(output);
+    assert_eq!(targets.len(), flat.images, "one list of boxes per image of the batch");
+    let goals = Goals::new(&flat, targets, config);
+    let device = flat.class_logits.device();
+
+    let temperature = config.temperature;
+    let normalizer = goals.score_sum.max(1.0);
+    let scores =
+        Tensor::<2>::from_data(TensorData::new(goals.scores, [flat.images * flat.cells.len(), flat.classes]), &device);
+    let importance =
+        Tensor::<2>::from_data(TensorData::new(goals.importance, [flat.images * flat.cells.len(), 1]), &device);
+    let class = (quality_focal(flat.class_logits / temperature, scores, config.focus) * importance).sum()
+        * (temperature * temperature / normalizer);
+
+    let rows = goals.rows.len();
+    let (giou, distribution) = if rows == 0 {
+        (Tensor::zeros([1], &device), Tensor::zeros([1], &device))
+    } else {
+        let index = Tensor::<1, Int>::from_data(goals.rows.as_slice(), &device);
+        let logits = flat.distributions.select(0, index).reshape([rows * 4, flat.bins]);
+        let weights = Tensor::<1>::from_data(goals.weights.as_slice(), &device);
+        let predicted = expected_distances(logits.clone()).reshape([rows, 4]);
+        let truth = Tensor::<2>::from_data(TensorData::new(goals.distances.clone(), [rows, 4]), &device);
+        let giou = generalized_iou_loss(edges(predicted), edges(truth));
+        let distribution = distribution_focal(logits, &goals.distances).reshape([rows, 4]).mean_dim(1).reshape([rows]);
+        ((giou * weights.clone()).sum() / normalizer, (distribution * weights).sum() / normalizer)
+    };
+    let total = class.clone() * config.class + giou.clone() * config.giou + distribution.clone() * config.distribution;
+    LossTerms { class, giou, distribution, total, assigned: rows }
+}
+
+/// The student's output with all strides' cells in one row of cells.
+struct Flat {
+    cells: Cells,
+    images: usize,
+    classes: usize,
+    bins: usize,
+    /// `[images * cells, classes]`.
+    class_logits: Tensor<2>,
+    /// `[images * cells, 4 * bins]`.
+    distributions: Tensor<2>,
+}
+
+impl Flat {
+    fn new(output: &StudentOutput) -> Self {
+        let [images, classes, ..] = output.class_logits[0].dims();
+        let bins = output.box_distributions[0].dims()[1] / 4;
+        let maps = output.class_logits.iter().zip(STRIDES).map(|(map, stride)| {
+            let [_, _, rows, columns] = map.dims();
+            (stride, rows, columns)
+        });
+        let cells = Cells::new(maps);
+        let class_logits = in_one_row(&output.class_logits).reshape([images * cells.len(), classes]);
+        let distributions = in_one_row(&output.box_distributions).reshape([images * cells.len(), 4 * bins]);
+        Self { cells, images, classes, bins, class_logits, distributions }
+    }
+}
+
+/// Maps `[B, C, H, W]` -> `[B, sum of H * W, C]`.
+fn in_one_row(maps: &[Tensor<4>]) -> Tensor<3> {
+    let rows = maps.iter().map(|map| {
+        let [images, channels, height, width] = map.dims();
+        map.clone().reshape([images, channels, height * width]).swap_dims(1, 2)
+    });
+    Tensor::cat(rows.collect(), 1)
+}
+
+/// Logits `[M, bins]` -> expected distances `[M, 1]` in strides.
+fn expected_distances(logits: Tensor<2>) -> Tensor<2> {
+    let bins = logits.dims()[1];
+    let positions = Tensor::<1, Int>::arange(0..bins as i64, &logits.device()).float().reshape([1, bins]);
+    (softmax(logits, 1) * positions).sum_dim(1)
+}
+
+/// Distances `[M, 4]` from a centre -> box edges relative to that centre.
+fn edges(distances: Tensor<2>) -> Tensor<2> {
+    let min = distances.clone().narrow(1, 0, 2).neg();
+    Tensor::cat(vec![min, distances.narrow(1, 2, 2)], 1)
+}
+
+/// What the batch should have said.
+struct Goals {
+    /// Target score of each cell and class, `[images * cells, classes]`.
+    scores: Vec<f32>,
+    /// Weight of each cell's class term, `[images * cells]`: the trust in its box, 1 for the background.
+    importance: Vec<f32>,
+    /// Assigned cells as rows of the flat tensors.
+    rows: Vec<i64>,
+    /// Their true distances in strides, `[rows, 4]`.
+    distances: Vec<f32>,
+    /// Weight of their box terms: best target score x trust.
+    weights: Vec<f32>,
+    /// Sum of the best target scores.
+    score_sum: f32,
+}
+
+impl Goals {
+    fn new(flat: &Flat, targets: &[Vec<TargetBox>], config: &LossConfig) -> Self {
+        let (cells, classes) = (&flat.cells, flat.classes);
+        let probabilities = read(sigmoid(flat.class_logits.clone().detach()));
+        let logits = flat.distributions.clone().detach();
+        let rows = flat.images * cells.len() * 4;
+        let distances = read(expected_distances(logits.reshape([rows, flat.bins])));
+        let mut goals = Self {
+            scores: vec![0.0; probabilities.len()],
+            importance: vec![1.0; flat.images * cells.len()],
+            rows: Vec::new(),
+            distances: Vec::new(),
+            weights: Vec::new(),
+            score_sum: 0.0,
+        };
+        for (image, boxes) in targets.iter().enumerate() {
+            let boxes: Vec<TargetBox> =
+                boxes.iter().filter(|object| object.probabilities.len() == classes).cloned().collect();
+            let first = image * cells.len();
+            let predictions = Predictions {
+                probabilities: &probabilities[first * classes..(first + cells.len()) * classes],
+                distances: &distances[first * 4..(first + cells.len()) * 4],
+            };
+            for assigned in assign(cells, predictions, &boxes, config) {
+                goals.push(first, cells, assigned, &boxes[assigned.target], (flat.bins - 1) as f32, config.temperature);
+            }
+        }
+        goals
+    }
+
+    fn push(
+        &mut self,
+        first: usize,
+        cells: &Cells,
+        assigned: Assigned,
+        object: &TargetBox,
+        longest: f32,
+        temperature: f32,
+    ) {
+        let classes = object.probabilities.len();
+        let row = first + assigned.cell;
+        let mut best = 0.0_f32;
+        for (class, &probability) in object.probabilities.iter().enumerate() {
+            let score = soften(probability, temperature) * assigned.quality;
+            self.scores[row * classes + class] = score;
+            best = best.max(score);
+        }
+        let ((x, y), stride) = (cells.centers[assigned.cell], cells.strides[assigned.cell]);
+        let bbox = object.bbox;
+        let distances = [x - bbox.x_min, y - bbox.y_min, bbox.x_max - x, bbox.y_max - y];
+        self.distances.extend(distances.map(|distance| (distance / stride).clamp(0.0, longest)));
+        self.rows.push(row as i64);
+        self.importance[row] = object.weight.min(1.0);
+        self.weights.push(best * object.weight.min(1.0));
+        self.score_sum += best;
+    }
+}
+
+/// `sigmoid(logit(p) / T)`; nothing stays nothing.
+fn soften(probability: f32, temperature: f32) -> f32 {
+    if probability.is_nan() || probability <= 0.0 {
+        return 0.0;
+    }
+    if temperature == 1.0 {
+        return probability.min(1.0);
+    }
+    let probability = probability.clamp(1e-6, 1.0 - 1e-6);
+    let logit = (probability / (1.0 - probability)).ln();
+    1.0 / (1.0 + (-logit / temperature).exp())
+}
+
+/// The values of a float tensor.
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().expect("a computed float tensor can be read as f32")
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::{
+        module::Module,
+        optim::{AdamConfig, GradientsParams},
+        tensor::Device,
+    };
+
+    use super::*;
+    use crate::{
+        distill::student::{CameraStudent, Size, StudentConfig},
+        geometry::Box2,
+    };
+
+    const WIDTH: usize = 96;
+    const HEIGHT: usize = 64;
+
+    fn config() -> StudentConfig {
+        StudentConfig::new(Size::Micro, vec!["bright".into(), "dark".into()], WIDTH, HEIGHT)
+    }
+
+    /// Four grey images with two rectangles each, bright ones of class 0 and dark ones of class 1.
+    fn rectangles(device: &Device) -> (Tensor<4>, Vec<Vec<TargetBox>>) {
+        let boxes = [
+            [(0, [8, 8, 40, 40]), (1, [56, 16, 88, 56])],
+            [(1, [4, 20, 36, 60]), (0, [60, 4, 92, 36])],
+            [(0, [30, 6, 70, 58]), (1, [76, 30, 92, 50])],
+            [(1, [50, 10, 66, 26]), (0, [6, 30, 46, 62])],
+        ];
+        let mut pixels = vec![0.0_f32; 4 * 3 * HEIGHT * WIDTH];
+        let mut targets = Vec::new();
+        for (image, objects) in boxes.iter().enumerate() {
+            let mut list = Vec::new();
+            for &(class, [left, top, right, bottom]) in objects {
+                for channel in 0..3 {
+                    for row in top..bottom {
+                        let start = ((image * 3 + channel) * HEIGHT + row) * WIDTH;
+                        pixels[start + left..start + right].fill(if class == 0 { 2.0 } else { -2.0 });
+                    }
+                }
+                let bbox = Box2::new(left as f32, top as f32, right as f32, bottom as f32);
+                let mut probabilities = vec![0.05, 0.05];
+                probabilities[class] = 0.95;
+                list.push(TargetBox { bbox, probabilities, weight: 1.0 });
+            }
+            targets.push(list);
+        }
+        (Tensor::from_data(TensorData::new(pixels, [4, 3, HEIGHT, WIDTH]), device), targets)
+    }
+
+    /// The best scoring cell's box of a class in each image.
+    fn best_boxes(output: &StudentOutput, class: usize) -> Vec<(f32, Box2)> {
+        let flat = Flat::new(output);
+        let scores = read(sigmoid(flat.class_logits.clone()));
+        let rows = flat.images * flat.cells.len() * 4;
+        let distances = read(expected_distances(flat.distributions.clone().reshape([rows, flat.bins])));
+        (0..flat.images)
+            .map(|image| {
+                let score = |cell: usize| scores[(image * flat.cells.len() + cell) * flat.classes + class];
+                let best = (0..flat.cells.len()).max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap();
+                let row = image * flat.cells.len() + best;
+                (score(best), flat.cells.decode(best, &distances[row * 4..row * 4 + 4]))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_student_learns_four_images_by_heart() {
+        let device = Device::flex().autodiff();
+        let mut student = CameraStudent::new(&config(), 3, &device).unwrap();
+        let (images, targets) = rectangles(&device);
+        let mut optimizer = AdamConfig::new().init();
+        let mut first = None;
+        let mut last = LossValues::default();
+        for step in 0..100 {
+            let loss = detection_loss(&student.forward(images.clone()), &targets, &LossConfig::default());
+            last = loss.values();
+            assert!(last.is_finite(), "step {step}: {last:?}");
+            first.get_or_insert(last);
+            let gradients = GradientsParams::from_grads(loss.total.backward(), &student);
+            let rate = if step < 70 { 3e-3 } else { 5e-4 };
+            student = optimizer.step(rate, student, gradients);
+        }
+        let first = first.unwrap();
+        assert!(last.total < first.total / 2.0, "{first:?} became only {last:?}");
+        let output = student.forward(images);
+        for class in 0..2 {
+            for (image, (score, bbox)) in best_boxes(&output, class).into_iter().enumerate() {
+                let truth = targets[image].iter().find(|target| target.probabilities[class] > 0.5).unwrap();
+                let iou = bbox.iou(&truth.bbox);
+                assert!(iou > 0.7, "image {image}, class {class}: {bbox:?} of {:?}, IoU {iou}", truth.bbox);
+                assert!(score > 0.4, "image {image}, class {class}: score {score}");
+            }
+        }
+    }
+
+    #[test]
+    fn images_without_objects_and_other_class_counts_are_background() {
+        let device = Device::flex().autodiff();
+        let student = CameraStudent::new(&config(), 3, &device).unwrap();
+        let (images, _) = rectangles(&device);
+        let odd = TargetBox { bbox: Box2::new(0.0, 0.0, 30.0, 30.0), probabilities: vec![1.0], weight: 1.0 };
+        let targets = [vec![], vec![], vec![odd], vec![]];
+        let output = student.forward(images);
+        let loss = detection_loss(&output, &targets, &LossConfig::default());
+        let values = loss.values();
+        assert_eq!((loss.assigned, values.giou, values.distribution), (0, 0.0, 0.0));
+        assert!(values.class > 0.0 && values.is_finite());
+        let gradients = loss.total.backward();
+        assert!(GradientsParams::from_grads(gradients, &student).len() > 0);
+        assert!(student.valid().num_params() > 0);
+    }
+
+    #[test]
+    fn temperature_softens_teacher_and_student() {
+        assert_eq!(soften(0.0, 2.0), 0.0);
+        assert_eq!(soften(0.8, 1.0), 0.8);
+        assert!((soften(0.8, 2.0) - 1.0 / (1.0 + 0.5)).abs() < 1e-6);
+        assert!((soften(0.5, 7.0) - 0.5).abs() < 1e-6);
+        assert!(soften(1.0, 2.0) < 1.0);
+        assert_eq!(soften(f32::NAN, 2.0), 0.0);
+    }
+
+    #[test]
+    fn weightless_trust_lowers_the_box_terms() {
+        let device = Device::flex().autodiff();
+        let student = CameraStudent::new(&config(), 3, &device).unwrap();
+        let (images, mut targets) = rectangles(&device);
+        let output = student.forward(images);
+        let full = detection_loss(&output, &targets, &LossConfig::default()).values();
+        targets.iter_mut().flatten().for_each(|target| target.weight = 0.5);
+        let half = detection_loss(&output, &targets, &LossConfig::default()).values();
+        assert!((half.giou - full.giou / 2.0).abs() < 1e-5, "{half:?} of {full:?}");
+        assert!((half.distribution - full.distribution / 2.0).abs() < 1e-5, "{half:?} of {full:?}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The single terms, each a plain function of tensors that is differentiated by burn.
+
+use burn::tensor::{Tensor, activation, activation::log_sigmoid};
+
+/// Quality focal loss `|y - sigmoid(z)|^focus * BCE(z, y)` of each logit `z` with its target score `y` in `[0, 1]`, not yet
+/// summed (Generalized Focal Loss, Li et al. 2020, equation 5). Both `[N, C]`.
+pub fn quality_focal(logits: Tensor<2>, targets: Tensor<2>, focus: f32) -> Tensor<2> {
+    let entropy = (targets.clone() * log_sigmoid(logits.clone())
+        + (targets.clone().neg() + 1.0) * log_sigmoid(logits.clone().neg()))
+    .neg();
+    if focus == 0.0 {
+        return entropy;
+    }
+    let error = activation::sigmoid(logits) - targets;
+    let modulation = if focus == 2.0 { error.clone() * error } else { error.abs().clamp_min(1e-6).powf_scalar(focus) };
+    modulation * entropy
+}
+
+/// Distribution focal loss: cross entropy of each distance's distribution with the two bins around the true distance, split
+/// linearly between them (Li et al. 2020, equation 6).
+///
+/// `logits` are `[M, bins]`, one row a distance; `targets` holds the M true distances in strides (limited to what the bins
+/// can express). Returns `[M]`.
+pub fn distribution_focal(logits: Tensor<2>, targets: &[f32]) -> Tensor<1> {
+    let [rows, bins] = logits.dims();
+    debug_assert_eq!(rows, targets.len());
+    let mut two_hot = vec![0.0_f32; rows * bins];
+    for (row, &distance) in targets.iter().enumerate() {
+        let last = (bins - 1) as f32;
+        let distance = if distance.is_finite() { distance.clamp(0.0, last) } else { 0.0 };
+        let lower = (distance.floor() as usize).min(bins - 2);
+        let share = distance - lower as f32;
+        two_hot[row * bins + lower] = 1.0 - share;
+        two_hot[row * bins + lower + 1] = share;
+    }
+    let two_hot = Tensor::<2>::from_data(burn::tensor::TensorData::new(two_hot, [rows, bins]), &logits.device());
+    (two_hot * activation::log_softmax(logits, 1)).sum_dim(1).neg().reshape([rows])
+}
+
+/// `1 - GIoU` of predicted and true boxes, both `[M, 4]` as left, top, right and bottom edge; returns `[M]` in `[0, 2]`
+/// ("Generalized Intersection over Union", Rezatofighi et al. 2019). Boxes may have no area, but not a negative one.
+pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1> {
+    const TINY: f32 = 1e-7;
+    let [rows, _] = predicted.dims();
+    let corners = |boxes: &Tensor<2>| (boxes.clone().narrow(1, 0, 2), boxes.clone().narrow(1, 2, 2));
+    let area = |size: Tensor<2>| size.clone().narrow(1, 0, 1) * size.narrow(1, 1, 1);
+    let (predicted_min, predicted_max) = corners(&predicted);
+    let (truth_min, truth_max) = corners(&truth);
+    let overlap = (predicted_max.clone().min_pair(truth_max.clone())
+        - predicted_min.clone().max_pair(truth_min.clone()))
+    .clamp_min(0.0);
+    let hull = predicted_max.clone().max_pair(truth_max.clone()) - predicted_min.clone().min_pair(truth_min.clone());
+    let intersection = area(overlap);
+    let union = area(predicted_max - predicted_min) + area(truth_max - truth_min) - intersection.clone();
+    let hull = area(hull).clamp_min(TINY);
+    let iou = intersection / union.clone().clamp_min(TINY);
+    let giou = iou - (hull.clone() - union) / hull;
+    (giou.neg() + 1.0).reshape([rows])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// Written by scripts/reference/losses.py.
+    const REFERENCE: &str = include_str!("../../../tests/fixtures/losses.json");
+
+    #[derive(Deserialize)]
+    struct Reference {
+        quality_focal: Vec<Focal>,
+        distribution_focal: Distribution,
+        generalized_iou: Overlap,
+    }
+
+    #[derive(Deserialize)]
+    struct Focal {
+        focus: f32,
+        logits: Vec<f32>,
+        targets: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Distribution {
+        logits: Vec<f32>,
+        targets: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Overlap {
+        predicted: Vec<f32>,
+        truth: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    fn reference() -> Reference {
+        serde_json::from_str(REFERENCE).unwrap()
+    }
+
+    fn tensor(values: &[f32], columns: usize, device: &Device) -> Tensor<2> {
+        let rows = values.len() / columns;
+        Tensor::from_data(TensorData::new(values.to_vec(), [rows, columns]), device)
+    }
+
+    /// Losses and the gradient of their sum agree with the reference within 1e-5 (relative where they are above 1).
+    fn check<const D: usize>(name: &str, input: &Tensor<2>, loss: Tensor<D>, expected: &[f32], gradient: &[f32]) {
+        let gradients = loss.clone().sum().backward();
+        let computed = input.grad(&gradients).unwrap();
+        for (what, found, expected) in [
+            ("loss", loss.try_into_vec_as::<f32>().unwrap(), expected),
+            ("gradient", computed.try_into_vec_as::<f32>().unwrap(), gradient),
+        ] {
+            assert_eq!(found.len(), expected.len(), "{name}: {what}");
+            for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let limit = 1e-5 * expected.abs().max(1.0);
+                assert!((found - expected).abs() <= limit, "{name}: {what} {index}: {found} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn quality_focal_agrees_with_the_reference() {
+        let device = Device::flex().autodiff();
+        for case in reference().quality_focal {
+            let logits = tensor(&case.logits, 3, &device).require_grad();
+            let loss = quality_focal(logits.clone(), tensor(&case.targets, 3, &device), case.focus);
+            check(&format!("focus {}", case.focus), &logits, loss, &case.loss, &case.gradient);
+        }
+    }
+
+    #[test]
+    fn distribution_focal_agrees_with_the_reference() {
+        let device = Device::flex().autodiff();
+        let case = reference().distribution_focal;
+        let logits = tensor(&case.logits, 8, &device).require_grad();
+        let loss = distribution_focal(logits.clone(), &case.targets);
+        check("distribution", &logits, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn generalized_iou_agrees_with_the_reference() {
+        let device = Device::flex().autodiff();
+        let case = reference().generalized_iou;
+        let predicted = tensor(&case.predicted, 4, &device).require_grad();
+        let loss = generalized_iou_loss(predicted.clone(), tensor(&case.truth, 4, &device));
+        check("giou", &predicted, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn extremes_stay_finite() {
+        let device = Device::flex().autodiff();
+        let logits = tensor(&[-200.0, 200.0, 0.0, -200.0, 200.0, 0.0], 1, &device).require_grad();
+        let targets = tensor(&[1.0, 0.0, 0.0, 0.0, 1.0, 1.0], 1, &device);
+        for focus in [0.0, 1.0, 2.0] {
+            let loss = quality_focal(logits.clone(), targets.clone(), focus);
+            let gradients = loss.clone().sum().backward();
+            let values = [loss, logits.grad(&gradients).unwrap()].map(|t| t.try_into_vec_as::<f32>().unwrap());
+            assert!(values.concat().iter().all(|value| value.is_finite()), "{values:?}");
+        }
+        let empty = tensor(&[0.0, 0.0, 0.0, 0.0], 4, &device).require_grad();
+        let loss = generalized_iou_loss(empty.clone(), tensor(&[0.0, 0.0, 0.0, 0.0], 4, &device));
+        let gradients = loss.clone().sum().backward();
+        let values = [loss.try_into_vec_as::<f32>(), empty.grad(&gradients).unwrap().try_into_vec_as::<f32>()];
+        assert!(values.into_iter().all(|value| value.unwrap().iter().all(|value| value.is_finite())));
+    }
+}

@@ -1,0 +1,160 @@
+//! The network: backbone, neck, heads.
+
+use burn::{
+    module::Module,
+    nn::conv::Conv2d,
+    tensor::{
+        Device, Tensor,
+        module::interpolate,
+        ops::{InterpolateMode, InterpolateOptions},
+    },
+};
+
+use super::{
+    block::{ConvUnit, Residual, plain_convolution},
+    config::{CLASS_PRIOR, ConfigError, StudentConfig},
+    operator::convolve,
+    seed::WeightSeed,
+};
+
+/// What the student says of a batch, per stride of [`super::STRIDES`].
+#[derive(Debug, Clone)]
+pub struct StudentOutput {
+    /// Class logits `[B, C, H/s, W/s]`; the probability is their sigmoid.
+    pub class_logits: Vec<Tensor<4>>,
+    /// Logits of the distances' distributions `[B, 4 * bins, H/s, W/s]`: left, top, right, bottom, each softmax over its bins.
+    pub box_distributions: Vec<Tensor<4>>,
+}
+
+/// One stage of the backbone: halves the resolution, then refines.
+#[derive(Module, Debug)]
+struct Stage {
+    reduce: ConvUnit,
+    refine: Vec<Residual>,
+}
+
+impl Stage {
+    fn new(channels: [usize; 2], depth: usize, seed: &mut WeightSeed, device: &Device) -> Self {
+        Self {
+            reduce: ConvUnit::new(channels, 3, 2, seed, device),
+            refine: (0..depth).map(|_| Residual::new(channels[1], seed, device)).collect(),
+        }
+    }
+
+    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
+    }
+
+    fn fold(self) -> Self {
+        Self { reduce: self.reduce.fold(), refine: self.refine.into_iter().map(Residual::fold).collect() }
+    }
+}
+
+/// Classes and boxes of one stride: a tower each and a pointwise prediction.
+#[derive(Module, Debug)]
+struct Head {
+    class_tower: ConvUnit,
+    class_prediction: Conv2d,
+    box_tower: ConvUnit,
+    box_prediction: Conv2d,
+}
+
+impl Head {
+    fn new(channels: usize, classes: usize, bins: usize, seed: &mut WeightSeed, device: &Device) -> Self {
+        let prior_logit = (CLASS_PRIOR / (1.0 - CLASS_PRIOR)).ln();
+        Self {
+            class_tower: ConvUnit::new([channels, channels], 3, 1, seed, device),
+            class_prediction: plain_convolution([channels, classes], 1, 1, 0.1, Some(prior_logit), seed, device),
+            box_tower: ConvUnit::new([channels, channels], 3, 1, seed, device),
+            box_prediction: plain_convolution([channels, 4 * bins], 1, 1, 0.1, Some(0.0), seed, device),
+        }
+    }
+
+    fn forward(&self, features: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let class_features = self.class_tower.forward(features.clone());
+        let box_features = self.box_tower.forward(features);
+        (convolve(&self.class_prediction, class_features), convolve(&self.box_prediction, box_features))
+    }
+
+    fn fold(self) -> Self {
+        Self { class_tower: self.class_tower.fold(), box_tower: self.box_tower.fold(), ..self }
+    }
+}
+
+/// The camera student. Build it with [`CameraStudent::new`] on `device.autodiff()` for training; [`Module::valid`] gives the
+/// snapshot for validation and export.
+#[derive(Module, Debug)]
+pub struct CameraStudent {
+    stem: ConvUnit,
+    stages: Vec<Stage>,
+    laterals: Vec<ConvUnit>,
+    smooth: Vec<ConvUnit>,
+    heads: Vec<Head>,
+}
+
+impl CameraStudent {
+    /// A student with initial weights that depend on the configuration and the seed alone.
+    ///
+    /// # Errors
+    /// What [`StudentConfig::check`] says.
+    pub fn new(config: &StudentConfig, seed: u64, device: &Device) -> Result<Self, ConfigError> {
+        config.check()?;
+        let widths = config.size.widths();
+        let seed = &mut WeightSeed::new(seed);
+        let stem = ConvUnit::new([3, widths.stem], 3, 2, seed, device);
+        let mut stages = Vec::new();
+        let mut channels = widths.stem;
+        for (&width, &depth) in widths.stages.iter().zip(&widths.depths) {
+            stages.push(Stage::new([channels, width], depth, seed, device));
+            channels = width;
+        }
+        let laterals =
+            widths.stages[1..].iter().map(|&width| ConvUnit::new([width, widths.neck], 1, 1, seed, device)).collect();
+        let smoothed = if widths.smooth_finest { 2 } else { 1 };
+        let smooth = (0..smoothed).map(|_| ConvUnit::new([widths.neck; 2], 3, 1, seed, device)).collect();
+        let heads = (0..3).map(|_| Head::new(widths.neck, config.classes.len(), config.bins, seed, device)).collect();
+        Ok(Self { stem, stages, laterals, smooth, heads })
+    }
+
+    /// Detects on a batch of normalised images `[B, 3, H, W]` (see [`StudentConfig::input_spec`]); height and width must be
+    /// multiples of 32.
+    pub fn forward(&self, images: Tensor<4>) -> StudentOutput {
+        let mut features = self.stem.forward(images);
+        let mut pyramid = Vec::with_capacity(3);
+        for (index, stage) in self.stages.iter().enumerate() {
+            features = stage.forward(features);
+            if index > 0 {
+                pyramid.push(self.laterals[index - 1].forward(features.clone()));
+            }
+        }
+        // Top-down, coarsest first: `smooth[0]` is the middle level's, `smooth[1]` (if any) the finest level's.
+        for (step, level) in (0..pyramid.len().saturating_sub(1)).rev().enumerate() {
+            let sum = pyramid[level].clone() + upsample_twice(pyramid[level + 1].clone());
+            pyramid[level] = match self.smooth.get(step) {
+                Some(unit) => unit.forward(sum),
+                None => sum,
+            };
+        }
+        let (class_logits, box_distributions) =
+            pyramid.into_iter().zip(&self.heads).map(|(features, head)| head.forward(features)).unzip();
+        StudentOutput { class_logits, box_distributions }
+    }
+
+    /// The same student for inference with every BatchNorm folded into its convolution. Give it a [`Module::valid`] student.
+    #[must_use]
+    pub fn fold(self) -> Self {
+        Self {
+            stem: self.stem.fold(),
+            stages: self.stages.into_iter().map(Stage::fold).collect(),
+            laterals: self.laterals.into_iter().map(ConvUnit::fold).collect(),
+            smooth: self.smooth.into_iter().map(ConvUnit::fold).collect(),
+            heads: self.heads.into_iter().map(Head::fold).collect(),
+        }
+    }
+}
+
+/// `[B, C, H, W]` -> `[B, C, 2 H, 2 W]`, each value four times.
+fn upsample_twice(input: Tensor<4>) -> Tensor<4> {
+    let [_, _, height, width] = input.dims();
+    interpolate(input, InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]))
+}

@@ -1,0 +1,283 @@
+//! Several teachers asked about the same image.
+
+use std::collections::BTreeMap;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use super::{ClassMap, TeacherConfig, TeacherError, TeacherSpec, class_map::nearest_hint};
+use crate::{
+    distill::digest::file_sha256,
+    geometry::{Candidate, FusedBox, FusionBox, FusionSource, suppress, weighted_box_fusion},
+    model::{
+        COCO_CLASSES, Detector, HeadFormat, InputSpec, ModelError, ModelSpec, SessionOptions, SoftDetection,
+        StageTiming,
+    },
+};
+
+/// Thresholds of soft targets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnsembleOptions {
+    /// Teachers' boxes and fused boxes with a lower best score are dropped. Low, because a student also learns from doubt.
+    pub score_threshold: f32,
+    /// Boxes of two teachers mean the same object when they overlap by more than this IoU.
+    pub iou_threshold: f32,
+}
+
+impl Default for EnsembleOptions {
+    fn default() -> Self {
+        Self { score_threshold: 0.05, iou_threshold: 0.55 }
+    }
+}
+
+/// A loaded teacher.
+#[derive(Debug)]
+pub struct Teacher {
+    config: TeacherConfig,
+    detector: Detector,
+    class_map: ClassMap,
+}
+
+/// Where targets come from: one teacher as it was asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TeacherProvenance {
+    /// What it is called.
+    pub name: String,
+    /// The ONNX file.
+    pub path: String,
+    /// The file's SHA-256, hexadecimal.
+    pub sha256: String,
+    /// How far it was trusted.
+    pub trust: f32,
+    /// Its classes that were used, with the student's names for them.
+    pub class_map: BTreeMap<String, String>,
+    /// How it was run.
+    pub spec: ModelSpec,
+}
+
+impl Teacher {
+    /// Loads a teacher for a student with these classes; one thread computes.
+    ///
+    /// # Errors
+    /// [`TeacherError`]: the model cannot be loaded or its classes do not meet the student's.
+    pub fn load(config: &TeacherConfig, classes: &[String], options: EnsembleOptions) -> Result<Self, TeacherError> {
+        let name = config.display_name();
+        if !(config.trust > 0.0 && config.trust <= 1.0) {
+            return Err(TeacherError::Trust { teacher: name, trust: config.trust });
+        }
+        let mut detector = Self::load_detector(config)?;
+        let spec = detector.spec();
+        let (iou_threshold, max_detections) = (spec.iou_threshold, spec.max_detections);
+        let class_map = ClassMap::new(&name, &spec.classes, classes, &config.class_map)?;
+        detector.set_thresholds(options.score_threshold, iou_threshold, max_detections);
+        Ok(Self { config: config.clone(), detector, class_map })
+    }
+
+    /// Loads a teacher's detector, by its `spec`, its `format`, or what the file tells of itself.
+    ///
+    /// # Errors
+    /// [`TeacherError::Model`] and [`TeacherError::Format`].
+    pub fn load_detector(config: &TeacherConfig) -> Result<Detector, TeacherError> {
+        let options = SessionOptions::default();
+        let fail =
+            |source: ModelError| TeacherError::Model { teacher: config.display_name(), source: Box::new(source) };
+        match (&config.spec, config.format.head()) {
+            (Some(TeacherSpec::Inline(spec)), None) => {
+                Detector::with_spec(&config.model, ModelSpec::clone(spec), &options).map_err(fail)
+            }
+            (Some(TeacherSpec::File(path)), None) => ModelSpec::read_yaml(path)
+                .and_then(|spec| Detector::with_spec(&config.model, spec, &options))
+                .map_err(fail),
+            (None, None) => Detector::load(&config.model, &options).map_err(fail),
+            (Some(_), Some(_)) => Err(TeacherError::Format {
+                teacher: config.display_name(),
+                reason: "`format` and `spec` are both given, and `spec` has the format in its `head`".into(),
+            }),
+            (None, Some(head)) => {
+                let spec = usual_spec(config, head, &options)?;
+                Detector::with_spec(&config.model, spec, &options).map_err(fail)
+            }
+        }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> String {
+        self.config.display_name()
+    }
+
+    /// The detector as it is run.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// Finds objects, with a score per student class; duplicates that the translation of classes brought together are
+    /// suppressed.
+    fn detect(&mut self, image: &RgbImage) -> Result<(Vec<SoftDetection>, StageTiming), ModelError> {
+        let found = self.detector.detect(image)?;
+        let spec = self.detector.spec();
+        let mut translated: Vec<SoftDetection> = found
+            .detections
+            .into_iter()
+            .map(|found| SoftDetection {
+                bbox: found.bbox,
+                probabilities: self.class_map.translate(&found.probabilities),
+            })
+            .filter(|found| found.score() >= spec.score_threshold)
+            .collect();
+        if spec.head.needs_suppression() {
+            let candidates: Vec<Candidate> = translated
+                .iter()
+                .map(|found| {
+                    let (class, score) = found.best();
+                    Candidate { bbox: found.bbox, class, score }
+                })
+                .collect();
+            let kept = suppress(&candidates, spec.iou_threshold, spec.max_detections);
+            translated = kept.into_iter().map(|index| translated[index].clone()).collect();
+        }
+        Ok((translated, found.timing))
+    }
+}
+
+/// The specification that models of a named format usually have; COCO's classes where there are 80.
+fn usual_spec(config: &TeacherConfig, head: HeadFormat, options: &SessionOptions) -> Result<ModelSpec, TeacherError> {
+    let teacher = || config.display_name();
+    let fail = |source: ModelError| TeacherError::Model { teacher: teacher(), source: Box::new(source) };
+    let session = crate::model::Session::load(&config.model, options).map_err(fail)?;
+    let (Some(height), Some(width)) = session.image_size().map_err(fail)? else {
+        let reason = "the network leaves its input size open".into();
+        return Err(TeacherError::Format { teacher: teacher(), reason });
+    };
+    let shape = session.outputs().first().map(|output| output.shape.clone()).unwrap_or_default();
+    let count = match (&head, shape.as_slice()) {
+        (HeadFormat::Yolox | HeadFormat::Yolov5, [_, _, Some(columns)]) => columns.checked_sub(5),
+        (HeadFormat::Yolov8, [_, Some(rows), _]) => rows.checked_sub(4),
+        (HeadFormat::Fastestdet, [_, Some(channels), _, _]) => channels.checked_sub(5),
+        (HeadFormat::Nanodet, [_, _, Some(columns)]) => Some(*columns),
+        _ => None,
+    };
+    let classes = match count {
+        Some(80) => COCO_CLASSES.map(str::to_owned).to_vec(),
+        Some(count @ 1..) => (0..count).map(|class| format!("class_{class}")).collect(),
+        _ => {
+            let reason = format!("a {} head with these outputs does not tell its number of classes", head.name());
+            return Err(TeacherError::Format { teacher: teacher(), reason });
+        }
+    };
+    Ok(ModelSpec::new(InputSpec::usual(&head, width, height), head, classes))
+}
+
+/// What an ensemble says about an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnsembleOutput {
+    /// The fused boxes in pixels of the image, best first.
+    pub fused: Vec<FusedBox>,
+    /// What each teacher said, in the order of the teachers, with a score per student class.
+    pub per_teacher: Vec<Vec<SoftDetection>>,
+    /// How long each teacher took.
+    pub timing: Vec<StageTiming>,
+}
+
+/// Teachers of one student.
+#[derive(Debug)]
+pub struct Ensemble {
+    teachers: Vec<Teacher>,
+    options: EnsembleOptions,
+}
+
+impl Ensemble {
+    /// Loads all teachers, each computing on one thread.
+    ///
+    /// # Errors
+    /// [`TeacherError`]: a teacher cannot be loaded, knows none of the student's classes, or a class has no teacher.
+    pub fn load(
+        teachers: &[TeacherConfig],
+        classes: &[String],
+        options: EnsembleOptions,
+    ) -> Result<Self, TeacherError> {
+        for (name, value) in [("score_threshold", options.score_threshold), ("iou_threshold", options.iou_threshold)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(TeacherError::Threshold { name, value });
+            }
+        }
+        let teachers =
+            teachers.iter().map(|config| Teacher::load(config, classes, options)).collect::<Result<Vec<_>, _>>()?;
+        if teachers.is_empty() {
+            return Err(TeacherError::None);
+        }
+        for (index, class) in classes.iter().enumerate() {
+            if !teachers.iter().any(|teacher| teacher.class_map.knows()[index]) {
+                let known: Vec<&String> =
+                    teachers.iter().flat_map(|teacher| &teacher.detector.spec().classes).collect();
+                return Err(TeacherError::Untaught {
+                    class: class.clone(),
+                    hint: nearest_hint([class], known.iter().copied()),
+                });
+            }
+        }
+        Ok(Self { teachers, options })
+    }
+
+    /// The teachers' names.
+    pub fn names(&self) -> Vec<String> {
+        self.teachers.iter().map(Teacher::name).collect()
+    }
+
+    /// The teachers.
+    pub fn teachers(&self) -> &[Teacher] {
+        &self.teachers
+    }
+
+    /// What to keep with the targets about who made them.
+    ///
+    /// # Errors
+    /// [`TeacherError::Read`] when a model's file cannot be read any more.
+    pub fn provenance(&self) -> Result<Vec<TeacherProvenance>, TeacherError> {
+        let provenance = |teacher: &Teacher| {
+            let path = teacher.config.model.display().to_string();
+            match file_sha256(&teacher.config.model) {
+                Err(source) => Err(TeacherError::Read { teacher: teacher.name(), path, source }),
+                Ok(sha256) => Ok(TeacherProvenance {
+                    name: teacher.name(),
+                    path,
+                    sha256,
+                    trust: teacher.config.trust,
+                    class_map: teacher.class_map.names().clone(),
+                    spec: teacher.detector.spec().clone(),
+                }),
+            }
+        };
+        self.teachers.iter().map(provenance).collect()
+    }
+
+    /// Asks all teachers about an image and fuses their answers.
+    ///
+    /// # Errors
+    /// A teacher fails in ONNX Runtime, or its outputs do not fit its head.
+    pub fn label(&mut self, image: &RgbImage) -> Result<EnsembleOutput, ModelError> {
+        let mut per_teacher = Vec::with_capacity(self.teachers.len());
+        let mut timing = Vec::with_capacity(self.teachers.len());
+        for teacher in &mut self.teachers {
+            let (detections, took) = teacher.detect(image)?;
+            per_teacher.push(detections);
+            timing.push(took);
+        }
+        let sources: Vec<FusionSource<'_>> = self
+            .teachers
+            .iter()
+            .zip(&per_teacher)
+            .map(|(teacher, detections)| FusionSource {
+                trust: teacher.config.trust,
+                knows: teacher.class_map.knows(),
+                boxes: detections
+                    .iter()
+                    .map(|found| FusionBox { bbox: found.bbox, probabilities: &found.probabilities })
+                    .collect(),
+            })
+            .collect();
+        let mut fused = weighted_box_fusion(&sources, self.options.iou_threshold);
+        fused.retain(|fused| fused.score() >= self.options.score_threshold);
+        Ok(EnsembleOutput { fused, per_teacher, timing })
+    }
+}

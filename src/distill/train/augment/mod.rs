@@ -1,0 +1,122 @@
+//! Augmentation: each time a frame is trained on, it is drawn anew - mirrored, scaled, cropped, put together with others,
+//! coloured, blurred - and its boxes with it. What is drawn depends on the random generator given, on nothing else.
+
+mod canvas;
+mod color;
+mod placement;
+
+use rand::Rng;
+
+pub use canvas::{Canvas, Picture};
+pub use color::ColorMap;
+pub use placement::{Placement, Viewport};
+
+use crate::{
+    distill::{config::AugmentConfig, loss::TargetBox},
+    geometry::Box2,
+    model::{Fit, InputSpec},
+    sensing::letterbox::Letterbox,
+};
+
+/// A frame to draw from: its picture and its boxes in pixels of the recording's image.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// The pixels.
+    pub picture: Picture<'a>,
+    /// The boxes.
+    pub boxes: &'a [TargetBox],
+}
+
+/// Draws training samples for one input.
+#[derive(Debug, Clone)]
+pub struct Augmenter {
+    config: AugmentConfig,
+    spec: InputSpec,
+}
+
+/// Mosaic tiles are drawn this much smaller than single images, for there are four of them.
+const TILE_SCALE: f32 = 0.7;
+
+impl Augmenter {
+    /// An augmenter for networks with this input.
+    pub fn new(config: AugmentConfig, spec: InputSpec) -> Self {
+        Self { config, spec }
+    }
+
+    /// Whether the next sample is a mosaic; draw this first, for a mosaic needs four frames and any other sample one.
+    pub fn wants_mosaic(&self, mosaic_allowed: bool, rng: &mut impl Rng) -> bool {
+        rng.random_bool(self.config.mosaic) && mosaic_allowed
+    }
+
+    /// Draws a sample out of one frame, or a mosaic out of four: pixels, and boxes in input pixels.
+    pub fn draw(&self, frames: &[Frame<'_>], rng: &mut impl Rng) -> (Canvas, Vec<TargetBox>) {
+        let (width, height) = (self.spec.width, self.spec.height);
+        let mut canvas = Canvas::new(width, height, self.grey());
+        let mut boxes = Vec::new();
+        if let &[ref first, ref second, ref third, ref fourth] = frames {
+            let mut part = |length: usize| (length as f32 * rng.random_range(0.3..0.7f32)).round() as usize;
+            let center = (part(width), part(height));
+            let quadrants = Viewport::quadrants(width, height, center);
+            for (frame, viewport) in [first, second, third, fourth].into_iter().zip(quadrants) {
+                let base = self.letterbox(frame.picture.original);
+                let scale = base.scale_x.min(base.scale_y) * TILE_SCALE;
+                let placement = Placement::random(&self.config, scale, frame.picture.original, viewport, rng);
+                self.add(&mut canvas, &mut boxes, frame, placement, rng);
+            }
+        } else {
+            for frame in frames.iter().take(1) {
+                let mut placement = self.letterbox(frame.picture.original);
+                if rng.random_bool(self.config.crop) {
+                    let scale = placement.scale_x.min(placement.scale_y);
+                    let original = frame.picture.original;
+                    placement = Placement::random(&self.config, scale, original, placement.viewport, rng);
+                }
+                self.add(&mut canvas, &mut boxes, frame, placement, rng);
+            }
+        }
+        if rng.random_bool(self.config.motion_blur) && self.config.motion_blur_pixels >= 2 {
+            let length = rng.random_range(2..=self.config.motion_blur_pixels);
+            canvas.motion_blur(length, rng.random_range(0.0..std::f32::consts::PI));
+        }
+        (canvas, boxes)
+    }
+
+    /// Mirrors or not, paints, and moves the boxes.
+    fn add(
+        &self,
+        canvas: &mut Canvas,
+        boxes: &mut Vec<TargetBox>,
+        frame: &Frame<'_>,
+        mut placement: Placement,
+        rng: &mut impl Rng,
+    ) {
+        if rng.random_bool(self.config.flip) {
+            placement = placement.mirrored(frame.picture.original.0);
+        }
+        canvas.paint(&frame.picture, &placement, &ColorMap::random(&self.config.color, rng));
+        placement.move_boxes(&self.config, frame.boxes, boxes);
+    }
+
+    /// The place that the robot gives an image of this size.
+    fn letterbox(&self, original: (f32, f32)) -> Placement {
+        let letterbox = Letterbox::new(original.0 as u32, original.1 as u32, &self.spec);
+        let whole = letterbox.to_input(Box2::new(0.0, 0.0, original.0, original.1));
+        Placement {
+            scale_x: whole.width() / original.0,
+            scale_y: whole.height() / original.1,
+            shift_x: whole.x_min,
+            shift_y: whole.y_min,
+            viewport: Viewport { x: 0, y: 0, width: self.spec.width, height: self.spec.height },
+        }
+    }
+
+    fn grey(&self) -> u8 {
+        match self.spec.fit {
+            Fit::LetterboxCenter(grey) | Fit::LetterboxTopLeft(grey) => grey,
+            Fit::Stretch => 114,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The exponential moving average of the weights, which is validated and exported in place of the weights themselves ("Mean
+//! teachers are better role models", Tarvainen and Valpola 2017). BatchNorm's running statistics are averaged with them.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Tensor, TensorData},
+};
+
+use crate::distill::student::CameraStudent;
+
+/// The average so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightAverage {
+    decay: f64,
+    updates: u64,
+    values: Vec<Vec<f32>>,
+}
+
+impl WeightAverage {
+    /// Starts from a snapshot ([`Module::valid`]) of the student.
+    pub fn new(snapshot: &CameraStudent, decay: f64) -> Self {
+        Self { decay, updates: 0, values: read(snapshot) }
+    }
+
+    /// The average that a checkpoint kept: a student and its number of updates.
+    pub fn resume(snapshot: &CameraStudent, decay: f64, updates: u64) -> Self {
+        Self { updates, ..Self::new(snapshot, decay) }
+    }
+
+    /// Takes in a snapshot of the student after a step. Early updates weigh more, `(1 + n) / (10 + n)` at most, so that the
+    /// random beginning is soon forgotten.
+    pub fn update(&mut self, snapshot: &CameraStudent) {
+        let count = self.updates as f64;
+        let decay = self.decay.min((1.0 + count) / (10.0 + count));
+        let new_share = (1.0 - decay) as f32;
+        for (average, new) in self.values.iter_mut().zip(read(snapshot)) {
+            for (average, new) in average.iter_mut().zip(new) {
+                *average += (new - *average) * new_share;
+            }
+        }
+        self.updates += 1;
+    }
+
+    /// Updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// The student with the averaged weights; `snapshot` lends its shape.
+    pub fn student(&self, snapshot: CameraStudent) -> CameraStudent {
+        snapshot.map(&mut Writer { values: self.values.iter() })
+    }
+}
+
+/// All float values of a student in the order of its parameters.
+pub(super) fn read(student: &CameraStudent) -> Vec<Vec<f32>> {
+    let mut reader = Reader { values: Vec::new() };
+    student.visit(&mut reader);
+    reader.values
+}
+
+struct Reader {
+    values: Vec<Vec<f32>>,
+}
+
+impl ModuleVisitor for Reader {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let data = param.val().into_data().convert::<f32>();
+        self.values.push(data.try_into_vec().expect("the data was just converted to f32"));
+    }
+}
+
+struct Writer<'a> {
+    values: std::slice::Iter<'a, Vec<f32>>,
+}
+
+impl ModuleMapper for Writer<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let values = self.values.next().expect("a student has the same parameters whenever it is walked through");
+        param.map(|tensor| {
+            let shape = tensor.dims();
+            Tensor::from_data(TensorData::new(values.clone(), shape), &tensor.device())
+        })
+    }
+}

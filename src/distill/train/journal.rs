@@ -1,0 +1,77 @@
+//! The run's figures, one JSON object a line and epoch.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::distill::durable;
+
+/// The figures of one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 1.
+    pub epoch: usize,
+    /// Steps of the whole run at its end.
+    pub step: usize,
+    /// Mean of the weighted sum of the losses.
+    pub loss: f64,
+    /// Mean class term.
+    pub class: f64,
+    /// Mean generalised IoU term.
+    pub giou: f64,
+    /// Mean distribution term.
+    pub distribution: f64,
+    /// Mean norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of its last step.
+    pub learning_rate: f64,
+    /// COCO AP on the validation block; none when it was not validated or holds no boxes.
+    pub validation_ap: Option<f64>,
+    /// AP at IoU 0.50 on the validation block.
+    pub validation_ap50: Option<f64>,
+    /// Whether this is the best epoch so far.
+    pub best: bool,
+    /// Seconds of training, validation not counted.
+    pub seconds: f64,
+    /// Images trained on per second.
+    pub images_per_second: f64,
+    /// Share of the seconds in which the training waited for images.
+    pub wait_share: f64,
+}
+
+/// The file that records are appended to.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Opens the file and keeps only its first `epochs` epochs, those that the checkpoint knows of.
+    pub fn open(path: &Path, epochs: usize) -> Result<Self, TrainError> {
+        let fail = |source| TrainError::File { path: path.to_owned(), source };
+        let old = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(fail(error)),
+        };
+        let known = |line: &&str| serde_json::from_str::<EpochRecord>(line).is_ok_and(|record| record.epoch <= epochs);
+        let kept: String = old.lines().filter(known).flat_map(|line| [line, "\n"]).collect();
+        durable::write_bytes(path, kept.as_bytes()).map_err(fail)?;
+        let file = OpenOptions::new().append(true).open(path).map_err(fail)?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends an epoch.
+    pub fn append(&mut self, record: &EpochRecord) -> Result<(), TrainError> {
+        let fail = |source| TrainError::File { path: self.path.clone(), source };
+        let mut line = serde_json::to_vec(record).map_err(|error| fail(error.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(fail)
+    }
+}

@@ -1,0 +1,245 @@
+//! Batches made by worker threads. What is in a batch depends on the seed, the epoch and the frames alone, never on the number
+//! of workers or on which of them was first.
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand_pcg::Pcg64Mcg;
+
+use super::{TrainError, augment::Augmenter, dataset::FrameSet};
+use crate::{
+    distill::{config::AugmentConfig, loss::TargetBox},
+    model::InputSpec,
+};
+
+/// Training images and their boxes, ready for the student.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Place in the epoch, from 0.
+    pub index: usize,
+    /// Normalised images `[B, 3, H, W]`.
+    pub images: Vec<f32>,
+    /// Boxes of each image in input pixels.
+    pub targets: Vec<Vec<TargetBox>>,
+    /// Name of each image's (first) frame.
+    pub names: Vec<String>,
+}
+
+/// Makes batches out of a set of frames.
+#[derive(Debug, Clone)]
+pub struct Loader<'a> {
+    frames: &'a FrameSet,
+    augmenter: Augmenter,
+    spec: InputSpec,
+    seed: u64,
+    batch: usize,
+    workers: usize,
+}
+
+/// One pass over the frames.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch {
+    /// Which, from 0.
+    pub number: usize,
+    /// Whether mosaics are made.
+    pub mosaic: bool,
+    /// The first batch to make; those before were trained on by an earlier run.
+    pub first_batch: usize,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader; `workers` of 0 takes half of the cores.
+    pub fn new(
+        frames: &'a FrameSet,
+        config: &AugmentConfig,
+        spec: &InputSpec,
+        seed: u64,
+        batch: usize,
+        workers: usize,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = if workers == 0 { cores.div_ceil(2) } else { workers };
+        let batch = batch.min(frames.len()).max(1);
+        Self {
+            frames,
+            augmenter: Augmenter::new(config.clone(), spec.clone()),
+            spec: spec.clone(),
+            seed,
+            batch,
+            workers,
+        }
+    }
+
+    /// Batches of an epoch. All are of the same size; the frames left over are left out, other ones in each epoch.
+    pub fn batches(&self) -> usize {
+        self.frames.len() / self.batch
+    }
+
+    /// Images of a batch: the configured number, or all frames when there are fewer.
+    pub fn batch_size(&self) -> usize {
+        self.batch
+    }
+
+    /// Hands the batches of an epoch to `use_batch`, in order, with the time that it had to be waited for. Stops early when
+    /// `use_batch` breaks or fails.
+    ///
+    /// # Errors
+    /// When a frame cannot be read back from the cache, or what `use_batch` returns.
+    pub fn for_each(
+        &self,
+        epoch: Epoch,
+        mut use_batch: impl FnMut(Batch, Duration) -> Result<ControlFlow<()>, TrainError>,
+    ) -> Result<(), TrainError> {
+        let order = self.order(epoch.number);
+        let next = AtomicUsize::new(epoch.first_batch);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = crossbeam_channel::bounded(self.workers.max(2));
+            for _ in 0..self.workers {
+                let (sender, order, next, stop) = (sender.clone(), &order, &next, &stop);
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        if index >= self.batches() || sender.send(self.make(index, epoch, order)).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let mut early = BTreeMap::new();
+            let result = (epoch.first_batch..self.batches()).try_for_each(|index| {
+                let start = Instant::now();
+                let batch = loop {
+                    if let Some(batch) = early.remove(&index) {
+                        break batch;
+                    }
+                    let batch: Batch = receiver.recv().map_err(|_| TrainError::Worker)??;
+                    early.insert(batch.index, batch);
+                };
+                match use_batch(batch, start.elapsed()) {
+                    Ok(ControlFlow::Continue(())) => Ok(()),
+                    Ok(ControlFlow::Break(())) => Err(None),
+                    Err(error) => Err(Some(error)),
+                }
+                .map_err(Stop)
+            });
+            stop.store(true, Ordering::Relaxed);
+            drop(receiver);
+            match result {
+                Ok(()) | Err(Stop(None)) => Ok(()),
+                Err(Stop(Some(error))) => Err(error),
+            }
+        })
+    }
+
+    /// The frames in the order of an epoch.
+    fn order(&self, epoch: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.frames.len()).collect();
+        order.shuffle(&mut generator(&[self.seed, epoch as u64]));
+        order
+    }
+
+    fn make(&self, index: usize, epoch: Epoch, order: &[usize]) -> Result<Batch, TrainError> {
+        let area = 3 * self.spec.width * self.spec.height;
+        let mut batch = Batch {
+            index,
+            images: vec![0.0; area * self.batch],
+            targets: Vec::with_capacity(self.batch),
+            names: Vec::with_capacity(self.batch),
+        };
+        let members = &order[index * self.batch..(index + 1) * self.batch];
+        for (&first, image) in members.iter().zip(batch.images.chunks_exact_mut(area)) {
+            let mut rng = generator(&[self.seed, epoch.number as u64, first as u64]);
+            let mut members = vec![first];
+            if self.augmenter.wants_mosaic(epoch.mosaic, &mut rng) {
+                members.extend((0..3).map(|_| rng.random_range(0..self.frames.len())));
+            }
+            let pixels = members.iter().map(|&member| self.frames.pixels(member)).collect::<Result<Vec<_>, _>>()?;
+            let frames: Vec<_> =
+                members.iter().zip(&pixels).map(|(&member, pixels)| self.frames.frame(member, pixels)).collect();
+            let (canvas, boxes) = self.augmenter.draw(&frames, &mut rng);
+            canvas.normalize(&self.spec, image);
+            batch.targets.push(boxes);
+            batch.names.push(self.frames.name(first).to_owned());
+        }
+        Ok(batch)
+    }
+}
+
+/// Why the loop over batches ended before its end; nothing means that it was asked to.
+struct Stop(Option<TrainError>);
+
+impl From<TrainError> for Stop {
+    fn from(error: TrainError) -> Self {
+        Self(Some(error))
+    }
+}
+
+/// A random generator of its own for each list of numbers (mixed by SplitMix64, Steele et al. 2014).
+fn generator(numbers: &[u64]) -> Pcg64Mcg {
+    let mixed = numbers.iter().fold(0u64, |state, number| {
+        let mut z = state.wrapping_add(*number).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    });
+    Pcg64Mcg::seed_from_u64(mixed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        distill::{student::StudentConfig, train::dataset::tests::painted_frames},
+        model::ModelSpec,
+    };
+
+    fn all_batches(workers: usize, epoch: usize, first_batch: usize) -> Vec<Batch> {
+        let frames = painted_frames(13);
+        let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
+        let loader = Loader::new(&frames, &AugmentConfig::default(), &input, 7, 4, workers);
+        let mut batches = Vec::new();
+        loader
+            .for_each(Epoch { number: epoch, mosaic: true, first_batch }, |batch, _| {
+                batches.push(batch);
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+        batches
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_the_workers() {
+        let one = all_batches(1, 0, 0);
+        assert_eq!(one.len(), 3);
+        assert!(one.iter().enumerate().all(|(index, batch)| batch.index == index && batch.targets.len() == 4));
+        assert!(one == all_batches(4, 0, 0));
+        assert!(one[2..] == all_batches(2, 0, 2)[..]);
+    }
+
+    #[test]
+    fn epochs_differ() {
+        assert!(all_batches(1, 0, 0)[0] != all_batches(1, 1, 0)[0]);
+    }
+
+    #[test]
+    fn breaking_and_failing_end_it() {
+        let frames = painted_frames(13);
+        let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
+        let loader = Loader::new(&frames, &AugmentConfig::default(), &input, 7, 1, 3);
+        let epoch = Epoch { number: 0, mosaic: true, first_batch: 0 };
+        let mut count = 0;
+        let counted = loader.for_each(epoch, |_, _| {
+            count += 1;
+            Ok(if count == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        assert!(counted.is_ok() && count == 2);
+        assert!(matches!(loader.for_each(epoch, |_, _| Err(TrainError::Worker)), Err(TrainError::Worker)));
+    }
+}

@@ -1,0 +1,130 @@
+//! The promises of the training loop, kept on a tiny student and painted frames.
+
+use super::*;
+use crate::distill::{
+    config::TrainConfig,
+    loss::TargetBox,
+    train::{
+        average,
+        dataset::{NetworkInput, tests::painted_frames, tests::painted_image},
+    },
+};
+
+fn experiment(epochs: usize) -> Experiment {
+    let text = "{name: tiny, classes: [a], output: out, targets: truth, data: [{path: x, truth: {topic: /t}}], \
+                student: {size: micro, width: 96, height: 64}, augment: {mosaic: 0.3, mosaic_off_epochs: 1}}";
+    let mut experiment: Experiment = serde_yaml::from_str(text).unwrap();
+    experiment.train =
+        TrainConfig { epochs, batch: 4, warmup_steps: 2, workers: 2, ema: 0.9, ..TrainConfig::default() };
+    experiment
+}
+
+fn validation(count: usize) -> ValidationSet {
+    let spec = experiment(1).student_config().input_spec();
+    let mut set = ValidationSet::new(1 << 20);
+    for index in 0..count {
+        let (image, bbox) = painted_image(index * 7 + 3);
+        let target = TargetBox { bbox, probabilities: vec![0.9], weight: 1.0 };
+        set.push(NetworkInput::new(&image, &spec), vec![target]).unwrap();
+    }
+    set
+}
+
+/// Stops after a number of steps, and keeps the epochs' records.
+#[derive(Default)]
+struct Watcher {
+    stop_after: Option<usize>,
+    records: Vec<EpochRecord>,
+}
+
+impl Observer for Watcher {
+    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        if self.stop_after == Some(report.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord) {
+        let timeless = EpochRecord { seconds: 0.0, images_per_second: 0.0, wait_share: 0.0, ..record.clone() };
+        self.records.push(timeless);
+    }
+}
+
+fn run(experiment: &Experiment, folder: &Path, resume: bool, watcher: &mut Watcher) -> Result<TrainReport, TrainError> {
+    let (train_set, validation_set) = (painted_frames(10), validation(3));
+    let job = TrainJob { experiment, folder, resume, train: &train_set, validation: &validation_set };
+    train(&job, watcher)
+}
+
+#[test]
+fn resumed_training_ends_where_uninterrupted_training_does() {
+    let experiment = experiment(4);
+    let folder = tempfile::tempdir().unwrap();
+    let mut straight = Watcher::default();
+    let whole = run(&experiment, &folder.path().join("straight"), false, &mut straight).unwrap();
+    assert_eq!(straight.records.len(), 4);
+    assert!(!whole.interrupted);
+
+    // Two batches an epoch: one stop between epochs, one in the middle of the third, and another number of workers.
+    for (name, stop) in [("between", 4), ("within", 5)] {
+        let path = folder.path().join(name);
+        let mut first = Watcher { stop_after: Some(stop), ..Watcher::default() };
+        assert!(run(&experiment, &path, false, &mut first).unwrap().interrupted);
+        let mut other_workers = experiment.clone();
+        other_workers.train.workers = 1;
+        let mut second = Watcher::default();
+        let resumed = run(&other_workers, &path, true, &mut second).unwrap();
+        assert!(average::read(&resumed.student) == average::read(&whole.student), "{name}: other weights");
+        assert_eq!(resumed.best, whole.best, "{name}");
+        let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
+        assert_eq!(records, straight.records, "{name}");
+        let lines = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count();
+        assert_eq!(lines, 4, "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_other_settings_is_refused_by_name() {
+    let mut experiment = experiment(2);
+    let folder = tempfile::tempdir().unwrap();
+    let mut watcher = Watcher { stop_after: Some(2), ..Watcher::default() };
+    run(&experiment, folder.path(), false, &mut watcher).unwrap();
+    experiment.train.learning_rate = 0.5;
+    let error = run(&experiment, folder.path(), true, &mut Watcher::default()).unwrap_err().to_string();
+    assert!(error.contains("train.learning_rate (0.002 -> 0.5)"), "{error}");
+}
+
+#[test]
+fn what_is_not_a_number_stops_with_the_batch_named() {
+    let mut experiment = experiment(3);
+    experiment.train.learning_rate = 1e30;
+    experiment.train.clip = 0.0;
+    let folder = tempfile::tempdir().unwrap();
+    let (frames, none) = (painted_frames(4), ValidationSet::new(0));
+    let job =
+        TrainJob { experiment: &experiment, folder: folder.path(), resume: false, train: &frames, validation: &none };
+    let error = train(&job, &mut Watcher::default()).unwrap_err();
+    assert!(error.is_work_failure());
+    let text = error.to_string();
+    assert!(text.contains("epoch") && text.contains("step") && text.contains("frame 2"), "{text}");
+}
+
+#[test]
+fn without_boxes_there_is_nothing_to_learn() {
+    let experiment = experiment(1);
+    let folder = tempfile::tempdir().unwrap();
+    let (frames, none) = (FrameSet::new(0), ValidationSet::new(0));
+    let job =
+        TrainJob { experiment: &experiment, folder: folder.path(), resume: false, train: &frames, validation: &none };
+    let error = train(&job, &mut Watcher::default()).unwrap_err();
+    assert!(matches!(error, TrainError::NothingToLearn(_)) && !error.is_work_failure());
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let mut experiment = experiment(15);
+    experiment.augment = crate::distill::config::AugmentConfig::none();
+    let folder = tempfile::tempdir().unwrap();
+    let mut watcher = Watcher::default();
+    run(&experiment, folder.path(), false, &mut watcher).unwrap();
+    let (first, last) = (&watcher.records[0], &watcher.records[14]);
+    assert!(last.loss < 0.6 * first.loss, "{} -> {}", first.loss, last.loss);
+}

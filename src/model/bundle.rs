@@ -1,0 +1,226 @@
+//! The bundle: one ONNX file with everything needed to run it in its metadata, and where it comes from.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ModelError, ModelSpec, onnx_file};
+
+/// The key in the ONNX file's `metadata_props` under which [`BundleMetadata`] stands as JSON.
+pub const METADATA_KEY: &str = "distilled_perception";
+
+/// The version of [`BundleMetadata`] that this package writes and reads. It rises when a reader of an earlier version would
+/// run a bundle wrongly.
+pub const BUNDLE_VERSION: u32 = 1;
+
+/// What a bundle's network does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Boxes in camera images.
+    #[default]
+    CameraDetection,
+}
+
+/// What a bundle says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BundleMetadata {
+    /// Version of this form, [`BUNDLE_VERSION`].
+    pub bundle_version: u32,
+    /// What the network does.
+    pub task: Task,
+    /// How it is run.
+    pub spec: ModelSpec,
+    /// Where it comes from.
+    #[serde(default)]
+    pub provenance: Provenance,
+    /// Figures of its evaluation, by name: numbers, or deeper maps of them.
+    #[serde(default)]
+    pub figures: serde_json::Map<String, serde_json::Value>,
+    /// Learnt parameters.
+    #[serde(default)]
+    pub parameters: u64,
+    /// Multiply-accumulates of one inference.
+    #[serde(default)]
+    pub macs: u64,
+}
+
+impl BundleMetadata {
+    /// Metadata of this package's version for a camera detector, without provenance and figures yet.
+    pub fn new(spec: ModelSpec) -> Self {
+        let provenance = Provenance { crate_version: env!("CARGO_PKG_VERSION").to_owned(), ..Provenance::default() };
+        Self {
+            bundle_version: BUNDLE_VERSION,
+            task: Task::CameraDetection,
+            spec,
+            provenance,
+            figures: serde_json::Map::new(),
+            parameters: 0,
+            macs: 0,
+        }
+    }
+
+    /// Reads the JSON, the version before all else.
+    ///
+    /// # Errors
+    /// Another version, or JSON that does not fit.
+    pub fn from_json(json: &str) -> Result<Self, BundleError> {
+        #[derive(Deserialize)]
+        struct Version {
+            bundle_version: u32,
+        }
+        let broken = |error: serde_json::Error| BundleError::Json(error.to_string());
+        let Version { bundle_version } = serde_json::from_str(json).map_err(broken)?;
+        if bundle_version > BUNDLE_VERSION {
+            return Err(BundleError::Newer { found: bundle_version });
+        }
+        if bundle_version < BUNDLE_VERSION {
+            return Err(BundleError::Older { found: bundle_version });
+        }
+        let metadata: Self = serde_json::from_str(json).map_err(broken)?;
+        metadata.spec.validate().map_err(BundleError::Spec)?;
+        Ok(metadata)
+    }
+
+    /// The JSON that stands in the file.
+    pub fn to_json(&self) -> String {
+        // Serialising fails only for maps with keys that are not strings, and there are none.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Where a bundle comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// The teachers.
+    pub teachers: Vec<TeacherSource>,
+    /// The bags or image folders that it was trained on.
+    pub data: Vec<DataSource>,
+    /// The experiment's YAML, whole.
+    pub config: String,
+    /// The seed of its training.
+    pub seed: u64,
+    /// Version of this package that made it.
+    pub crate_version: String,
+}
+
+/// A teacher of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeacherSource {
+    /// Its name in the experiment.
+    pub name: String,
+    /// SHA-256 of its file, hexadecimal.
+    pub sha256: String,
+}
+
+/// A recording that a bundle was trained on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSource {
+    /// Its path in the experiment.
+    pub path: String,
+    /// SHA-256 over its files, hexadecimal.
+    pub sha256: String,
+}
+
+/// Why a bundle's metadata cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// Written by a later version.
+    #[error(
+        "it is a bundle of version {found}, this package reads version {BUNDLE_VERSION}; update distilled_perception"
+    )]
+    Newer {
+        /// The bundle's version.
+        found: u32,
+    },
+    /// Written by an earlier version.
+    #[error(
+        "it is a bundle of version {found}, this package reads version {BUNDLE_VERSION}; export it again with this version of \
+         `distill`"
+    )]
+    Older {
+        /// The bundle's version.
+        found: u32,
+    },
+    /// The JSON is broken or lacks a field.
+    #[error("its metadata under {METADATA_KEY:?} cannot be read: {0}; export it again")]
+    Json(String),
+    /// The specification in it cannot be run.
+    #[error("its metadata under {METADATA_KEY:?} cannot be run: {0}; export it again")]
+    Spec(String),
+    /// The bytes are no ONNX model.
+    #[error("it is not an ONNX file (a protobuf message with a graph)")]
+    NotOnnx,
+}
+
+/// The bundle metadata of an ONNX file, read without ONNX Runtime; `None` for a foreign model.
+///
+/// # Errors
+/// The file cannot be read, is no ONNX file, or its metadata is of another version or broken.
+pub fn read_metadata(path: impl AsRef<Path>) -> Result<Option<BundleMetadata>, ModelError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_path_buf(), source })?;
+    let bundle = |source| ModelError::Bundle { model: path.display().to_string(), source };
+    metadata_of(&bytes).map_err(bundle)
+}
+
+/// [`read_metadata`] of an ONNX file's bytes.
+///
+/// # Errors
+/// The bytes are no ONNX model, or their metadata is of another version or broken.
+pub fn metadata_of(onnx: &[u8]) -> Result<Option<BundleMetadata>, BundleError> {
+    // The parameters are counted only to see that there is a graph: text files can pass for an empty message.
+    onnx_file::parameters(onnx).ok_or(BundleError::NotOnnx)?;
+    let json = onnx_file::metadata(onnx, METADATA_KEY).ok_or(BundleError::NotOnnx)?;
+    json.map(|json| BundleMetadata::from_json(&json)).transpose()
+}
+
+/// The ONNX file's bytes with `metadata` in place of any bundle metadata that they had; all else stays byte by byte.
+///
+/// # Errors
+/// [`BundleError::NotOnnx`].
+pub fn write_metadata(onnx: &[u8], metadata: &BundleMetadata) -> Result<Vec<u8>, BundleError> {
+    onnx_file::with_metadata(onnx, METADATA_KEY, &metadata.to_json()).ok_or(BundleError::NotOnnx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::onnx_file::tests::tiny_model;
+    use crate::model::{Fit, HeadFormat, InputSpec};
+
+    fn example() -> BundleMetadata {
+        let input = InputSpec { width: 320, height: 192, fit: Fit::LetterboxCenter(114), ..InputSpec::default() };
+        let head = HeadFormat::Student { strides: vec![8, 16, 32], bins: 16 };
+        let mut metadata = BundleMetadata::new(ModelSpec::new(input, head, vec!["person".into()]));
+        metadata.provenance.teachers.push(TeacherSource { name: "teacher".into(), sha256: "00".into() });
+        metadata.provenance.config = "name: \"quoted\"\nümlaut: yes\n".into();
+        metadata.figures.insert("ap50".into(), 0.1.into());
+        metadata
+    }
+
+    #[test]
+    fn metadata_comes_back_as_it_was_written() {
+        let once = write_metadata(&tiny_model(), &example()).unwrap();
+        assert_eq!(metadata_of(&once).unwrap(), Some(example()));
+        let other = BundleMetadata { macs: 7, ..example() };
+        let twice = write_metadata(&once, &other).unwrap();
+        assert_eq!(metadata_of(&twice).unwrap(), Some(other));
+        assert_eq!(metadata_of(&tiny_model()).unwrap(), None);
+        assert_eq!(metadata_of(b"text"), Err(BundleError::NotOnnx));
+    }
+
+    #[test]
+    fn other_versions_say_what_to_do() {
+        // Only the version is read of another version: the rest may have any form.
+        let newer = BundleMetadata::from_json(r#"{"bundle_version": 2, "shape": []}"#).unwrap_err();
+        assert!(newer.to_string().contains("update distilled_perception"), "{newer}");
+        let older = BundleMetadata::from_json(r#"{"bundle_version": 0}"#).unwrap_err();
+        assert!(older.to_string().contains("export it again"), "{older}");
+        assert!(matches!(BundleMetadata::from_json(r#"{"bundle_version": 1}"#), Err(BundleError::Json(_))));
+        let mut metadata = example();
+        metadata.spec.input.width = 0;
+        assert!(matches!(BundleMetadata::from_json(&metadata.to_json()), Err(BundleError::Spec(_))));
+    }
+}

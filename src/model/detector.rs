@@ -1,0 +1,286 @@
+//! A detector: image in, boxes in image pixels out.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+
+use super::bundle::{BundleMetadata, METADATA_KEY};
+use super::guess::GuessError;
+use super::head::{self, OutputShape};
+use super::{ModelError, ModelSpec, Session, SessionOptions, SoftDetection};
+use crate::geometry::{Candidate, suppress};
+use crate::sensing::letterbox::{InputFiller, Letterbox};
+
+/// How long each stage of one detection took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StageTiming {
+    /// Image to input tensor.
+    pub preprocess: Duration,
+    /// The network.
+    pub infer: Duration,
+    /// Outputs to suppressed boxes in image pixels.
+    pub decode: Duration,
+}
+
+impl StageTiming {
+    /// All stages together.
+    pub fn total(&self) -> Duration {
+        self.preprocess + self.infer + self.decode
+    }
+}
+
+/// What was found in one image.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Detections {
+    /// Boxes in pixels of the image, best score first.
+    pub detections: Vec<SoftDetection>,
+    /// How long it took.
+    pub timing: StageTiming,
+    /// Boxes left out because a value was not finite.
+    pub skipped: usize,
+}
+
+/// Where a detector's specification comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SpecSource {
+    /// From the bundle's metadata.
+    Bundle(Box<BundleMetadata>),
+    /// From the YAML beside the ONNX file.
+    Yaml(PathBuf),
+    /// Guessed from the network's outputs.
+    Guessed,
+    /// Given by the caller.
+    Given,
+}
+
+impl std::fmt::Display for SpecSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bundle(_) => f.write_str("bundle metadata"),
+            Self::Yaml(path) => write!(f, "{}", path.display()),
+            Self::Guessed => f.write_str("guessed from the outputs"),
+            Self::Given => f.write_str("given"),
+        }
+    }
+}
+
+/// A network with its specification and the memory that it needs from image to image.
+#[derive(Debug)]
+pub struct Detector {
+    session: Session,
+    spec: ModelSpec,
+    source: SpecSource,
+    filler: InputFiller,
+    input: Vec<f32>,
+    /// Set once boxes that are not finite were reported, so that a broken network does not fill the log.
+    reported: bool,
+}
+
+impl Detector {
+    /// Loads a detector. Its specification is the bundle's metadata; else the YAML beside a foreign ONNX file (`model.onnx` ->
+    /// `model.yaml`); else guessed from the outputs ([`ModelSpec::guess`]).
+    ///
+    /// # Errors
+    /// The file or its YAML cannot be read, cannot be run, or does not tell enough about itself.
+    pub fn load(path: impl AsRef<Path>, options: &SessionOptions) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        let session = Session::load(path, options)?;
+        let yaml = path.with_extension("yaml");
+        if session.metadata(METADATA_KEY).is_none() && yaml.is_file() {
+            let spec = ModelSpec::read_yaml(&yaml)?;
+            return Self::assemble(session, spec, SpecSource::Yaml(yaml));
+        }
+        Self::from_session(session, &yaml.display().to_string())
+    }
+
+    /// Loads a detector from an ONNX file's bytes, by its bundle metadata or guessed; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// The bytes cannot be run, or do not tell enough about themselves.
+    pub fn from_bytes(bytes: &[u8], name: &str, options: &SessionOptions) -> Result<Self, ModelError> {
+        Self::from_session(Session::from_bytes(bytes, name, options)?, "a YAML beside it")
+    }
+
+    /// Loads an ONNX file with a given specification, whatever its metadata says.
+    ///
+    /// # Errors
+    /// The file cannot be read or run, or its input is not the specification's.
+    pub fn with_spec(path: impl AsRef<Path>, spec: ModelSpec, options: &SessionOptions) -> Result<Self, ModelError> {
+        let path = path.as_ref();
+        spec.validate().map_err(|reason| ModelError::Spec { path: path.to_path_buf(), reason })?;
+        Self::assemble(Session::load(path, options)?, spec, SpecSource::Given)
+    }
+
+    fn from_session(mut session: Session, yaml: &str) -> Result<Self, ModelError> {
+        if let Some(json) = session.metadata(METADATA_KEY) {
+            let metadata = BundleMetadata::from_json(&json)
+                .map_err(|source| ModelError::Bundle { model: session.model().to_owned(), source })?;
+            return Self::assemble(session, metadata.spec.clone(), SpecSource::Bundle(Box::new(metadata)));
+        }
+        let needed = |model: &str, reason: GuessError| ModelError::SpecNeeded {
+            model: model.to_owned(),
+            yaml: yaml.to_owned(),
+            reason: reason.to_string(),
+        };
+        let (Some(height), Some(width)) = session.image_size()? else {
+            return Err(needed(session.model(), GuessError::InputSize));
+        };
+        let outputs = output_shapes(&mut session, width, height)?;
+        let spec = ModelSpec::guess(&outputs, width, height).map_err(|reason| needed(session.model(), reason))?;
+        Self::assemble(session, spec, SpecSource::Guessed)
+    }
+
+    fn assemble(session: Session, spec: ModelSpec, source: SpecSource) -> Result<Self, ModelError> {
+        let (height, width) = session.image_size()?;
+        let (network_width, network_height) = (width.unwrap_or(spec.input.width), height.unwrap_or(spec.input.height));
+        if (network_width, network_height) != (spec.input.width, spec.input.height) {
+            return Err(ModelError::InputSize {
+                model: session.model().to_owned(),
+                network_width,
+                network_height,
+                spec_width: spec.input.width,
+                spec_height: spec.input.height,
+            });
+        }
+        let input = vec![0.0; 3 * spec.input.width * spec.input.height];
+        tracing::debug!(model = session.model(), head = spec.head.name(), %source, "detector loaded");
+        Ok(Self { session, spec, source, filler: InputFiller::new(), input, reported: false })
+    }
+
+    /// The specification in use. Thresholds may be changed through [`Self::set_thresholds`].
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Where the specification comes from.
+    pub fn source(&self) -> &SpecSource {
+        &self.source
+    }
+
+    /// The bundle's metadata, when it is a bundle.
+    pub fn bundle(&self) -> Option<&BundleMetadata> {
+        match &self.source {
+            SpecSource::Bundle(metadata) => Some(metadata),
+            _ => None,
+        }
+    }
+
+    /// The network in ONNX Runtime.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Sets what is kept: the lowest score, the overlap that suppresses, and how many boxes an image may have.
+    pub fn set_thresholds(&mut self, score: f32, iou: f32, max_detections: usize) {
+        self.spec.score_threshold = score;
+        self.spec.iou_threshold = iou;
+        self.spec.max_detections = max_detections;
+    }
+
+    /// Finds objects in an image of any size.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or the outputs do not fit the head.
+    pub fn detect(&mut self, image: &RgbImage) -> Result<Detections, ModelError> {
+        let start = Instant::now();
+        let letterbox = self.filler.fill(image, &self.spec.input, &mut self.input);
+        let preprocess = start.elapsed();
+        let mut found = run(&mut self.session, &self.spec, &self.input, &letterbox)?;
+        found.timing.preprocess = preprocess;
+        if found.skipped > 0 && !self.reported {
+            self.reported = true;
+            let (model, skipped) = (self.session.model(), found.skipped);
+            tracing::warn!(model, skipped, "the network gives boxes that are not finite; they are left out");
+        }
+        Ok(found)
+    }
+
+    /// Finds objects in a ready input tensor `[3, height, width]`; `letterbox` takes the boxes to image pixels.
+    ///
+    /// # Errors
+    /// The tensor has another length, ONNX Runtime fails, or the outputs do not fit the head.
+    pub fn detect_tensor(&mut self, input: &[f32], letterbox: &Letterbox) -> Result<Detections, ModelError> {
+        run(&mut self.session, &self.spec, input, letterbox)
+    }
+
+    /// Runs the network once on an empty input, so that the first image does not pay for the memory that ONNX Runtime takes
+    /// at its first run; returns how long that took.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or the outputs do not fit the head: a model that cannot work is found out before the first image.
+    pub fn warm_up(&mut self) -> Result<Duration, ModelError> {
+        let start = Instant::now();
+        self.input.fill(0.0);
+        let letterbox = Letterbox::new(self.spec.input.width as u32, self.spec.input.height as u32, &self.spec.input);
+        run(&mut self.session, &self.spec, &self.input, &letterbox)?;
+        Ok(start.elapsed())
+    }
+}
+
+fn run(
+    session: &mut Session,
+    spec: &ModelSpec,
+    input: &[f32],
+    letterbox: &Letterbox,
+) -> Result<Detections, ModelError> {
+    let model = session.model().to_owned();
+    let start = Instant::now();
+    let outputs = session.run(&[1, 3, spec.input.height, spec.input.width], input)?;
+    let infer = start.elapsed();
+    let start = Instant::now();
+    let decoded = head::decode(spec, &outputs.tensors()?).map_err(|source| ModelError::Head { model, source })?;
+    let detections = select(spec, decoded.detections)
+        .into_iter()
+        .map(|found| SoftDetection { bbox: letterbox.to_image(found.bbox), ..found })
+        // What lay in the padding has no area in the image.
+        .filter(|found| found.bbox.is_valid())
+        .collect();
+    let timing = StageTiming { preprocess: Duration::ZERO, infer, decode: start.elapsed() };
+    Ok(Detections { detections, timing, skipped: decoded.skipped })
+}
+
+/// Suppression, or only the best ones in order for heads that need none.
+fn select(spec: &ModelSpec, mut detections: Vec<SoftDetection>) -> Vec<SoftDetection> {
+    let candidates: Vec<_> = detections
+        .iter()
+        .map(|found| {
+            let (class, score) = found.best();
+            Candidate { bbox: found.bbox, class, score }
+        })
+        .collect();
+    // With a threshold of 1 nothing is suppressed: an overlap is never above it.
+    let iou_threshold = if spec.head.needs_suppression() { spec.iou_threshold } else { 1.0 };
+    let kept = suppress(&candidates, iou_threshold, spec.max_detections);
+    kept.into_iter()
+        .map(|index| {
+            let empty = SoftDetection { bbox: candidates[index].bbox, probabilities: Vec::new() };
+            std::mem::replace(&mut detections[index], empty)
+        })
+        .collect()
+}
+
+/// The shapes of the outputs, by one run on an empty input where the file leaves them open.
+fn output_shapes(session: &mut Session, width: usize, height: usize) -> Result<Vec<OutputShape>, ModelError> {
+    let batch_free = |shape: &[Option<usize>]| match shape {
+        [_, rest @ ..] => rest.iter().all(Option::is_some),
+        [] => false,
+    };
+    if session.outputs().iter().all(|output| batch_free(&output.shape)) {
+        let shape = |shape: &[Option<usize>]| shape.iter().map(|size| size.unwrap_or(1)).collect();
+        let known = session.outputs().iter().map(|output| OutputShape {
+            name: output.name.clone(),
+            shape: shape(&output.shape),
+            is_integer: output.is_integer,
+        });
+        return Ok(known.collect());
+    }
+    let empty = vec![0.0; 3 * width * height];
+    let outputs = session.run(&[1, 3, height, width], &empty)?;
+    let shapes = outputs.tensors()?.into_iter().map(|output| OutputShape {
+        name: output.name.into_owned(),
+        shape: output.shape,
+        is_integer: output.is_integer,
+    });
+    Ok(shapes.collect())
+}

@@ -1,0 +1,141 @@
+//! What can go wrong between an ONNX file and its detections.
+
+use std::path::PathBuf;
+
+use super::bundle::BundleError;
+use super::head::HeadError;
+
+/// Why a model could not be loaded or run. Each message names the file and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No ONNX Runtime library was found.
+    #[error(
+        "ONNX Runtime's library ({name}) was not found. Run scripts/setup, which places it in the cache, or set ORT_DYLIB_PATH to the file. \
+         Looked in: {looked_in}"
+    )]
+    RuntimeMissing {
+        /// The file name that was looked for.
+        name: String,
+        /// The folders that were looked into.
+        looked_in: String,
+    },
+    /// A library file is there but cannot be used.
+    #[error(
+        "ONNX Runtime's library {path} cannot be used: {reason}. Run scripts/setup or set ORT_DYLIB_PATH to another file"
+    )]
+    RuntimeUnusable {
+        /// The library file.
+        path: PathBuf,
+        /// Why, in the loader's words.
+        reason: String,
+    },
+    /// The file could not be read.
+    #[error("cannot read model {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// ONNX Runtime refuses the file.
+    #[error(
+        "model {model} is not an ONNX file that ONNX Runtime can load (is it corrupt, or not an ONNX file?): {reason}"
+    )]
+    Load {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// ONNX Runtime's message.
+        reason: String,
+    },
+    /// The network's input is not one image tensor.
+    #[error("model {model} has the inputs {inputs}; a detector has one float input [batch, 3, height, width]")]
+    Input {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The inputs as they are.
+        inputs: String,
+    },
+    /// The input buffer has another length than the input's shape.
+    #[error("model {model} takes an input of shape {shape:?}, {expected} values; got {got}")]
+    InputLength {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The input's shape.
+        shape: Vec<usize>,
+        /// Its number of elements.
+        expected: usize,
+        /// The buffer's length.
+        got: usize,
+    },
+    /// The specification's input size differs from the network's.
+    #[error(
+        "model {model} takes {network_width}x{network_height} pixels but its specification says {spec_width}x{spec_height}; \
+         set input.width and input.height to the network's"
+    )]
+    InputSize {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The network's width in pixels.
+        network_width: usize,
+        /// The network's height in pixels.
+        network_height: usize,
+        /// The specification's width in pixels.
+        spec_width: usize,
+        /// The specification's height in pixels.
+        spec_height: usize,
+    },
+    /// An output has elements that are neither floats nor integers.
+    #[error(
+        "output {output} of model {model} has elements of type {element}; float32, float64, int32 and int64 can be read"
+    )]
+    OutputType {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The output's name.
+        output: String,
+        /// Its element type.
+        element: String,
+    },
+    /// ONNX Runtime failed while running the network.
+    #[error("ONNX Runtime failed on model {model}: {reason}")]
+    Run {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// ONNX Runtime's message.
+        reason: String,
+    },
+    /// The outputs do not fit the head format.
+    #[error("model {model}: {source}")]
+    Head {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// What does not fit.
+        source: HeadError,
+    },
+    /// The bundle's metadata cannot be used.
+    #[error("model {model}: {source}")]
+    Bundle {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// What is wrong with it.
+        source: BundleError,
+    },
+    /// The YAML beside a foreign model cannot be used.
+    #[error("model specification {path}: {reason}. config/foreign_model.example.yaml shows every field")]
+    Spec {
+        /// The YAML file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A foreign model without YAML that does not tell enough about itself.
+    #[error("model {model} has no bundle metadata and no specification at {yaml}, and {reason}")]
+    SpecNeeded {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// Where the YAML is looked for.
+        yaml: String,
+        /// What cannot be known, and the field to set.
+        reason: String,
+    },
+}

@@ -1,0 +1,153 @@
+//! Cut and corrupt recordings: never a panic, never a message that was not written, never a silent loss.
+
+use std::collections::HashSet;
+
+use distilled_perception::distill::bag::{Bag, TopicFilter};
+use mcap::Compression;
+use proptest::prelude::*;
+
+use crate::make::{self, Mcap, Written};
+
+/// Reads what is left of a recording and checks it against what was written: a subset, in order, and a loss wherever
+/// something is missing.
+fn check(name: &str, bytes: &[u8], written: &[Written]) {
+    let (_folder, path) = make::folder(&[(name, bytes)]);
+    if let Err(error) = Bag::open(path.join(name)) {
+        assert!(error.to_string().contains(name), "{error}");
+        return;
+    }
+    let (read, loss) = make::read(&path.join(name), &TopicFilter::All);
+    let mut rest = written.iter();
+    for message in &read {
+        assert!(rest.any(|candidate| candidate == message), "a message that was not written, or out of order");
+    }
+    assert!(read.len() == written.len() || !loss.is_empty(), "{} of {} and no loss", read.len(), written.len());
+}
+
+fn kinds() -> impl Strategy<Value = Mcap> {
+    let compression = prop_oneof![Just(None), Just(Some(Compression::Zstd)), Just(Some(Compression::Lz4))];
+    (compression, any::<bool>(), any::<bool>()).prop_map(|(compression, chunked, summary)| Mcap {
+        compression,
+        chunked,
+        summary,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_cut_mcap_gives_its_start(kind in kinds(), cut in 0.0..1.0_f64) {
+        let written = make::messages(60, 400);
+        let bytes = make::mcap(kind, &written);
+        check("run.mcap", &bytes[..(bytes.len() as f64 * cut) as usize], &written);
+    }
+
+    /// Chunks are protected by checksums, so whatever is changed in them is either harmless or lost.
+    #[test]
+    fn a_flipped_byte_in_an_mcap_costs_its_chunk_at_most(
+        kind in kinds().prop_map(|kind| Mcap { chunked: true, ..kind }),
+        place in 0.0..1.0_f64,
+        flip in 1..=255_u8,
+    ) {
+        let written = make::messages(60, 400);
+        let mut bytes = make::mcap(kind, &written);
+        let place = (bytes.len() as f64 * place) as usize;
+        bytes[place] ^= flip;
+        let (_folder, path) = make::folder(&[("run.mcap", &bytes)]);
+        if Bag::open(path.join("run.mcap")).is_ok() {
+            let bag = Bag::open(path.join("run.mcap")).unwrap();
+            // An unknown compression name is an error; all else is read past.
+            let contents: HashSet<&[u8]> = written.iter().map(|message| message.2.as_slice()).collect();
+            for message in bag.messages(&TopicFilter::All).unwrap().map_while(Result::ok) {
+                prop_assert!(contents.contains(message.data.as_slice()));
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_no_recording(noise in proptest::collection::vec(any::<u8>(), 0..2_000), magic in any::<bool>()) {
+        let mut bytes = if magic { mcap::MAGIC.to_vec() } else { Vec::new() };
+        bytes.extend(&noise);
+        let (_folder, path) = make::folder(&[("run.mcap", &bytes)]);
+        if let Ok(bag) = Bag::open(path.join("run.mcap")) {
+            bag.messages(&TopicFilter::All).unwrap().for_each(drop);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_cut_sqlite_file_gives_rows_or_words(cut in 0.0..1.0_f64) {
+        let written = make::messages(150, 3_000);
+        let folder = tempfile::tempdir().unwrap();
+        make::sqlite(&folder.path().join("run.db3"), &written);
+        let bytes = std::fs::read(folder.path().join("run.db3")).unwrap();
+        check("run.db3", &bytes[..(bytes.len() as f64 * cut) as usize], &written);
+    }
+
+    #[test]
+    fn a_cut_compressed_file_gives_its_start(cut in 0.0..1.0_f64) {
+        let written = make::messages(60, 400);
+        let bytes = make::mcap(Mcap { compression: None, ..Default::default() }, &written);
+        let packed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
+        check("run_0.mcap.zstd", &packed[..(packed.len() as f64 * cut) as usize], &written);
+    }
+}
+
+#[test]
+fn half_a_sqlite_file_still_gives_many_rows() {
+    let written = make::messages(200, 3_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.db3");
+    make::sqlite(&path, &written);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() * 6 / 10]).unwrap();
+    let (read, loss) = make::read(&path, &TopicFilter::All);
+    assert!(read.len() > 50, "{} rows", read.len());
+    assert!(!loss.is_empty());
+}
+
+#[test]
+fn a_corrupt_chunk_is_passed_over_and_its_messages_counted() {
+    let written = make::messages(100, 400);
+    for summary in [true, false] {
+        let mut bytes = make::mcap(Mcap { summary, ..Default::default() }, &written);
+        // The data of the second chunk: kind 6 at its start, its content from 60 bytes on.
+        let chunks: Vec<usize> = record_starts(&bytes).filter(|(kind, _)| *kind == 6).map(|(_, start)| start).collect();
+        assert!(chunks.len() > 4);
+        bytes[chunks[1] + 120] ^= 0x55;
+        let (_folder, path) = make::folder(&[("run.mcap", &bytes)]);
+        let (read, loss) = make::read(&path, &TopicFilter::All);
+        assert!(read.len() > 80 && read.len() < 100, "{}", read.len());
+        assert_eq!(read.len() as u64 + loss.messages, 100, "summary {summary}: {loss}");
+        assert!(loss.bytes > 0);
+        assert_eq!(read.last(), written.last());
+    }
+}
+
+#[test]
+fn corrupt_framing_is_passed_over_with_the_index() {
+    let written = make::messages(100, 400);
+    let mut bytes = make::mcap(Mcap::default(), &written);
+    let chunks: Vec<usize> = record_starts(&bytes).filter(|(kind, _)| *kind == 6).map(|(_, start)| start).collect();
+    // The second chunk's length field becomes absurd.
+    bytes[chunks[1] + 7] = 0x7F;
+    let (_folder, path) = make::folder(&[("run.mcap", &bytes)]);
+    let (read, loss) = make::read(&path, &TopicFilter::All);
+    assert!(read.len() > 80 && read.len() < 100, "{}", read.len());
+    assert_eq!(read.len() as u64 + loss.messages, 100, "{loss}");
+}
+
+/// Kind and place of each record of an MCAP file.
+fn record_starts(bytes: &[u8]) -> impl Iterator<Item = (u8, usize)> {
+    let mut at = 8;
+    std::iter::from_fn(move || {
+        let header = bytes.get(at..at + 9)?;
+        let start = at;
+        at += 9 + u64::from_le_bytes(header[1..9].try_into().unwrap()) as usize;
+        Some((header[0], start))
+    })
+}

@@ -1,0 +1,8 @@
+//! Recordings of every kind: opened, read past damage, refused in words. Made ones, and real ones where they are at hand.
+
+mod damaged;
+mod formats;
+mod frames;
+mod make;
+mod real;
+mod refused;

@@ -1,0 +1,126 @@
+//! `distill inspect`, by its binary: what it prints and how it ends.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use distilled_perception::{
+    distill::bag::{BagWriter, OfferedQos},
+    messages::{Detection2DArray, Header, Image, Time},
+};
+use serde_json::Value;
+
+fn inspect(path: &Path, json: bool) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.arg("inspect").arg(path);
+    if json {
+        command.arg("--json");
+    }
+    command.output().unwrap()
+}
+
+/// Runs on wrong input: exit code 2, nothing on stdout, one line on stderr, which is returned.
+fn refused(path: &Path) -> String {
+    let output = inspect(path, false);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("error: "), "{text}");
+    text
+}
+
+/// A bag of 20 images at 10 Hz.
+fn bag(folder: &Path) -> PathBuf {
+    let path = folder.join("bag");
+    let mut writer = BagWriter::create(&path).unwrap();
+    let camera = writer.add::<Image>("/camera", OfferedQos::SENSOR).unwrap();
+    let truth = writer.add::<Detection2DArray>("/truth", OfferedQos::RELIABLE).unwrap();
+    for frame in 0..20_i64 {
+        let header = Header { stamp: Time::from_nanoseconds(frame * 100_000_000), frame_id: "camera_optical" };
+        // Noise, so that the file does not compress to nothing.
+        let data: Vec<u8> = (0..64 * 48 * 3_i64).map(|place| ((place * place * 31 + frame * 17) >> 3) as u8).collect();
+        let image = Image { header, height: 48, width: 64, encoding: "bgr8", is_bigendian: 0, step: 192, data: &data };
+        writer.write(camera, frame * 100_000_000, &image.encode()).unwrap();
+        writer.write(truth, frame * 100_000_000, &Detection2DArray { header, detections: vec![] }.encode()).unwrap();
+    }
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn a_bag_is_told_in_words_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = bag(folder.path());
+    let output = inspect(&path, false);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in ["/camera", "64x48 bgr8", "camera_optical", "10.00", "zstd chunks", "camera student", "truth boxes"] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    let value: Value = serde_json::from_slice(&inspect(&path, true).stdout).unwrap();
+    assert_eq!(value["messages"], 40);
+    assert_eq!(value["topics"][0]["image"]["width"], 64);
+    assert_eq!(value["topics"][0]["rate_hertz"], 10.0);
+    assert_eq!(value["distillable"]["cameras"], serde_json::json!(["/camera"]));
+    assert_eq!(value["loss"]["complete"], true);
+}
+
+#[test]
+fn wrong_input_gives_one_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "hello").unwrap();
+    assert!(refused(&text).contains("it is a text file"));
+    assert!(refused(&folder.path().join("missing.mcap")).contains("no such file"));
+    assert!(refused(folder.path()).contains("no metadata.yaml"));
+    let writer = BagWriter::create(folder.path().join("empty")).unwrap();
+    writer.finish().unwrap();
+    assert!(refused(&folder.path().join("empty")).contains("holds no messages"));
+}
+
+#[test]
+fn a_cut_recording_is_read_as_far_as_it_goes_and_ends_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = bag(folder.path());
+    let file = path.join("bag_0.mcap");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let alone = folder.path().join("alone.mcap");
+    std::fs::write(&alone, &bytes[..bytes.len() / 2]).unwrap();
+    for path in [path, alone] {
+        let output = inspect(&path, false);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{text}");
+        assert!(text.contains("NOT ALL COULD BE READ"), "{text}");
+        let value: Value = serde_json::from_slice(&inspect(&path, true).stdout).unwrap();
+        assert_eq!(value["loss"]["complete"], false);
+        let messages = value["messages"].as_u64().unwrap();
+        assert!((1..40).contains(&messages), "{messages}");
+    }
+}
+
+#[test]
+fn a_folder_of_images_is_a_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.png", "b.jpg"] {
+        image::RgbImage::new(8, 6).save(folder.path().join(name)).unwrap();
+    }
+    let labels = r#"{"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "person"}],
+                     "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 1]}]}"#;
+    std::fs::write(folder.path().join("labels.json"), labels).unwrap();
+    let text = String::from_utf8(inspect(folder.path(), false).stdout).unwrap();
+    assert!(text.contains("2 images: 8x6 (2)") && text.contains("person: 1 boxes"), "{text}");
+    let value: Value = serde_json::from_slice(&inspect(folder.path(), true).stdout).unwrap();
+    assert_eq!((&value["images"], &value["classes"]["person"]), (&2.into(), &1.into()));
+    std::fs::write(folder.path().join("c.png"), "no image").unwrap();
+    assert_eq!(inspect(folder.path(), false).status.code(), Some(3));
+}
+
+#[test]
+fn help_teaches_by_example() {
+    let output = Command::new(env!("CARGO_BIN_EXE_distill")).args(["inspect", "--help"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("distill inspect my_bag") && text.contains("Exit code 3"), "{text}");
+}

@@ -1,0 +1,196 @@
+//! `distill train` and `distill run` as a user runs them, on a folder of painted images with COCO labels.
+#![cfg(feature = "distill")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use distilled_perception::model::bundle::read_metadata;
+
+/// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
+struct Scene {
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(train: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        let (mut entries, mut boxes) = (Vec::new(), Vec::new());
+        for index in 0..40u32 {
+            let (x, y) = (4 + index * 7 % 60, 3 + index * 5 % 25);
+            let image = image::RgbImage::from_fn(100, 60, |px, py| {
+                let inside = (x..x + 25).contains(&px) && (y..y + 30).contains(&py);
+                image::Rgb(if inside { [230, 70, 20] } else { [30, px as u8, 4 * (py as u8)] })
+            });
+            let name = format!("{index:03}.png");
+            image.save(images.join(&name)).unwrap();
+            entries.push(serde_json::json!({"id": index, "file_name": name, "width": 100, "height": 60}));
+            boxes.push(serde_json::json!({
+                "id": index, "image_id": index, "category_id": 1, "bbox": [x, y, 25, 30], "area": 750, "iscrowd": 0
+            }));
+        }
+        let coco = serde_json::json!({
+            "images": entries, "annotations": boxes, "categories": [{"id": 1, "name": "crate"}]
+        });
+        std::fs::write(images.join("instances.json"), coco.to_string()).unwrap();
+        let text = format!(
+            "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
+             data:\n  - {{path: images, truth: {{coco: images/instances.json}}}}\n\
+             split: {{validation: 0.2, test: 0.2, gap_seconds: 0.15}}\n\
+             student: {{size: micro, width: 96, height: 64}}\n\
+             train: {{{train}}}\n"
+        );
+        std::fs::write(folder.path().join("scene.yaml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, subcommand: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+        command.arg(subcommand).arg(self.path("scene.yaml")).args(more).stdin(Stdio::null()).env_remove("RUST_LOG");
+        command
+    }
+
+    fn distill(&self, subcommand: &str, more: &[&str]) -> Output {
+        self.command(subcommand, more).output().unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Asserts an exit code and one line of error that holds all words.
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    let line = stderr.lines().last().unwrap_or_default();
+    for word in words {
+        assert!(line.starts_with("error: ") && line.contains(word), "`{word}` is not in: {stderr}");
+    }
+}
+
+fn done(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{}{stderr}", stdout(output));
+    stdout(output)
+}
+
+fn epochs(path: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let epoch = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["epoch"].as_u64().unwrap();
+    text.lines().map(epoch).collect()
+}
+
+#[test]
+fn an_experiment_trains_and_is_not_trained_twice() {
+    let scene = Scene::new("epochs: 2, batch: 4, workers: 1");
+    let told = done(&scene.distill("train", &[]));
+    // 40 frames 0.1 s apart: the last fifth is test, the fifth before validates, two gaps of one frame and a bit.
+    assert!(told.contains("8 validation, 8 test"), "{told}");
+    assert!(told.contains("images/s") && told.contains("waiting for images"), "{told}");
+    for name in ["config.yaml", "versions.json", "train/checkpoint.bin", "train/best.bpk", "train/metrics.jsonl"] {
+        assert!(scene.path("out").join(name).is_file(), "{name}");
+    }
+    assert_eq!(epochs(&scene.path("out/train/metrics.jsonl")), [1, 2]);
+    assert!(done(&scene.distill("train", &[])).contains("done already"));
+    // Another setting is another training.
+    let told = done(&scene.distill("train", &["--set", "train.epochs=3"]));
+    assert!(!told.contains("done already"), "{told}");
+    assert_eq!(epochs(&scene.path("out/train/metrics.jsonl")), [1, 2, 3]);
+}
+
+#[test]
+fn interrupted_training_asks_and_goes_on() {
+    let scene = Scene::new("epochs: 200, batch: 4, workers: 1");
+    let mut child = scene.command("train", &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let metrics = scene.path("out/train/metrics.jsonl");
+    let start = Instant::now();
+    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 1 {
+        assert!(child.try_wait().unwrap().is_none(), "ended before its first epoch");
+        assert!(start.elapsed() < Duration::from_secs(300), "no epoch in 5 minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let told = done(&child.wait_with_output().unwrap());
+    assert!(told.contains("--resume"), "{told}");
+    let made = epochs(&metrics).len();
+    assert!(scene.path("out/train/checkpoint.bin").is_file());
+
+    refused(&scene.distill("train", &[]), 2, &["--resume", "--restart"]);
+    refused(&scene.distill("train", &["--resume", "--set", "train.device=abacus"]), 2, &["train.device", "abacus"]);
+    // The rest would take long: the same run once more, interrupted at once, has not lost an epoch.
+    let mut child =
+        scene.command("train", &["--resume"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while epochs(&metrics).len() <= made {
+        assert!(child.try_wait().unwrap().is_none(), "ended before its first epoch");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    done(&child.wait_with_output().unwrap());
+    let all = epochs(&metrics);
+    assert!(all.len() > made && all.iter().zip(1..).all(|(epoch, expected)| *epoch == expected), "{all:?}");
+}
+
+#[test]
+fn the_printed_configuration_is_whole_and_can_be_run() {
+    let scene = Scene::new("epochs: 2");
+    let told = done(&scene.distill("run", &["--print-config", "--set", "augment.flip=0"]));
+    let value: serde_yaml::Value = serde_yaml::from_str(&told).unwrap();
+    assert_eq!(value["train"]["epochs"], serde_yaml::Value::from(2));
+    assert_eq!(value["train"]["batch"], serde_yaml::Value::from(8));
+    assert_eq!(value["augment"]["flip"].as_f64(), Some(0.0));
+    assert_eq!(value["output"].as_str(), scene.path("out").to_str());
+    assert!(!scene.path("out").exists());
+    std::fs::write(scene.path("again.yaml"), &told).unwrap();
+    let again = Command::new(env!("CARGO_BIN_EXE_distill"))
+        .args(["run", "--print-config"])
+        .arg(scene.path("again.yaml"))
+        .output()
+        .unwrap();
+    assert_eq!(done(&again), told);
+}
+
+#[test]
+fn wrong_input_is_told_with_its_mend() {
+    let scene = Scene::new("epoch: 2");
+    for subcommand in ["train", "run"] {
+        refused(&scene.distill(subcommand, &[]), 2, &["scene.yaml", "train.epoch", "did you mean `train.epochs`"]);
+    }
+    let scene = Scene::new("epochs: 2");
+    refused(&scene.distill("run", &["--set", "train.epohcs=3"]), 2, &["train.epohcs", "train.epochs"]);
+    refused(&scene.distill("run", &["--set", "data.0.path=nowhere"]), 2, &["data.0.path", "nowhere"]);
+    refused(&scene.distill("run", &["--set", "classes=[unicorn]"]), 2, &["nothing to learn"]);
+    refused(&scene.distill("train", &["--set", "data.0.path=scene.yaml"]), 2, &["scene.yaml"]);
+    refused(&scene.distill("train", &["--set", "split.test=1"]), 2, &["nothing to learn"]);
+    let missing = Command::new(env!("CARGO_BIN_EXE_distill")).args(["run", "no.yaml"]).output().unwrap();
+    refused(&missing, 2, &["no.yaml"]);
+}
+
+#[test]
+fn divergence_ends_with_code_one_and_the_batch_named() {
+    let scene = Scene::new("epochs: 3, batch: 4, workers: 1, learning_rate: 1e30, clip: 0, warmup_steps: 0");
+    refused(&scene.distill("train", &[]), 1, &["diverged", "epoch", "step", ".png"]);
+}
+
+#[test]
+fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
+    let scene = Scene::new("epochs: 1, batch: 4, workers: 1");
+    let told = done(&scene.distill("run", &["--set", "evaluate.teachers=false"]));
+    assert!(told.contains("== train") && told.contains("== export") && !told.contains("== label"), "{told}");
+    let bundle = scene.path("out/student.onnx");
+    let metadata = read_metadata(&bundle).unwrap().expect("a bundle");
+    assert_eq!(metadata.spec.classes, ["crate"]);
+    assert_eq!((metadata.spec.input.width, metadata.spec.input.height), (96, 64));
+    assert!(metadata.provenance.teachers.is_empty() && metadata.provenance.data.len() == 1);
+    assert!(metadata.provenance.config.contains("name: scene") && metadata.parameters > 1000);
+    assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 2);
+}
