@@ -15,7 +15,7 @@ fn raw<'a>(encoding: &'a str, width: u32, height: u32, step: u32, data: &'a [u8]
 
 fn file(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let image = RgbImage::from_fn(width, height, |x, y| Rgb([x as u8 * 7, y as u8 * 5, (x * y) as u8]));
+    let image = RgbImage::from_fn(width, height, |x, y| Rgb([(x * 7) as u8, (y * 5) as u8, (x * y) as u8]));
     image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
@@ -118,9 +118,17 @@ fn cut_files_are_corrupt() {
         decode_compressed_bytes(&bytes).unwrap();
         for end in [8, 30, bytes.len() / 2, bytes.len() * 3 / 4, bytes.len() - 20] {
             let result = decode_compressed_bytes(&bytes[..end]);
-            assert!(matches!(result, Err(ImageError::Corrupt(_))), "{format:?} cut to {end} of {} bytes", bytes.len());
+            assert!(matches!(result, Err(ImageError::Corrupt(_) | ImageError::CutShort { .. })), "{format:?} cut to {end} of {} bytes", bytes.len());
         }
     }
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_jpeg_are_padding() {
+    let mut bytes = file(40, 30, ImageFormat::Jpeg);
+    let whole = decode_compressed_bytes(&bytes).unwrap();
+    bytes.extend([0; 64]);
+    assert_eq!(decode_compressed_bytes(&bytes).unwrap(), whole);
 }
 
 #[test]

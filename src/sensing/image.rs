@@ -121,6 +121,12 @@ pub enum ImageError {
         /// What the message calls it.
         format: String,
     },
+    /// A JPEG file without its end.
+    #[error("the JPEG image of {length} bytes ends before its end marker: it was cut short on its way")]
+    CutShort {
+        /// Bytes there are.
+        length: usize,
+    },
     /// JPEG or PNG bytes that do not decode.
     #[error("the compressed image does not decode: {0}")]
     Corrupt(#[source] ::image::ImageError),
@@ -236,14 +242,14 @@ impl Encoding {
         }
     }
 
-    /// Bytes of all rows, the last one without its padding. Cannot overflow: each factor has 32 bits.
+    /// Bytes of all rows, the last one without its padding; more than there can be where 64 bits do not suffice.
     fn data_bytes(self, width: u64, height: u64, step: u64) -> u64 {
         match self {
             Self::SemiPlanar420 { .. } => {
-                let chroma_step = step.next_multiple_of(2);
-                step * height + chroma_step * (height.div_ceil(2) - 1) + width.next_multiple_of(2)
+                let chroma = step.next_multiple_of(2).saturating_mul(height.div_ceil(2) - 1);
+                step.saturating_mul(height).saturating_add(chroma).saturating_add(width.next_multiple_of(2))
             }
-            _ => step * (height - 1) + self.row_bytes(width),
+            _ => step.saturating_mul(height - 1).saturating_add(self.row_bytes(width)),
         }
     }
 }
@@ -350,6 +356,9 @@ fn decode_file_into(bytes: &[u8], claimed: &str, rgb: &mut RgbImage) -> Result<(
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
         _ => return Err(ImageError::UnsupportedCompression { format: claimed.to_owned() }),
     };
+    if format == ImageFormat::Jpeg && !jpeg_has_its_end(bytes) {
+        return Err(ImageError::CutShort { length: bytes.len() });
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     // Up to eight bytes a pixel (16-bit RGBA) and the decoder's own working memory.
@@ -372,4 +381,12 @@ fn decode_file_into(bytes: &[u8], claimed: &str, rgb: &mut RgbImage) -> Result<(
         *rgb = DynamicImage::from_decoder(decoder).map_err(ImageError::Corrupt)?.into_rgb8();
     }
     Ok(())
+}
+
+/// True when the end-of-image marker stands behind the last start-of-scan marker. The decoder would fill what is missing with
+/// grey. Neither marker can be part of coded pixels; an embedded thumbnail with an end of its own stands before them.
+fn jpeg_has_its_end(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: [u8; 2] = [0xFF, 0xDA];
+    const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
+    bytes.windows(2).rev().find(|pair| *pair == START_OF_SCAN || *pair == END_OF_IMAGE).is_some_and(|pair| pair == END_OF_IMAGE)
 }
