@@ -170,7 +170,11 @@ fn wrong_input_is_told_with_its_mend() {
     refused(&scene.distill("run", &["--set", "data.0.path=nowhere"]), 2, &["data.0.path", "nowhere"]);
     refused(&scene.distill("run", &["--set", "classes=[unicorn]"]), 2, &["nothing to learn"]);
     refused(&scene.distill("train", &["--set", "data.0.path=scene.yaml"]), 2, &["scene.yaml"]);
-    refused(&scene.distill("train", &["--set", "split.test=1"]), 2, &["nothing to learn"]);
+    refused(
+        &scene.distill("train", &["--set", "split.test=1", "--set", "split.validation=0"]),
+        2,
+        &["nothing to learn"],
+    );
     let missing = Command::new(env!("CARGO_BIN_EXE_distill")).args(["run", "no.yaml"]).output().unwrap();
     refused(&missing, 2, &["no.yaml"]);
 }

@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     io::IsTerminal,
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -371,5 +371,5 @@ impl Observer for TrainDisplay<'_> {
 
 /// The trained weights of an experiment.
 pub(super) fn trained_weights(experiment: &Experiment) -> PathBuf {
-    weights_path(Path::new(&experiment.output.join("train")))
+    weights_path(&experiment.output.join("train"))
 }

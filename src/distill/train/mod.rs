@@ -25,7 +25,7 @@ pub use cache::{BlockId, PixelCache};
 pub use checkpoint::{Best, Checkpoint, EpochSums, Position};
 pub use dataset::{FrameSet, NetworkInput, Shrunk, ValidationSet, shrink};
 pub use error::TrainError;
-pub use gather::{Gathered, gather, split_of, truth_source};
+pub use gather::{BlockCounts, Gathered, gather, split_of, truth_source};
 pub use journal::EpochRecord;
 pub use loader::{Batch, Epoch, Loader};
 pub use schedule::Schedule;

@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
             let report = self.step(batch)?;
             let flow = observer.on_step(&report);
             stopped = flow.is_break();
-            if config.checkpoint_steps > 0 && self.position.step % config.checkpoint_steps == 0 && !stopped {
+            if config.checkpoint_steps > 0 && self.position.step.is_multiple_of(config.checkpoint_steps) && !stopped {
                 self.save()?;
             }
             Ok(flow)

@@ -70,12 +70,12 @@ proptest! {
     #[test]
     fn boxes_move_with_their_pixels(
         seed in any::<u64>(),
-        width in 60..400u32,
-        height in 60..300u32,
+        width in 120..400u32,
+        height in 90..240u32,
         left in 0.0..0.7f32,
         top in 0.0..0.7f32,
-        part_x in 0.15..0.9f32,
-        part_y in 0.15..0.9f32,
+        part_x in 0.25..0.9f32,
+        part_y in 0.25..0.9f32,
     ) {
         let (w, h) = (width as f32, height as f32);
         let right = (left + part_x).min(1.0);
