@@ -1,1 +1,33 @@
-fn main() {}
+//! The node `camera_detector`; see the library's `node::camera_detector`.
+
+use std::process::ExitCode;
+
+use distilled_perception::node::{Shutdown, camera_detector};
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the tokio runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let _inside = runtime.enter();
+    let shutdown = Shutdown::default();
+    let result = shutdown.listen().map_err(Into::into).and_then(|()| camera_detector::run(&shutdown));
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A slot for one value, where the newest wins.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Hands values from one thread to another; a value that was not taken yet is replaced by a newer one and counted.
+#[derive(Debug, Default)]
+pub struct Latest<T> {
+    state: Mutex<State<T>>,
+    arrived: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    value: Option<T>,
+    replaced: u64,
+    closed: bool,
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        Self { value: None, replaced: 0, closed: false }
+    }
+}
+
+/// What came of waiting for a value.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken<T> {
+    /// The newest value.
+    Value(T),
+    /// None came in time.
+    Nothing,
+    /// None will come any more.
+    Closed,
+}
+
+impl<T> Latest<T> {
+    /// An empty slot.
+    pub fn new() -> Self {
+        Self { state: Mutex::default(), arrived: Condvar::new() }
+    }
+
+    /// No code here can panic while it holds the lock, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a value in, in place of one that nobody took.
+    pub fn put(&self, value: T) {
+        let mut state = self.lock();
+        if state.value.replace(value).is_some() {
+            state.replaced += 1;
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for a value, at most so long.
+    pub fn take(&self, timeout: Duration) -> Taken<T> {
+        let state = self.lock();
+        let (mut state, _) = self
+            .arrived
+            .wait_timeout_while(state, timeout, |state| state.value.is_none() && !state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        match state.value.take() {
+            Some(value) if !state.closed => Taken::Value(value),
+            _ if state.closed => Taken::Closed,
+            _ => Taken::Nothing,
+        }
+    }
+
+    /// Says that no value will come any more; who waits is woken.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// How many values were replaced before anybody took them.
+    pub fn replaced(&self) -> u64 {
+        self.lock().replaced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_wins_and_the_others_are_counted() {
+        let slot = Latest::new();
+        for value in 0..5 {
+            slot.put(value);
+        }
+        assert_eq!(slot.take(Duration::ZERO), Taken::Value(4));
+        assert_eq!(slot.take(Duration::ZERO), Taken::Nothing);
+        assert_eq!(slot.replaced(), 4);
+    }
+
+    #[test]
+    fn closing_wakes_the_waiting() {
+        let slot = std::sync::Arc::new(Latest::<u8>::new());
+        let waiting = std::thread::spawn({
+            let slot = slot.clone();
+            move || slot.take(Duration::from_secs(60))
+        });
+        slot.close();
+        assert_eq!(waiting.join().unwrap(), Taken::Closed);
+    }
+}
