@@ -118,7 +118,11 @@ fn cut_files_are_corrupt() {
         decode_compressed_bytes(&bytes).unwrap();
         for end in [8, 30, bytes.len() / 2, bytes.len() * 3 / 4, bytes.len() - 20] {
             let result = decode_compressed_bytes(&bytes[..end]);
-            assert!(matches!(result, Err(ImageError::Corrupt(_) | ImageError::CutShort { .. })), "{format:?} cut to {end} of {} bytes", bytes.len());
+            assert!(
+                matches!(result, Err(ImageError::Corrupt(_) | ImageError::CutShort { .. })),
+                "{format:?} cut to {end} of {} bytes",
+                bytes.len()
+            );
         }
     }
 }

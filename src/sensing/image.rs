@@ -388,5 +388,9 @@ fn decode_file_into(bytes: &[u8], claimed: &str, rgb: &mut RgbImage) -> Result<(
 fn jpeg_has_its_end(bytes: &[u8]) -> bool {
     const START_OF_SCAN: [u8; 2] = [0xFF, 0xDA];
     const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
-    bytes.windows(2).rev().find(|pair| *pair == START_OF_SCAN || *pair == END_OF_IMAGE).is_some_and(|pair| pair == END_OF_IMAGE)
+    bytes
+        .windows(2)
+        .rev()
+        .find(|pair| *pair == START_OF_SCAN || *pair == END_OF_IMAGE)
+        .is_some_and(|pair| pair == END_OF_IMAGE)
 }
