@@ -167,7 +167,9 @@ impl Session {
         }
         let inner = match inner {
             Some(session) => session,
-            None => builder(environment, options.threads).and_then(|mut builder| commit(&mut builder)).map_err(refused)?,
+            None => {
+                builder(environment, options.threads).and_then(|mut builder| commit(&mut builder)).map_err(refused)?
+            }
         };
         let inputs = inner.inputs().iter().map(tensor_info).collect();
         let outputs = inner.outputs().iter().map(tensor_info).collect();
