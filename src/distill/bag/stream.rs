@@ -141,9 +141,9 @@ impl Messages {
                 continue;
             };
             let found = match &mut part.reader {
-                PartReader::Mcap(reader) => reader.next(&mut self.data)?.map(|message| {
-                    (reader.channel(message.channel).map(|channel| &channel.topic), message.log_time)
-                }),
+                PartReader::Mcap(reader) => reader
+                    .next(&mut self.data)?
+                    .map(|message| (reader.channel(message.channel).map(|channel| &channel.topic), message.log_time)),
                 PartReader::Sqlite(reader) => reader
                     .next(&mut self.data)
                     .map(|(id, time)| (reader.topics().get(&id).map(|topic| &topic.name), time)),
