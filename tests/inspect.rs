@@ -1,5 +1,7 @@
 //! `distill inspect`, by its binary: what it prints and how it ends.
 
+#![cfg(feature = "distill")]
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -37,11 +39,18 @@ fn bag(folder: &Path) -> PathBuf {
     let mut writer = BagWriter::create(&path).unwrap();
     let camera = writer.add::<Image>("/camera", OfferedQos::SENSOR).unwrap();
     let truth = writer.add::<Detection2DArray>("/truth", OfferedQos::RELIABLE).unwrap();
+    let mut noise = 1_u64;
     for frame in 0..20_i64 {
         let header = Header { stamp: Time::from_nanoseconds(frame * 100_000_000), frame_id: "camera_optical" };
-        // Noise, so that the file does not compress to nothing.
-        let data: Vec<u8> = (0..64 * 48 * 3_i64).map(|place| ((place * place * 31 + frame * 17) >> 3) as u8).collect();
-        let image = Image { header, height: 48, width: 64, encoding: "bgr8", is_bigendian: 0, step: 192, data: &data };
+        // Noise, so that the file does not compress to nothing and has several chunks.
+        let data: Vec<u8> = (0..320 * 240 * 3)
+            .map(|_| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (noise >> 56) as u8
+            })
+            .collect();
+        let image =
+            Image { header, height: 240, width: 320, encoding: "bgr8", is_bigendian: 0, step: 960, data: &data };
         writer.write(camera, frame * 100_000_000, &image.encode()).unwrap();
         writer.write(truth, frame * 100_000_000, &Detection2DArray { header, detections: vec![] }.encode()).unwrap();
     }
@@ -56,13 +65,13 @@ fn a_bag_is_told_in_words_and_in_json() {
     let output = inspect(&path, false);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in ["/camera", "64x48 bgr8", "camera_optical", "10.00", "zstd chunks", "camera student", "truth boxes"] {
+    for part in ["/camera", "320x240 bgr8", "camera_optical", "10.00", "zstd chunks", "camera student", "truth boxes"] {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }
     let value: Value = serde_json::from_slice(&inspect(&path, true).stdout).unwrap();
     assert_eq!(value["messages"], 40);
-    assert_eq!(value["topics"][0]["image"]["width"], 64);
-    assert_eq!(value["topics"][0]["rate_hertz"], 10.0);
+    assert_eq!(value["topics"][0]["image"]["width"], 320);
+    assert!((value["topics"][0]["rate_hertz"].as_f64().unwrap() - 10.0).abs() < 1e-9);
     assert_eq!(value["distillable"]["cameras"], serde_json::json!(["/camera"]));
     assert_eq!(value["loss"]["complete"], true);
 }

@@ -284,15 +284,20 @@ impl McapReader {
                 self.lose(length, u64::from(kind == op::MESSAGE), "a record has an impossible length");
                 return self.skip(length);
             }
-            op::MESSAGE_INDEX if self.counting_lost && length >= 6 => {
-                let mut id = [0_u8; 2];
-                self.read_exact(&mut id)?;
-                let channel = self.channels.get(&u16::from_le_bytes(id));
-                if channel.is_none_or(|channel| self.wants(channel)) {
-                    // Channel id, the list's byte length, then 16 bytes an entry.
+            op::MESSAGE_INDEX if length >= 6 => {
+                let mut head = [0_u8; 6];
+                self.read_exact(&mut head)?;
+                let [id_low, id_high, list @ ..] = head;
+                if u64::from(u32::from_le_bytes(list)) != length - 6 {
+                    // Passed over unread, a wrong length would swallow the chunks behind it.
+                    return self.past_the_breakage(start, kind, length, available);
+                }
+                let channel = self.channels.get(&u16::from_le_bytes([id_low, id_high]));
+                if self.counting_lost && channel.is_none_or(|channel| self.wants(channel)) {
+                    // An entry takes 16 bytes.
                     self.loss.messages += (length - 6) / 16;
                 }
-                return self.skip(length - 2);
+                return self.skip(length - 6);
             }
             // Kinds up to 0x7F are MCAP's own: one that is not known is a corrupt one. Private records come above.
             0x10..0x80 => {
