@@ -55,7 +55,8 @@ pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
     parameters.check()?;
 
     let mut detector = Detector::load(&parameters.model, &parameters.session_options()?)?;
-    apply_thresholds(&mut detector, &parameters, &detector.spec().clone());
+    let own = detector.spec().clone();
+    apply_thresholds(&mut detector, &parameters, &own);
     let warm_up = detector.warm_up()?;
     tracing::info!(
         "{}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
@@ -99,7 +100,7 @@ pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
         slot: slot.clone(),
         statistics: statistics.clone(),
         parameters: shared.clone(),
-        own: detector.spec().clone(),
+        own,
         detector,
         transport,
         detections,
