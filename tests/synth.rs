@@ -28,7 +28,8 @@ fn distill(arguments: &[&str], threads: &str) -> Output {
 /// Records two seconds of small pictures through the binary.
 fn small(out: &Path, seed: &str, threads: &str, more: &[&str]) -> Output {
     let out = out.to_str().unwrap();
-    let mut arguments = vec!["synth", "--out", out, "--seed", seed, "--seconds", "0.6", "--width", "64", "--height", "48"];
+    let mut arguments =
+        vec!["synth", "--out", out, "--seed", seed, "--seconds", "0.6", "--width", "64", "--height", "48"];
     arguments.extend(more);
     distill(&arguments, threads)
 }
@@ -125,7 +126,10 @@ impl Recorded {
         let mut messages: BTreeMap<String, Vec<(i64, Vec<u8>)>> = BTreeMap::new();
         for message in bag.messages(&TopicFilter::All).unwrap() {
             let message = message.unwrap();
-            messages.entry(bag.topics()[message.topic].name.clone()).or_default().push((message.log_time, message.data));
+            messages
+                .entry(bag.topics()[message.topic].name.clone())
+                .or_default()
+                .push((message.log_time, message.data));
         }
         Self { _folder: folder, path, messages }
     }
@@ -285,8 +289,10 @@ fn the_truth_in_the_bag_is_true() {
 
     let frames = Frames::open(&recorded.path, None, TruthSource::Topic("/truth/detections_2d".into())).unwrap();
     let boxes: usize = frames.map(|frame| frame.unwrap().truth.expect("truth for every frame").len()).sum();
-    let written: usize =
-        recorded.topic("/truth/detections_2d").map(|data| Detection2DArray::decode(data).unwrap().detections.len()).sum();
+    let written: usize = recorded
+        .topic("/truth/detections_2d")
+        .map(|data| Detection2DArray::decode(data).unwrap().detections.len())
+        .sum();
     assert_eq!(boxes, written);
 }
 
