@@ -25,7 +25,7 @@ fn distill(arguments: &[&str], threads: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_distill")).args(arguments).env("RAYON_NUM_THREADS", threads).output().unwrap()
 }
 
-/// Records two seconds of small pictures through the binary.
+/// Records 0.6 s of small pictures through the binary.
 fn small(out: &Path, seed: &str, threads: &str, more: &[&str]) -> Output {
     let out = out.to_str().unwrap();
     let mut arguments =
@@ -92,7 +92,7 @@ fn what_lies_at_the_place_is_kept_unless_forced_and_a_recording() {
 fn settings_out_of_range_are_wrong_input() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("bag");
-    for more in [["--seconds", "0"], ["--seconds", "nan"], ["--rate", "-1"], ["--width", "3"], ["--height", "999999"]] {
+    for more in [["--seconds", "0"], ["--seconds", "nan"], ["--rate", "0"], ["--width", "3"], ["--height", "999999"]] {
         let output = distill(&["synth", "--out", out.to_str().unwrap(), more[0], more[1]], "1");
         assert_eq!(output.status.code(), Some(2), "{more:?}");
         assert!(error_of(&output).contains(more[0].trim_start_matches('-')), "{}", error_of(&output));
@@ -177,7 +177,7 @@ fn box_pose(detection: &Detection3D) -> Transform {
 fn corners(detection: &Detection3D) -> [Point; 8] {
     let size = detection.bbox.size;
     std::array::from_fn(|i| {
-        let sign = |bit: usize| if i >> bit & 1 == 0 { -0.5 } else { 0.5 };
+        let sign = |bit: usize| if (i >> bit) & 1 == 0 { -0.5 } else { 0.5 };
         apply(&box_pose(detection), [size.x * sign(0), size.y * sign(1), size.z * sign(2)])
     })
 }

@@ -179,9 +179,9 @@ fn cheapest_plane(bounds: &[Bounds], order: &[u32]) -> Option<(usize, f32)> {
             after[bin] = joined.0.surface() * joined.1 as f32;
         }
         let mut joined = (Bounds::EMPTY, 0usize);
-        for bin in 1..BINS {
+        for (bin, &beyond) in after.iter().enumerate().skip(1) {
             joined = (joined.0.join(&bins[bin - 1].0), joined.1 + bins[bin - 1].1);
-            let cost = joined.0.surface() * joined.1 as f32 + after[bin];
+            let cost = joined.0.surface() * joined.1 as f32 + beyond;
             if joined.1 > 0 && joined.1 < order.len() && best.is_none_or(|(least, ..)| cost < least) {
                 best = Some((cost, axis, low + bin as f32 / scale));
             }

@@ -304,7 +304,7 @@ mod tests {
         }
     }
 
-    fn vector(reach: f32) -> impl Strategy<Value = Vec3> {
+    fn vector(reach: f32) -> impl Strategy<Value = Vec3> + Clone {
         (-reach..reach, -reach..reach, -reach..reach).prop_map(|(x, y, z)| vec3(x, y, z))
     }
 
