@@ -177,6 +177,19 @@ impl Frames {
         Ok(Self { source, coco, next_index: 0, without_truth: 0 })
     }
 
+    /// Reads the recording through for its earliest and latest header stamp (nanoseconds); `None` when it holds no frames.
+    ///
+    /// # Errors
+    /// When the recording cannot be read on.
+    pub fn stamp_range(self) -> Result<Option<(i64, i64)>, BagError> {
+        let mut stamps: Option<(i64, i64)> = None;
+        for frame in self {
+            let stamp = frame?.stamp;
+            stamps = Some(stamps.map_or((stamp, stamp), |(first, last)| (first.min(stamp), last.max(stamp))));
+        }
+        Ok(stamps)
+    }
+
     /// The camera topic; the folder's path for a folder.
     pub fn topic(&self) -> &str {
         match &self.source {

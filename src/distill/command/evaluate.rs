@@ -190,11 +190,7 @@ fn targets_of(set: TargetSet, args: &EvaluateArgs) -> anyhow::Result<Vec<crate::
 
 fn split(args: &EvaluateArgs) -> anyhow::Result<Split> {
     let config = SplitConfig { validation: args.validation, test: args.test, gap_seconds: args.gap_seconds };
-    let mut stamps: Option<(i64, i64)> = None;
-    for frame in Frames::open(&args.data, args.topic.as_deref(), TruthSource::None)? {
-        let stamp = frame?.stamp;
-        stamps = Some(stamps.map_or((stamp, stamp), |(first, last)| (first.min(stamp), last.max(stamp))));
-    }
+    let stamps = Frames::open(&args.data, args.topic.as_deref(), TruthSource::None)?.stamp_range()?;
     let (first, last) = stamps.with_context(|| format!("{} holds no frames", args.data.display()))?;
     Ok(Split::by_time(&config, first, last)?)
 }

@@ -118,10 +118,8 @@ pub fn evaluate(
     let options = EnsembleOptions { score_threshold: LOWEST_SCORE, ..EnsembleOptions::default() };
     let mut models = Vec::with_capacity(job.models.len());
     for model in &job.models {
-        let own = Teacher::load_detector(&model.config)?.spec().score_threshold;
         models.push(UnderTest {
             model,
-            own_threshold: own,
             teacher: Teacher::load(&model.config, &job.classes, options)?,
             precision: ApAccumulator::new(&job.classes),
             kept: Vec::new(),
@@ -225,7 +223,6 @@ fn truth_of(
 /// A model while it is judged.
 struct UnderTest<'j> {
     model: &'j EvaluatedModel,
-    own_threshold: f32,
     teacher: Teacher,
     precision: ApAccumulator,
     kept: Vec<FrameDetections>,
@@ -245,7 +242,7 @@ impl UnderTest<'_> {
         if keep {
             let boxes = scored
                 .iter()
-                .filter(|found| found.score >= self.own_threshold)
+                .filter(|found| found.score >= self.teacher.own_threshold())
                 .map(|found| FoundBox { bbox: found.bbox, class: found.class, score: found.score })
                 .collect();
             self.kept.push(FrameDetections { stamp: frame.stamp, name: frame.name.clone(), boxes });

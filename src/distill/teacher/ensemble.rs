@@ -37,6 +37,7 @@ pub struct Teacher {
     config: TeacherConfig,
     detector: Detector,
     class_map: ClassMap,
+    own_threshold: f32,
 }
 
 /// Where targets come from: one teacher as it was asked.
@@ -68,10 +69,11 @@ impl Teacher {
         }
         let mut detector = Self::load_detector(config)?;
         let spec = detector.spec();
+        let own_threshold = spec.score_threshold;
         let (iou_threshold, max_detections) = (spec.iou_threshold, spec.max_detections);
         let class_map = ClassMap::new(&name, &spec.classes, classes, &config.class_map)?;
         detector.set_thresholds(options.score_threshold, iou_threshold, max_detections);
-        Ok(Self { config: config.clone(), detector, class_map })
+        Ok(Self { config: config.clone(), detector, class_map, own_threshold })
     }
 
     /// Loads a teacher's detector, by its `spec`, its `format`, or what the file tells of itself.
@@ -104,6 +106,11 @@ impl Teacher {
     /// What it is called.
     pub fn name(&self) -> String {
         self.config.display_name()
+    }
+
+    /// The score threshold that the model itself asks for, before that of the ensemble took its place.
+    pub fn own_threshold(&self) -> f32 {
+        self.own_threshold
     }
 
     /// The detector as it is run.

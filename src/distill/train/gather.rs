@@ -72,11 +72,7 @@ pub fn split_of(data: &DataConfig, experiment: &Experiment) -> Result<Split, Tra
     if let Some(block) = data.block {
         return Ok(Split::whole(block));
     }
-    let mut stamps: Option<(i64, i64)> = None;
-    for frame in Frames::open(&data.path, data.topic.as_deref(), TruthSource::None)? {
-        let stamp = frame?.stamp;
-        stamps = Some(stamps.map_or((stamp, stamp), |(first, last)| (first.min(stamp), last.max(stamp))));
-    }
+    let stamps = Frames::open(&data.path, data.topic.as_deref(), TruthSource::None)?.stamp_range()?;
     let (first, last) = stamps.ok_or_else(|| TrainError::Data {
         path: data.path.clone(),
         message: "holds no frames; `distill inspect` tells what is in it".into(),
