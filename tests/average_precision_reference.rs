@@ -2,7 +2,7 @@
 
 use distilled_perception::{
     geometry::Box2,
-    metrics::{ApAccumulator, ScoredBox, TruthBox},
+    metrics::{ApAccumulator, Demand, ScoredBox, TruthBox},
 };
 use serde::Deserialize;
 
@@ -28,6 +28,8 @@ struct Object {
     #[serde(default)]
     crowd: bool,
     #[serde(default)]
+    optional: bool,
+    #[serde(default)]
     score: f32,
 }
 
@@ -35,6 +37,14 @@ impl Object {
     fn bbox(&self) -> Box2 {
         let [x, y, width, height] = self.xywh;
         Box2::new(x, y, x + width, y + height)
+    }
+
+    fn demand(&self) -> Demand {
+        match (self.crowd, self.optional) {
+            (true, _) => Demand::Crowd,
+            (false, true) => Demand::Optional,
+            (false, false) => Demand::Required,
+        }
     }
 }
 
@@ -64,7 +74,7 @@ fn agrees_with_pycocotools() {
                 .truths
                 .iter()
                 .filter(|truth| truth.image == image)
-                .map(|truth| TruthBox { bbox: truth.bbox(), class: truth.class, ignore: truth.crowd })
+                .map(|truth| TruthBox { bbox: truth.bbox(), class: truth.class, demand: truth.demand() })
                 .collect();
             let detections: Vec<ScoredBox> = case
                 .detections

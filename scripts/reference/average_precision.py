@@ -34,6 +34,7 @@ def random_case(seed, images):
                 "xywh": quarter([x, y, w, h]).tolist(),
                 "crowd": bool(rng.random() < 0.12),
             })
+            truths[-1]["optional"] = not truths[-1]["crowd"] and bool(rng.random() < 0.15)
         for truth in [t for t in truths if t["image"] == image]:
             for _ in range(rng.integers(0, 3)):
                 jitter = rng.normal(0, 0.12, 4) * np.array(truth["xywh"])[[2, 3, 2, 3]]
@@ -59,7 +60,8 @@ def judge(truths, detections, images):
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
         "annotations": [
             {"id": i + 1, "image_id": t["image"] + 1, "category_id": t["class"] + 1, "bbox": t["xywh"],
-             "area": t["xywh"][2] * t["xywh"][3], "iscrowd": int(t["crowd"])}
+             # Objects outside the area range ([0, 1e10] for "all") are what the reference neither demands nor calls a crowd.
+             "area": 2e10 if t["optional"] else t["xywh"][2] * t["xywh"][3], "iscrowd": int(t["crowd"])}
             for i, t in enumerate(truths)
         ],
     }

@@ -10,6 +10,17 @@ const IOU_THRESHOLDS: usize = 10;
 const RECALL_POINTS: usize = 101;
 const MAX_DETECTIONS: usize = 100;
 
+/// What is asked of a detector about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Demand {
+    /// It must be found.
+    Required,
+    /// It may be found: one detection on it counts neither for nor against (an object that the truth itself is unsure of).
+    Optional,
+    /// A region of many objects (COCO's `iscrowd`): any number of detections mostly inside it count neither for nor against.
+    Crowd,
+}
+
 /// One object that is really there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TruthBox {
@@ -17,8 +28,8 @@ pub struct TruthBox {
     pub bbox: Box2,
     /// Index of its class.
     pub class: usize,
-    /// A crowd region, or an object that nobody must find: detections on it count neither for nor against.
-    pub ignore: bool,
+    /// Whether it must be found.
+    pub demand: Demand,
 }
 
 /// One object that a detector claims.
@@ -106,8 +117,8 @@ impl ApAccumulator {
             // Required objects first, as the reference does: a detection prefers them over a region to be ignored.
             let mut objects: Vec<&TruthBox> =
                 truths.iter().filter(|truth| truth.class == class && truth.bbox.is_valid()).collect();
-            objects.sort_by_key(|truth| truth.ignore);
-            self.truths[class] += objects.iter().filter(|truth| !truth.ignore).count();
+            objects.sort_by_key(|truth| truth.demand != Demand::Required);
+            self.truths[class] += objects.iter().filter(|truth| truth.demand == Demand::Required).count();
 
             let mut claims: Vec<&ScoredBox> = detections
                 .iter()
@@ -121,10 +132,8 @@ impl ApAccumulator {
     }
 
     fn judge(&mut self, class: usize, objects: &[&TruthBox], claims: &[&ScoredBox]) {
-        let overlaps: Vec<Vec<f64>> = claims
-            .iter()
-            .map(|claim| objects.iter().map(|truth| overlap(&claim.bbox, &truth.bbox, truth.ignore)).collect())
-            .collect();
+        let overlaps: Vec<Vec<f64>> =
+            claims.iter().map(|claim| objects.iter().map(|truth| overlap(&claim.bbox, truth)).collect()).collect();
         let start = self.judged[class].len();
         self.judged[class].extend(claims.iter().map(|claim| Judged { score: claim.score, matched: 0, ignored: 0 }));
         for (index, threshold) in self.iou_thresholds.iter().enumerate() {
@@ -134,11 +143,12 @@ impl ApAccumulator {
                 let mut best_overlap = threshold.min(1.0 - 1e-10);
                 let mut best: Option<usize> = None;
                 for (candidate, truth) in objects.iter().enumerate() {
-                    if taken[candidate] && !truth.ignore {
+                    if taken[candidate] && truth.demand != Demand::Crowd {
                         continue;
                     }
                     // Objects are sorted: once an ordinary one is matched, regions to be ignored need no look.
-                    if truth.ignore && best.is_some_and(|found| !objects[found].ignore) {
+                    let required = |truth: &TruthBox| truth.demand == Demand::Required;
+                    if !required(truth) && best.is_some_and(|found| required(objects[found])) {
                         break;
                     }
                     if row[candidate] >= best_overlap {
@@ -150,7 +160,7 @@ impl ApAccumulator {
                     taken[found] = true;
                     let judged = &mut self.judged[class][start + claim];
                     judged.matched |= bit;
-                    if objects[found].ignore {
+                    if objects[found].demand != Demand::Required {
                         judged.ignored |= bit;
                     }
                 }
@@ -227,15 +237,16 @@ fn interpolated_precision(judged: &[Judged], bit: u16, truths: usize) -> f64 {
     total / RECALL_POINTS as f64
 }
 
-/// Intersection over union, or over the claim alone on a region to be ignored (COCO's rule for crowds).
-fn overlap(claim: &Box2, truth: &Box2, ignore: bool) -> f64 {
+/// Intersection over union, or over the claim alone on a crowd.
+fn overlap(claim: &Box2, truth: &TruthBox) -> f64 {
     let edges = |b: &Box2| [f64::from(b.x_min), f64::from(b.y_min), f64::from(b.x_max), f64::from(b.y_max)];
-    let (a, b) = (edges(claim), edges(truth));
+    let (a, b) = (edges(claim), edges(&truth.bbox));
     let width = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
     let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
     let intersection = width * height;
     let area = |e: &[f64; 4]| (e[2] - e[0]) * (e[3] - e[1]);
-    let union = if ignore { area(&a) } else { area(&a) + area(&b) - intersection };
+    let crowd = truth.demand == Demand::Crowd;
+    let union = if crowd { area(&a) } else { area(&a) + area(&b) - intersection };
     if union > 0.0 { intersection / union } else { 0.0 }
 }
 
@@ -249,7 +260,7 @@ mod tests {
     use super::*;
 
     fn truth(x: f32) -> TruthBox {
-        TruthBox { bbox: Box2::new(x, 0.0, x + 10.0, 10.0), class: 0, ignore: false }
+        TruthBox { bbox: Box2::new(x, 0.0, x + 10.0, 10.0), class: 0, demand: Demand::Required }
     }
 
     fn claim(x: f32, score: f32) -> ScoredBox {
@@ -287,13 +298,27 @@ mod tests {
     }
 
     #[test]
-    fn ignored_regions_count_neither_way() {
+    fn a_crowd_swallows_any_number_of_claims() {
         let mut ap = accumulator();
-        let region = TruthBox { bbox: Box2::new(100.0, 0.0, 200.0, 100.0), class: 0, ignore: true };
+        let region = TruthBox { bbox: Box2::new(100.0, 0.0, 200.0, 100.0), class: 0, demand: Demand::Crowd };
         ap.add_image(&[truth(0.0), region], &[claim(120.0, 0.95), claim(150.0, 0.9), claim(0.0, 0.8)]);
         let summary = ap.finish();
         assert!((summary.ap50.unwrap() - 1.0).abs() < 1e-9);
         assert_eq!(summary.per_class[0].truths, 1);
+    }
+
+    #[test]
+    fn an_optional_object_excuses_one_claim_that_fits_it() {
+        let unsure = TruthBox { demand: Demand::Optional, ..truth(100.0) };
+        let ap50 = |claims: &[ScoredBox]| {
+            let mut ap = accumulator();
+            ap.add_image(&[truth(0.0), unsure.clone()], claims);
+            ap.finish().ap50.unwrap()
+        };
+        assert!((ap50(&[claim(101.0, 0.95), claim(0.0, 0.8)]) - 1.0).abs() < 1e-9);
+        assert!((ap50(&[claim(101.0, 0.95), claim(100.0, 0.9), claim(0.0, 0.8)]) - 0.5).abs() < 1e-9);
+        let inside = ScoredBox { bbox: Box2::new(102.0, 2.0, 105.0, 5.0), ..claim(0.0, 0.95) };
+        assert!((ap50(&[inside, claim(0.0, 0.8)]) - 0.5).abs() < 1e-9);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
         student::{CameraStudent, STRIDES, StudentConfig},
     },
     geometry::{Candidate, suppress},
-    metrics::{ApAccumulator, ApSummary, ScoredBox, TruthBox},
+    metrics::{ApAccumulator, ApSummary, Demand, ScoredBox, TruthBox},
     model::{
         ModelSpec,
         head::{OutputTensor, decode},
@@ -96,7 +96,13 @@ impl<'a> Validator<'a> {
     fn truth(&self, target: &TargetBox) -> TruthBox {
         let best = target.probabilities.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         let (class, score) = best.unwrap_or((0, 0.0));
-        TruthBox { bbox: target.bbox, class, ignore: score < self.truth_score || target.weight <= 0.0 }
+        let demand = match (target.weight > 0.0, score >= self.truth_score) {
+            // A region that nothing is learnt from; see `gather`.
+            (false, _) => Demand::Crowd,
+            (true, false) => Demand::Optional,
+            (true, true) => Demand::Required,
+        };
+        TruthBox { bbox: target.bbox, class, demand }
     }
 }
 
