@@ -34,8 +34,9 @@ impl CameraStudent {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), WeightsError> {
+        // A record of a training student holds BatchNorm's statistics as they were one step ago; a snapshot holds the newest.
         let bytes = self
-            .clone()
+            .valid()
             .into_record()
             .into_bytes()
             .map_err(|error| WeightsError::Foreign { path: path.into(), reason: error.to_string() })?;
@@ -51,6 +52,8 @@ impl CameraStudent {
         let foreign =
             |error: burn::store::RecordError| WeightsError::Foreign { path: path.into(), reason: error.to_string() };
         let record = ModuleRecord::from_bytes(burn::tensor::Bytes::from_bytes_vec(bytes)).map_err(foreign)?;
+        // The newest statistics, which burn keeps apart until the next step, would otherwise overwrite the loaded ones then.
+        drop(self.valid());
         self.try_load_record(record).map_err(foreign)
     }
 }
