@@ -3,7 +3,7 @@
 //!
 //! A cell is a candidate for a box when its centre lies inside; a box too small to hold a centre takes the nearest cell. Each
 //! box takes the candidates of greatest alignment `score^a * iou^b` between what the student predicts there and the box. A
-//! cell wanted by several boxes goes to the one it is most aligned with.
+//! cell wanted by several boxes goes to the one it is most aligned with, where a box that the teachers doubt bids less.
 
 use crate::{distill::student::StudentConfig, geometry::Box2};
 
@@ -116,10 +116,12 @@ pub fn assign(
         let best_alignment = aligned.first().map_or(FLOOR, |best| best.0);
         let best_iou = aligned.iter().map(|bid| bid.1).fold(0.0, f32::max);
         let scale = if config.localization_quality { best_iou } else { 1.0 };
+        let credit = object.probabilities[class] * object.weight;
         for (alignment, _, cell) in aligned {
-            if bids[cell].is_none_or(|(other, _)| other < alignment) {
+            let bid = alignment * credit;
+            if bids[cell].is_none_or(|(other, _)| other < bid) {
                 let quality = alignment / best_alignment * scale;
-                bids[cell] = Some((alignment, Assigned { cell, target, quality }));
+                bids[cell] = Some((bid, Assigned { cell, target, quality }));
             }
         }
     }
@@ -224,6 +226,18 @@ mod tests {
             assert!(assigned.iter().any(|a| a.target == index), "box {index} has no cell");
         }
         assert!(assigned.iter().all(|a| (0.0..=1.0).contains(&a.quality)));
+    }
+
+    #[test]
+    fn a_doubted_duplicate_takes_no_cell_from_a_sure_box() {
+        let distances = vec![1.0; cells().len() * 4];
+        let sure = target(Box2::new(8.0, 8.0, 48.0, 48.0));
+        let doubted = TargetBox { probabilities: vec![0.06], ..sure.clone() };
+        for objects in [[sure.clone(), doubted.clone()], [doubted, sure]] {
+            let own = objects.iter().position(|object| object.probabilities[0] > 0.5).unwrap();
+            let assigned = assign_all(&objects, &distances);
+            assert!(assigned.iter().all(|a| a.target == own));
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use super::{
     assign::{Assigned, Cells, Predictions, assign},
     terms::{distribution_focal, generalized_iou_loss, quality_focal},
 };
-use crate::distill::student::{STRIDES, StudentOutput};
+use crate::{
+    distill::student::{STRIDES, StudentOutput},
+    geometry::Box2,
+};
 
 /// The named terms, each already divided by the batch's sum of target scores but not yet weighted.
 #[derive(Debug, Clone)]
@@ -181,6 +184,17 @@ impl Goals {
             let boxes: Vec<TargetBox> =
                 boxes.iter().filter(|object| object.probabilities.len() == classes).cloned().collect();
             let first = image * cells.len();
+            // A region without weight neither teaches nor is background: nobody knows what is there.
+            for region in
+                boxes.iter().filter(|object| (object.weight.is_nan() || object.weight <= 0.0) && object.bbox.is_valid())
+            {
+                for (cell, &(x, y)) in cells.centers.iter().enumerate() {
+                    let Box2 { x_min, y_min, x_max, y_max } = region.bbox;
+                    if x > x_min && x < x_max && y > y_min && y < y_max {
+                        goals.importance[first + cell] = 0.0;
+                    }
+                }
+            }
             let predictions = Predictions {
                 probabilities: &probabilities[first * classes..(first + cells.len()) * classes],
                 distances: &distances[first * 4..(first + cells.len()) * 4],
@@ -247,10 +261,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        distill::student::{CameraStudent, Size, StudentConfig},
-        geometry::Box2,
-    };
+    use crate::distill::student::{CameraStudent, Size, StudentConfig};
 
     const WIDTH: usize = 96;
     const HEIGHT: usize = 64;
