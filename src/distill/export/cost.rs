@@ -219,6 +219,24 @@ impl Facts {
                 order.iter().map(|&axis| shape.get(usize::try_from(axis).ok()?).copied()).collect()
             }
             "Slice" => self.sliced(node),
+            "Gather" => {
+                let (data, picks) = (first()?, self.shape(node, 1)?);
+                let axis = wrap(integer(node, "axis", 0), data.len())?;
+                Some([&data[..axis], picks.as_slice(), &data[axis + 1..]].concat())
+            }
+            "Pad" => {
+                let mut shape = first()?.clone();
+                let pads = integers(node, "pads").or_else(|| self.values(node, 1).cloned())?;
+                let axes = self.values(node, 3).cloned().unwrap_or_else(|| (0..shape.len() as i64).collect());
+                if pads.len() != 2 * axes.len() {
+                    return None;
+                }
+                for (index, &axis) in axes.iter().enumerate() {
+                    let axis = wrap(axis, shape.len())?;
+                    shape[axis] += pads[index] + pads[index + axes.len()];
+                }
+                Some(shape)
+            }
             "Shape" => Some(vec![first()?.len() as i64]),
             "MatMul" => {
                 let (a, b) = (first()?, self.shape(node, 1)?);
