@@ -214,9 +214,16 @@ pub fn record(
     let mut summary = recorder.finish()?;
     summary.bytes = size_of_folder(&draft).map_err(io(&draft))?;
     if out.exists() {
-        std::fs::rename(out, workplace.path().join("replaced")).map_err(io(out))?;
+        let replaced = workplace.path().join("replaced");
+        std::fs::rename(out, &replaced).map_err(io(out))?;
+        if let Err(error) = std::fs::rename(&draft, out) {
+            // Back to its place: the workplace is removed.
+            let _ = std::fs::rename(&replaced, out);
+            return Err(io(out)(error));
+        }
+    } else {
+        std::fs::rename(&draft, out).map_err(io(out))?;
     }
-    std::fs::rename(&draft, out).map_err(io(out))?;
     Ok(summary)
 }
 
