@@ -21,6 +21,10 @@ use crate::distill::{
 ///   distill evaluate --model student.onnx --data my_bag --labels /truth/detections_2d
 ///   distill evaluate --model student.onnx --data photos --labels instances.json --json
 ///
+/// Without --labels and --targets nothing is judged, but size, work and latency are told, and --detections writes what was found:
+///
+///   distill evaluate --model student.onnx --data my_bag --detections found.json
+///
 /// Next to the teachers, against their fused boxes on the test block (the last 25 % of the time, after a gap):
 ///
 ///   distill evaluate --model runs/x/student.onnx --teacher yolox_nano_416.onnx --data my_bag \
@@ -68,8 +72,8 @@ pub struct EvaluateArgs {
     #[arg(long)]
     max_frames: Option<usize>,
     /// Rounds of the latency measurement.
-    #[arg(long, default_value_t = 100)]
-    latency_rounds: usize,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    latency_rounds: u32,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -118,8 +122,9 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         models: students.chain(args.teacher.iter().map(part(Role::Teacher))).collect(),
         target_score: args.target_score,
         max_frames: args.max_frames,
-        latency_rounds: args.latency_rounds,
+        latency_rounds: args.latency_rounds as usize,
         keep_detections: args.detections.is_some(),
+        allow_unjudged: args.labels.is_none() && args.targets.is_none(),
     };
     let bar = progress_bar();
     let result = evaluate(&job, &mut |frames| {

@@ -153,6 +153,9 @@ impl Experiment {
         if self.name.is_empty() || !self.name.chars().all(plain) {
             return Err(wrong("name", format!("{:?} must be letters, digits, `_` and `-` only", self.name)));
         }
+        if self.threads > sections::MOST_THREADS {
+            return Err(wrong("threads", format!("{} is more than {}", self.threads, sections::MOST_THREADS)));
+        }
         if self.data.is_empty() {
             return Err(wrong("data", "needs at least one recording, for instance `- path: my_bag`".into()));
         }
@@ -182,7 +185,8 @@ impl Experiment {
             }
             TargetSource::Teachers => {}
         }
-        self.train.check().and_then(|()| self.augment.check()).map_err(|(key, message)| wrong(key, message))
+        let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
+        sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
     }
 
     /// The student network that this experiment trains.

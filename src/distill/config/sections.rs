@@ -9,6 +9,9 @@ use crate::distill::{split::Block, student::Size};
 /// A wrong value: its key and what is wrong with it.
 pub(super) type Complaint = (&'static str, String);
 
+/// Nobody has more cores to give to one process.
+pub(super) const MOST_THREADS: usize = 1024;
+
 /// One recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +160,13 @@ impl TrainConfig {
                 return Err((key, "must be at least 1".into()));
             }
         }
+        if self.workers > MOST_THREADS {
+            return Err(("train.workers", format!("{} is more than {MOST_THREADS}", self.workers)));
+        }
+        // Steps, epochs times batches, are counted in a usize.
+        if self.epochs > 1_000_000 {
+            return Err(("train.epochs", format!("{} is more than a million", self.epochs)));
+        }
         if self.device != "cpu" {
             return Err(("train.device", format!("`{}` is not known to this build; it has `cpu`", self.device)));
         }
@@ -304,6 +314,18 @@ pub struct EvaluateConfig {
     pub target_score: f32,
     /// Rounds of the latency measurement. Default 200.
     pub latency_rounds: usize,
+}
+
+impl EvaluateConfig {
+    pub(super) fn check(&self) -> Result<(), Complaint> {
+        if !(0.0..=1.0).contains(&self.target_score) {
+            return Err(("evaluate.target_score", format!("{} must be in 0..1", self.target_score)));
+        }
+        if !(1..=100_000).contains(&self.latency_rounds) {
+            return Err(("evaluate.latency_rounds", format!("{} must be in 1..100000", self.latency_rounds)));
+        }
+        Ok(())
+    }
 }
 
 impl Default for EvaluateConfig {

@@ -17,7 +17,7 @@ use crate::{
         targets::FrameTargets,
         teacher::{EnsembleOptions, Teacher, TeacherConfig, TeacherError},
     },
-    metrics::{ApAccumulator, LatencyRecorder, ScoredBox, TruthBox},
+    metrics::{ApAccumulator, Demand, LatencyRecorder, ScoredBox, TruthBox},
     model::{ModelError, SoftDetection, onnx_facts},
 };
 
@@ -43,6 +43,9 @@ pub struct EvaluateJob {
     pub latency_rounds: usize,
     /// Keep what each model finds at its own threshold, frame by frame.
     pub keep_detections: bool,
+    /// Run the models on frames without truth too: there is then no average precision, but all else. Otherwise such frames are
+    /// passed over, and a recording without any truth is an error.
+    pub allow_unjudged: bool,
 }
 
 /// One recording and where its truth is.
@@ -101,6 +104,29 @@ pub enum EvaluateError {
         /// ` in the .. block`, or nothing.
         block: String,
     },
+    /// The soft targets were made of something else.
+    #[error(
+        "{}: frame {index} has the stamp {stamp}, but the soft targets were made of a frame with the stamp {labelled}: they are of other data; label again",
+        path.display()
+    )]
+    OtherTargets {
+        /// The recording.
+        path: PathBuf,
+        /// The frame's place in it.
+        index: u64,
+        /// Its stamp.
+        stamp: i64,
+        /// The stamp that was labelled.
+        labelled: i64,
+    },
+    /// The recording holds no frame that can be decoded, or none in the block.
+    #[error("{recordings}: no frame{block} could be read; `distill inspect` tells what is in a recording")]
+    NoFrames {
+        /// The recordings.
+        recordings: String,
+        /// ` in the .. block`, or nothing.
+        block: String,
+    },
     /// Stopped by the caller.
     #[error("stopped before the end; nothing was written")]
     Stopped,
@@ -127,7 +153,7 @@ pub fn evaluate(
     }
 
     let mut images = LatencyImages::default();
-    let (mut frames, mut truths, mut undecodable, mut lost) = (0, 0, 0, false);
+    let (mut frames, mut judged, mut truths, mut undecodable, mut lost) = (0, 0, 0, 0, false);
     'recordings: for recording in &job.recordings {
         let (source, targets) = match &recording.truth {
             EvaluationTruth::Labels(source) => (source.clone(), None),
@@ -143,14 +169,20 @@ pub fn evaluate(
             {
                 continue;
             }
-            let Some(truth) = truth_of(&frame, targets.as_ref(), job) else { continue };
+            let truth = truth_of(&frame, targets.as_ref(), recording, job)?;
+            if truth.is_none() && !job.allow_unjudged {
+                continue;
+            }
             let Ok(image) = frame.decode() else {
                 undecodable += 1;
                 continue;
             };
-            truths += truth.iter().filter(|truth| !truth.ignore).count();
+            if let Some(truth) = &truth {
+                judged += 1;
+                truths += truth.iter().filter(|truth| truth.demand == Demand::Required).count();
+            }
             for model in &mut models {
-                model.judge(&frame, &image, &truth, job.keep_detections)?;
+                model.judge(&frame, &image, truth.as_deref(), job.keep_detections)?;
             }
             images.offer(image);
             frames += 1;
@@ -164,7 +196,7 @@ pub fn evaluate(
         lost |= !stream.loss().is_empty();
     }
     if frames == 0 {
-        return Err(no_truth(job));
+        return Err(nothing_done(job));
     }
     let latencies = measure_latency(&mut models, &images.kept, job.latency_rounds)?;
     let models = models
@@ -176,6 +208,7 @@ pub fn evaluate(
         data: job.recordings.iter().map(|recording| recording.path.display().to_string()).collect(),
         block: job.recordings.iter().find_map(|recording| recording.block.as_ref().map(|(_, block)| *block)),
         truth: match job.recordings.first().map(|recording| &recording.truth) {
+            _ if judged == 0 => "none; nothing is judged".to_owned(),
             Some(EvaluationTruth::Targets(_)) => format!("fused teacher boxes of score >= {}", job.target_score),
             _ => "labels".to_owned(),
         },
@@ -189,12 +222,16 @@ pub fn evaluate(
     })
 }
 
-fn no_truth(job: &EvaluateJob) -> EvaluateError {
+/// Why no frame was looked at.
+fn nothing_done(job: &EvaluateJob) -> EvaluateError {
     let paths: Vec<String> = job.recordings.iter().map(|recording| recording.path.display().to_string()).collect();
+    let recordings = paths.join(", ");
     let block = job.recordings.iter().find_map(|recording| recording.block.as_ref());
-    EvaluateError::NoTruth {
-        recordings: paths.join(", "),
-        block: block.map(|(_, block)| format!(" in the {block:?} block").to_lowercase()).unwrap_or_default(),
+    let block = block.map(|(_, block)| format!(" in the {block:?} block").to_lowercase()).unwrap_or_default();
+    if job.allow_unjudged {
+        EvaluateError::NoFrames { recordings, block }
+    } else {
+        EvaluateError::NoTruth { recordings, block }
     }
 }
 
@@ -202,22 +239,32 @@ fn no_truth(job: &EvaluateJob) -> EvaluateError {
 fn truth_of(
     frame: &EncodedFrame,
     targets: Option<&HashMap<u64, &FrameTargets>>,
+    recording: &EvaluatedRecording,
     job: &EvaluateJob,
-) -> Option<Vec<TruthBox>> {
+) -> Result<Option<Vec<TruthBox>>, EvaluateError> {
     if let Some(targets) = targets {
-        let boxes = &targets.get(&frame.index)?.boxes;
-        let truth = boxes.iter().map(|target| {
+        let Some(targets) = targets.get(&frame.index) else { return Ok(None) };
+        if targets.stamp != frame.stamp {
+            return Err(EvaluateError::OtherTargets {
+                path: recording.path.clone(),
+                index: frame.index,
+                stamp: frame.stamp,
+                labelled: targets.stamp,
+            });
+        }
+        let truth = targets.boxes.iter().map(|target| {
             let (class, score) = target.best();
-            TruthBox { bbox: target.bbox, class, ignore: score < job.target_score }
+            let demand = if score < job.target_score { Demand::Optional } else { Demand::Required };
+            TruthBox { bbox: target.bbox, class, demand }
         });
-        return Some(truth.collect());
+        return Ok(Some(truth.collect()));
     }
-    let labelled = frame.truth.as_ref()?;
+    let Some(labelled) = frame.truth.as_ref() else { return Ok(None) };
     let truth = labelled.iter().filter_map(|truth| {
         let class = job.classes.iter().position(|class| *class == truth.class)?;
-        Some(TruthBox { bbox: truth.bbox, class, ignore: truth.crowd })
+        Some(TruthBox { bbox: truth.bbox, class, demand: if truth.crowd { Demand::Crowd } else { Demand::Required } })
     });
-    Some(truth.collect())
+    Ok(Some(truth.collect()))
 }
 
 /// A model while it is judged.
@@ -233,12 +280,14 @@ impl UnderTest<'_> {
         &mut self,
         frame: &EncodedFrame,
         image: &RgbImage,
-        truth: &[TruthBox],
+        truth: Option<&[TruthBox]>,
         keep: bool,
     ) -> Result<(), EvaluateError> {
         let (found, _) = self.teacher.detect(image)?;
         let scored: Vec<ScoredBox> = found.iter().map(scored).collect();
-        self.precision.add_image(truth, &scored);
+        if let Some(truth) = truth {
+            self.precision.add_image(truth, &scored);
+        }
         if keep {
             let boxes = scored
                 .iter()
