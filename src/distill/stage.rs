@@ -55,14 +55,29 @@ impl StageBook {
         self.write()
     }
 
-    /// Notes that a stage is finished.
+    /// Notes that a stage is finished, and whether part of its input could not be read.
     ///
     /// # Errors
     /// When the book cannot be written.
-    pub fn finish(&mut self, stage: &str, hash: &str) -> io::Result<()> {
+    pub fn finish(&mut self, stage: &str, hash: &str, lost_data: bool) -> io::Result<()> {
         self.hashes.remove(&begun(stage));
         self.hashes.insert(stage.to_owned(), hash.to_owned());
+        if lost_data {
+            self.hashes.insert(lost(stage), "yes".to_owned());
+        } else {
+            self.hashes.remove(&lost(stage));
+        }
         self.write()
+    }
+
+    /// Whether part of a finished stage's input could not be read.
+    pub fn lost_data(&self, stage: &str) -> bool {
+        self.hashes.contains_key(&lost(stage))
+    }
+
+    /// Lets a stage be done again because one before it is.
+    pub fn forget(&mut self, stage: &str) {
+        self.hashes.remove(stage);
     }
 
     fn write(&self) -> io::Result<()> {
@@ -72,6 +87,10 @@ impl StageBook {
 
 fn begun(stage: &str) -> String {
     format!("{stage} (begun)")
+}
+
+fn lost(stage: &str) -> String {
+    format!("{stage} (lost data)")
 }
 
 /// A hash over a value's JSON.
@@ -147,12 +166,15 @@ mod tests {
         book.begin("train", "a").unwrap();
         assert!(!book.is_done("train", "a", &output));
         assert!(StageBook::open(folder.path()).is_of_other_inputs("train", "b"));
-        book.finish("train", "a").unwrap();
+        book.finish("train", "a", true).unwrap();
         assert!(!book.is_done("train", "a", &output));
         std::fs::write(&output, "x").unwrap();
-        let book = StageBook::open(folder.path());
+        let mut book = StageBook::open(folder.path());
+        assert!(book.lost_data("train"));
         assert!(book.is_done("train", "a", &output) && !book.is_done("train", "b", &output));
         assert!(book.is_of_other_inputs("train", "b") && !book.is_of_other_inputs("train", "a"));
+        book.forget("train");
+        assert!(!book.is_done("train", "a", &output));
     }
 
     #[test]

@@ -24,7 +24,10 @@ use crate::{
         config::{Experiment, TargetSource},
         digest::file_sha256,
         durable,
-        evaluate::{EvaluateError, EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role, evaluate},
+        evaluate::{
+            EvaluateError, EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationReport, EvaluationTruth, Role,
+            evaluate,
+        },
         export::export,
         split::Block,
         stage::{StageBook, content_sha256},
@@ -33,7 +36,7 @@ use crate::{
         teacher::TeacherConfig,
         train::{split_of, truth_source},
     },
-    model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource},
+    model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
 };
 
 /// Run a whole experiment: label -> train -> export -> evaluate.
@@ -83,8 +86,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     header("export");
     export_stage(&experiment, &trained, &mut book)?;
     header("evaluate");
-    if !evaluate_stage(&experiment, &stop)? {
-        return Ok(Outcome::Done);
+    match evaluate_stage(&experiment, &stop)? {
+        Some(lost) => lost_data |= lost,
+        None => return Ok(Outcome::Done),
     }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
@@ -106,7 +110,7 @@ fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) ->
     let written = export(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
     let bytes = std::fs::metadata(&bundle).map_err(failed)?.len();
-    book.finish("export", trained).map_err(failed)?;
+    book.finish("export", trained, false).map_err(failed)?;
     println!(
         "export: {}, {:.2} MB, {:.3} M parameters, {:.1} M multiply-accumulates",
         bundle.display(),
@@ -144,8 +148,9 @@ fn bundle_path(experiment: &Experiment) -> PathBuf {
     experiment.output.join("student.onnx")
 }
 
-/// Judges the student next to its teachers on the test block and writes `report.json`; says whether it came to its end.
-fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<bool> {
+/// Judges the student next to its teachers on the test block, writes `report.json`, and puts the student's figures into its bundle.
+/// Says whether part of the recordings could not be read, or nothing when it was stopped.
+fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Option<bool>> {
     let mut targets = match experiment.targets {
         TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
         TargetSource::Truth => None,
@@ -179,6 +184,7 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
         max_frames: None,
         latency_rounds: experiment.evaluate.latency_rounds,
         keep_detections: false,
+        allow_unjudged: false,
     };
     let bar = progress_bar();
     let result = evaluate(&job, &mut |frames| {
@@ -190,11 +196,11 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
         Ok(report) => report,
         Err(EvaluateError::Stopped) => {
             println!("stopped; the same command goes on");
-            return Ok(false);
+            return Ok(None);
         }
         Err(EvaluateError::NoTruth { .. }) => {
             println!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
-            return Ok(true);
+            return Ok(Some(false));
         }
         Err(error) => return Err(error.into()),
     };
@@ -203,7 +209,27 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
     let json = serde_json::to_vec_pretty(&report)?;
     durable::write_bytes(&path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
     println!("evaluate: {}", path.display());
-    Ok(true)
+    write_figures(experiment, &report)?;
+    Ok(Some(report.lost_data))
+}
+
+/// Puts what the student was worth on the test block into its bundle's metadata.
+fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
+    let Some(student) = report.student() else { return Ok(()) };
+    let bundle = bundle_path(experiment);
+    let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
+    let figures = serde_json::json!({
+        "data": report.data, "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
+        "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
+    });
+    metadata.figures = match figures {
+        serde_json::Value::Object(figures) => figures,
+        _ => serde_json::Map::new(),
+    };
+    let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
+    let bytes = write_metadata(&std::fs::read(&bundle).map_err(failed)?, &metadata)?;
+    durable::write_bytes(&bundle, &bytes).map_err(failed)?;
+    Ok(())
 }
 
 /// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped.

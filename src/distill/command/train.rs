@@ -169,7 +169,7 @@ pub(super) fn train_stage(
     let folder = experiment.output.join("train");
     if book.is_done("train", &hash, &weights_path(&folder)) && !args.restart {
         println!("train: done already, {}", weights_path(&folder).display());
-        return Ok(TrainEnd::Finished { hash, lost_data: false });
+        return Ok(TrainEnd::Finished { hash, lost_data: book.lost_data("train") });
     }
     let interrupted = checkpoint_path(&folder).exists() && !book.is_of_other_inputs("train", &hash);
     if interrupted && !args.resume && !args.restart {
@@ -182,6 +182,17 @@ pub(super) fn train_stage(
     if args.resume && !interrupted {
         println!("train: nothing to resume for these settings, starting from the beginning");
     }
+    if !resume {
+        // Of other settings or data; left here, a later --resume would take it for this training's.
+        let old = checkpoint_path(&folder);
+        match std::fs::remove_file(&old) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(WorkFailed(format!("{}: {error}", old.display())).into());
+            }
+            _ => {}
+        }
+    }
+    book.forget("export");
     book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
 
     let start = Instant::now();
@@ -198,7 +209,8 @@ pub(super) fn train_stage(
         println!("stopped; a checkpoint is in {}; go on with --resume", folder.display());
         return Ok(TrainEnd::Interrupted);
     }
-    book.finish("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
+    book.finish("train", &hash, gathered.lost_data)
+        .map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
     Ok(TrainEnd::Finished { hash, lost_data: gathered.lost_data })
 }
 

@@ -124,13 +124,10 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
     let config = &job.experiment.train;
     let inner = device(&config.device)?;
     let mut run = Run::start(job, inner)?;
-    while run.position.epoch < config.epochs {
+    while run.position.epoch < config.epochs && !run.is_out_of_patience() {
         if run.epoch(observer)?.is_break() {
             run.save()?;
             return run.finish(true);
-        }
-        if run.is_out_of_patience() {
-            break;
         }
     }
     run.finish(false)
@@ -223,7 +220,7 @@ impl<'a> Run<'a> {
     fn epoch(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<()>, TrainError> {
         let config = &self.job.experiment.train;
         let number = self.position.epoch;
-        let mosaic = number + self.job.experiment.augment.mosaic_off_epochs < config.epochs;
+        let mosaic = number.saturating_add(self.job.experiment.augment.mosaic_off_epochs) < config.epochs;
         let epoch = Epoch { number, mosaic, first_batch: self.position.batch };
         let (start, waited_before, images_before) = (Instant::now(), self.waited, self.images);
         // The loader is taken apart from `self` for the time of the epoch: its batches are given to `self`.
@@ -332,7 +329,7 @@ impl<'a> Run<'a> {
 
     fn is_out_of_patience(&self) -> bool {
         let patience = self.job.experiment.train.patience;
-        patience > 0 && self.position.best.is_some_and(|best| self.position.epoch > best.epoch + patience)
+        patience > 0 && self.position.best.is_some_and(|best| self.position.epoch > best.epoch.saturating_add(patience))
     }
 
     fn save(&self) -> Result<(), TrainError> {
