@@ -2,6 +2,7 @@
 #![cfg(all(feature = "ros", feature = "distill"))]
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -9,9 +10,8 @@ use std::{
 };
 
 use distilled_perception::{
-    distill::bag::{Frames, TruthSource},
+    distill::evaluate::{EvaluationReport, FrameDetections},
     geometry::Box2,
-    model::{Detector, SessionOptions},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -35,7 +35,7 @@ fn test_data() -> Option<PathBuf> {
 struct Heard {
     labels: Vec<String>,
     published: Vec<i64>,
-    diagnostics: std::collections::BTreeMap<String, String>,
+    diagnostics: BTreeMap<String, String>,
     received: Vec<Detections>,
 }
 
@@ -55,6 +55,7 @@ struct Found {
     y_min: f32,
     x_max: f32,
     y_max: f32,
+    equal_header: bool,
 }
 
 /// A running node that does not outlive its test, in a ROS domain of its own.
@@ -113,56 +114,69 @@ impl Drop for Node {
     }
 }
 
-/// Frames of the real recording as files, with what the detector finds in them in this process.
-struct Expected {
-    frames: Vec<serde_json::Value>,
-    stamps: Vec<i64>,
-    boxes: Vec<Vec<(String, f32, Box2)>>,
+/// The student that is kept in the repository; see models/README.md.
+fn student() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/indoor_person.onnx")
 }
 
-fn expected(data: &Path, folder: &Path, transport: &str, count: usize) -> Expected {
-    let mut detector = Detector::load(data.join("models/yolox_nano_416.onnx"), &SessionOptions::default()).unwrap();
-    let mut all = Expected { frames: Vec::new(), stamps: Vec::new(), boxes: Vec::new() };
-    let frames = Frames::open(data.join("bags/indoor_person_mcap"), None, TruthSource::None).unwrap();
-    for frame in frames.step_by(60).skip(2).take(count) {
-        let frame = frame.unwrap();
-        // What travels is either the decoded pixels or a JPEG made of them; both sides see the same bytes.
-        let mut image = frame.decode().unwrap();
-        let path = folder.join(format!("{}.bin", frame.stamp));
-        if transport == "raw" {
-            std::fs::write(&path, image.as_raw()).unwrap();
-        } else {
-            let mut jpeg = Vec::new();
-            image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&image).unwrap();
-            image = distilled_perception::sensing::image::decode_compressed_bytes(&jpeg).unwrap();
-            std::fs::write(&path, &jpeg).unwrap();
-        }
-        let found = detector.detect(&image).unwrap().detections;
-        let classes = &detector.spec().classes;
-        all.boxes.push(found.iter().map(|f| (classes[f.best().0].clone(), f.score(), f.bbox)).collect());
-        all.stamps.push(frame.stamp);
-        let (width, height) = image.dimensions();
-        all.frames.push(json!({"stamp": frame.stamp, "path": path, "width": width, "height": height}));
-    }
-    all
+/// Every so manieth frame of the real recording as a file named after its stamp, by other people's code.
+fn frames_of_bag(data: &Path, folder: &Path, every: usize, format: &str) -> Vec<(i64, PathBuf)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ros/frames_of_bag.py");
+    let mut command = Command::new("python3");
+    command.arg(script).arg(data.join("bags/indoor_person_mcap")).arg(folder).args([&every.to_string(), format]);
+    assert!(command.status().unwrap().success());
+    let mut frames: Vec<(i64, PathBuf)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), path))
+        .collect();
+    frames.sort();
+    frames
 }
 
-fn client_sees_what_the_detector_finds(transport: &str) {
+/// What `distill evaluate` finds in the images of a folder, by file stem: class name, score and box.
+fn evaluated(model: &Path, folder: &Path) -> BTreeMap<String, Vec<(String, f64, Box2)>> {
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("found.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_distill"))
+        .args(["evaluate", "--latency-rounds", "1", "--model"])
+        .arg(model)
+        .arg("--data")
+        .arg(folder)
+        .arg("--detections")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: EvaluationReport = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let named = |frame: &FrameDetections| {
+        let stem = Path::new(&frame.name).file_stem().unwrap().to_str().unwrap().to_owned();
+        let boxes = frame.boxes.iter().map(|b| (report.classes[b.class].clone(), f64::from(b.score), b.bbox));
+        (stem, boxes.collect())
+    };
+    report.models[0].detections.iter().map(named).collect()
+}
+
+fn client_sees_what_evaluation_finds(transport: &str, format: &str) {
     let Some(data) = test_data() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let expected = expected(&data, folder.path(), transport, 6);
-    let node = Node::start(&data.join("models/yolox_nano_416.onnx"), &[&format!("image_transport:={transport}")]);
-    let plan = json!({"transport": transport, "topic": "image", "frames": expected.frames, "period": 0, "wait": true});
+    let frames = frames_of_bag(&data, folder.path(), 60, format);
+    assert!(frames.len() >= 10, "{} frames", frames.len());
+    let expected = evaluated(&student(), folder.path());
+    assert!(expected.values().filter(|boxes| !boxes.is_empty()).count() >= 5, "the frames show people: {expected:?}");
+    let node = Node::start(&student(), &[&format!("image_transport:={transport}")]);
+    let plan_frames: Vec<_> = frames.iter().map(|(stamp, path)| json!({"stamp": stamp, "path": path})).collect();
+    let plan = json!({"transport": transport, "topic": "image", "frames": plan_frames, "period": 0, "wait": true});
     let heard = node.hear(&plan);
-    assert_eq!(heard.labels.len(), 80);
-    assert!(expected.boxes.iter().flatten().any(|(class, ..)| class == "person"), "the frames show people");
-    for (stamp, boxes) in expected.stamps.iter().zip(&expected.boxes) {
+    assert_eq!(heard.labels, ["person"]);
+    for (stamp, _) in &frames {
+        let boxes = &expected[&stamp.to_string()];
         let detections = heard.received.iter().find(|d| d.stamp == *stamp).expect("every frame is answered");
         assert_eq!(detections.frame_id, "camera optical frame, test");
-        assert_eq!(detections.boxes.len(), boxes.len());
+        assert_eq!(detections.boxes.len(), boxes.len(), "frame {stamp}");
         for (found, (class, score, bbox)) in detections.boxes.iter().zip(boxes) {
-            assert_eq!(&found.class, class);
-            assert!((found.score - f64::from(*score)).abs() < 1e-3);
+            assert!(found.equal_header && &found.class == class);
+            assert!((found.score - score).abs() < 1e-3);
             assert!(Box2::new(found.x_min, found.y_min, found.x_max, found.y_max).iou(bbox) > 0.99);
         }
     }
@@ -172,40 +186,47 @@ fn client_sees_what_the_detector_finds(transport: &str) {
 }
 
 #[test]
-fn raw_images_give_the_detectors_boxes_with_the_images_header() {
-    client_sees_what_the_detector_finds("raw");
+fn raw_images_give_the_boxes_of_evaluation_with_the_images_header() {
+    client_sees_what_evaluation_finds("raw", "png");
 }
 
 #[test]
-fn compressed_images_give_the_detectors_boxes_with_the_images_header() {
-    client_sees_what_the_detector_finds("compressed");
+fn compressed_images_give_the_boxes_of_evaluation_with_the_images_header() {
+    client_sees_what_evaluation_finds("compressed", "jpg");
 }
 
 #[test]
 fn the_newest_frame_wins_when_images_come_too_fast() {
+    const INTERVAL_MS: f64 = 10.0;
     let Some(data) = test_data() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let expected = expected(&data, folder.path(), "compressed", 1);
+    let frames = frames_of_bag(&data, folder.path(), 400, "jpg");
+    // A detector that takes longer than an interval.
     let node = Node::start(&data.join("models/yolox_nano_416.onnx"), &["image_transport:=compressed"]);
-    let frames: Vec<_> = std::iter::repeat_n(expected.frames[0].clone(), 400).collect();
-    let plan = json!({"transport": "compressed", "topic": "image", "frames": frames, "period": 0.01, "wait": false});
+    let frames: Vec<_> = std::iter::repeat_n(json!({"stamp": 0, "path": frames[1].1}), 400).collect();
+    let period = INTERVAL_MS / 1e3;
+    let plan = json!({"transport": "compressed", "topic": "image", "frames": frames, "period": period, "wait": false});
     let heard = node.hear(&plan);
     let number = |key: &str| heard.diagnostics[key].parse::<f64>().unwrap();
     let (received, processed, dropped) = (number("received"), number("processed"), number("dropped"));
     assert!(dropped > 0.0, "inference manages less than 100 images a second: {:?}", heard.diagnostics);
     assert_eq!(received, processed + dropped + number("failed"));
+    // What the middleware lost on the way is not the node's to count; locally that is next to nothing.
+    assert!(received >= 0.95 * heard.published.len() as f64, "{received} of {} arrived", heard.published.len());
     assert!(heard.received.iter().all(|d| heard.published.contains(&d.stamp)));
     assert!(heard.received.is_sorted_by_key(|d| d.stamp), "no frame overtakes another");
-    // A queue of ten would make frames ten inferences old. One interval (10 ms), the wait for the inference under way and
-    // the frame's own inference are allowed, and the scheduler's whims.
+    // By stamps: no frame is older than one interval and one inference when its turn comes. A queue would make it several.
     let work: f64 = ["decode", "preprocess", "infer", "postprocess", "publish"]
         .iter()
-        .map(|stage| number(&format!("{stage}_ms_p99")))
+        .map(|stage| number(&format!("{stage}_ms_max")))
         .sum();
+    let oldest = number("age_ms_max");
+    assert!(oldest <= INTERVAL_MS + work, "a frame was {oldest} ms old when its turn came, at {work} ms of work");
+    // And as the client sees it, with the frame's own work on top.
     let mut ages: Vec<f64> = heard.received.iter().map(|d| d.age * 1e3).collect();
     ages.sort_by(f64::total_cmp);
     let p90 = ages[ages.len() * 9 / 10];
-    assert!(p90 <= 10.0 + 2.0 * work + 30.0, "age {p90} ms at {work} ms of work");
+    assert!(p90 <= INTERVAL_MS + 2.0 * work, "age {p90} ms at {work} ms of work");
     let (code, took) = node.end("-TERM");
     assert_eq!((code, took < Duration::from_secs(2)), (Some(0), true));
 }

@@ -13,6 +13,9 @@ pub struct LatencySummary {
     pub p90: f64,
     /// 99 of 100 took no longer.
     pub p99: f64,
+    /// The longest.
+    #[serde(default)]
+    pub max: f64,
 }
 
 /// Keeps the newest `capacity` measurements and gives their percentiles.
@@ -58,7 +61,7 @@ impl LatencyRecorder {
             let rank = (share * sorted.len() as f64).ceil() as usize;
             sorted[rank.clamp(1, sorted.len()) - 1]
         };
-        Some(LatencySummary { p50: at(0.5), p90: at(0.9), p99: at(0.99) })
+        Some(LatencySummary { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) })
     }
 }
 
@@ -79,7 +82,10 @@ mod tests {
         assert_eq!(recorder.count(), 600);
         let summary = recorder.summary().unwrap();
         assert!(
-            (summary.p50 - 50.0).abs() < 1e-9 && (summary.p90 - 90.0).abs() < 1e-9 && (summary.p99 - 99.0).abs() < 1e-9
+            (summary.p50 - 50.0).abs() < 1e-9
+                && (summary.p90 - 90.0).abs() < 1e-9
+                && (summary.p99 - 99.0).abs() < 1e-9
+                && (summary.max - 100.0).abs() < 1e-9
         );
     }
 }

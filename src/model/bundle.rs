@@ -97,7 +97,7 @@ pub struct Provenance {
     pub teachers: Vec<TeacherSource>,
     /// The bags or image folders that it was trained on.
     pub data: Vec<DataSource>,
-    /// The experiment's YAML, whole.
+    /// The experiment's YAML as it was written.
     pub config: String,
     /// The seed of its training.
     pub seed: u64,
@@ -117,8 +117,9 @@ pub struct TeacherSource {
 /// A recording that a bundle was trained on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSource {
-    /// Its path in the experiment.
-    pub path: String,
+    /// The name of its file or folder.
+    #[serde(alias = "path")]
+    pub name: String,
     /// SHA-256 over its files, hexadecimal.
     pub sha256: String,
 }

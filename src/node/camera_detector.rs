@@ -2,7 +2,7 @@
 //!
 //! | topic | type | QoS |
 //! |---|---|---|
-//! | `image` (parameter `image_topic`) | sensor_msgs/msg/Image or CompressedImage | as parameter `image_reliability`, depth 1 |
+//! | `image` (parameter `image_topic`) | sensor_msgs/msg/Image or CompressedImage | as parameter `image_reliability`, depth 4, of which the newest is used |
 //! | `~/detections` | vision_msgs/msg/Detection2DArray, in pixels of the original image, with exactly its header | reliable, depth 5 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
@@ -21,7 +21,7 @@ use image::RgbImage;
 use r2r::{PublisherUntyped, QosProfile};
 
 use super::{
-    Latest, NodeStatistics, Shutdown, Taken, overlay,
+    Latest, NodeStatistics, Shutdown, Stage, Taken, overlay,
     parameters::{CameraDetectorParameters, ImageTransport},
 };
 use crate::{
@@ -37,6 +37,11 @@ use crate::{
 pub const NAME: &str = "camera_detector";
 /// How long the spinning thread waits for messages before it looks at other things.
 const SPIN: Duration = Duration::from_millis(20);
+/// Images that the middleware may hold for the spinning thread, which takes them all at once: deep enough that what is dropped is
+/// dropped, and counted, by us.
+const DEPTH: usize = 4;
+/// Stamps further from the system's clock than this are of another clock: a simulation or the playback of a recording.
+const SAME_CLOCK: Duration = Duration::from_secs(60);
 /// How often the same kind of trouble is logged.
 const WARN_EVERY: Duration = Duration::from_secs(5);
 
@@ -68,7 +73,7 @@ pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
     );
 
     let transport = parameters.transport()?;
-    let sensor = QosProfile::default().keep_last(1);
+    let sensor = QosProfile::default().keep_last(DEPTH);
     let sensor = if parameters.reliable()? { sensor.reliable() } else { sensor.best_effort() };
     let type_name = match transport {
         ImageTransport::Raw => Image::TYPE_NAME,
@@ -172,11 +177,16 @@ impl Worker {
         }
     }
 
-    fn fail(&mut self, failure: String) {
+    /// Warns, but not more often than [`WARN_EVERY`].
+    fn warn(&mut self, text: &str) {
         if self.warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
             self.warned = Some(Instant::now());
-            tracing::warn!("a frame is lost: {failure}");
+            tracing::warn!("{text}");
         }
+    }
+
+    fn fail(&mut self, failure: String) {
+        self.warn(&format!("a frame is lost: {failure}"));
         let mut statistics = lock(&self.statistics);
         statistics.counters.failed += 1;
         statistics.last_failure = Some(failure);
@@ -185,33 +195,41 @@ impl Worker {
     fn process(&mut self, message: &[u8]) -> anyhow::Result<()> {
         let parameters = lock(&self.parameters).clone();
         apply_thresholds(&mut self.detector, &parameters, &self.own);
-        let start = Instant::now();
+        let (start, begun) = (Instant::now(), now());
         let (header, mut image) = self.decode(message)?;
         let decoded = start.elapsed();
+        let age = |time| age(time, header.stamp.to_nanoseconds());
+        let waited = age(begun);
         let found = self.detector.detect(&image)?;
         let publish = Instant::now();
         let bytes = detection_array(header, &found.detections, &self.detector.spec().classes).encode();
         self.detections.publish_raw(&bytes)?;
         let published = publish.elapsed();
-        let age = u64::try_from(now().saturating_sub(header.stamp.to_nanoseconds())).unwrap_or(0);
         let timing = found.timing;
-        let latencies = [decoded, timing.preprocess, timing.infer, timing.decode, published, Duration::from_nanos(age)];
-        lock(&self.statistics).record(latencies);
-        if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0 {
-            overlay::draw(&mut image, &found.detections, &self.detector.spec().classes);
-            let (width, height) = image.dimensions();
-            let drawn = Image {
-                header,
-                height,
-                width,
-                encoding: "rgb8",
-                is_bigendian: 0,
-                step: 3 * width,
-                data: image.as_raw(),
-            };
-            self.annotated.publish_raw(&drawn.encode())?;
+        lock(&self.statistics).record(&[
+            (Stage::Age, waited),
+            (Stage::Decode, Some(decoded)),
+            (Stage::Preprocess, Some(timing.preprocess)),
+            (Stage::Infer, Some(timing.infer)),
+            (Stage::Postprocess, Some(timing.decode)),
+            (Stage::Publish, Some(published)),
+            (Stage::Pipeline, age(now())),
+        ]);
+        // The frame's detections are out: a picture that nobody gets is no frame lost.
+        if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0
+            && let Err(error) = self.publish_annotated(header, &mut image, &found.detections)
+        {
+            self.warn(&format!("the annotated image cannot be published: {error}"));
         }
         Ok(())
+    }
+
+    fn publish_annotated(&self, header: Header<'_>, image: &mut RgbImage, found: &[SoftDetection]) -> r2r::Result<()> {
+        overlay::draw(image, found, &self.detector.spec().classes);
+        let (width, height) = image.dimensions();
+        let step = 3 * width;
+        let drawn = Image { header, height, width, encoding: "rgb8", is_bigendian: 0, step, data: image.as_raw() };
+        self.annotated.publish_raw(&drawn.encode())
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {
@@ -236,6 +254,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Nanoseconds since 1970 by the system's clock.
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// How old a stamp is at a time, both in nanoseconds since 1970; nothing where the stamp is of another clock.
+fn age(time: i64, stamp: i64) -> Option<Duration> {
+    let difference = time.checked_sub(stamp)?;
+    let age = Duration::from_nanos(u64::try_from(difference).unwrap_or(0));
+    (Duration::from_nanos(difference.unsigned_abs()) <= SAME_CLOCK).then_some(age)
 }
 
 /// Thresholds of the parameters where they say something, else of the model.
@@ -282,4 +307,21 @@ fn label_info(spec: &ModelSpec) -> Vec<u8> {
     let classes = spec.classes.iter().zip(0..=u16::MAX);
     let class_map = classes.map(|(name, number)| VisionClass { class_id: number, class_name: name }).collect();
     LabelInfo { header, class_map, threshold: spec.score_threshold }.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_stamps_of_the_same_clock_have_an_age() {
+        const SECOND: i64 = 1_000_000_000;
+        let now = 1_800_000_000 * SECOND;
+        assert_eq!(age(now, now - 2 * SECOND), Some(Duration::from_secs(2)));
+        // Clocks of two machines are never quite the same.
+        assert_eq!(age(now, now + SECOND / 100), Some(Duration::ZERO));
+        assert_eq!(age(now, 12 * SECOND), None);
+        assert_eq!(age(now, now + 3600 * SECOND), None);
+        assert_eq!(age(i64::MAX, i64::MIN), None);
+    }
 }

@@ -11,4 +11,4 @@ mod statistics;
 pub use latest::{Latest, Taken};
 pub use parameters::{CameraDetectorParameters, ParameterError};
 pub use shutdown::Shutdown;
-pub use statistics::{Counters, NodeStatistics};
+pub use statistics::{Counters, NodeStatistics, Stage};

@@ -22,6 +22,37 @@ pub struct Counters {
     pub failed: u64,
 }
 
+/// What is timed of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// From the stamp until the node began with it: how old the newest frame was.
+    Age,
+    /// Message to RGB.
+    Decode,
+    /// RGB to the network's input.
+    Preprocess,
+    /// The network.
+    Infer,
+    /// The network's output to boxes.
+    Postprocess,
+    /// Boxes to the topic.
+    Publish,
+    /// From the stamp until the boxes were out.
+    Pipeline,
+}
+
+impl Stage {
+    const ALL: [(Self, &str); 7] = [
+        (Self::Age, "age"),
+        (Self::Decode, "decode"),
+        (Self::Preprocess, "preprocess"),
+        (Self::Infer, "infer"),
+        (Self::Postprocess, "postprocess"),
+        (Self::Publish, "publish"),
+        (Self::Pipeline, "pipeline"),
+    ];
+}
+
 /// Latencies by stage and the counts.
 #[derive(Debug)]
 pub struct NodeStatistics {
@@ -29,26 +60,28 @@ pub struct NodeStatistics {
     pub counters: Counters,
     /// What the newest failed frame failed of.
     pub last_failure: Option<String>,
-    stages: [(&'static str, LatencyRecorder); 6],
+    stages: [(Stage, &'static str, LatencyRecorder); Stage::ALL.len()],
 }
 
 impl Default for NodeStatistics {
     fn default() -> Self {
-        let names = ["decode", "preprocess", "infer", "postprocess", "publish", "pipeline"];
         Self {
             counters: Counters::default(),
             last_failure: None,
-            stages: names.map(|name| (name, LatencyRecorder::new(WINDOW))),
+            stages: Stage::ALL.map(|(stage, name)| (stage, name, LatencyRecorder::new(WINDOW))),
         }
     }
 }
 
 impl NodeStatistics {
-    /// Adds a frame: decode, preprocess, infer, postprocess, publish, and the pipeline (now - stamp).
-    pub fn record(&mut self, latencies: [Duration; 6]) {
+    /// Adds a frame with what is known of its stages.
+    pub fn record(&mut self, latencies: &[(Stage, Option<Duration>)]) {
         self.counters.processed += 1;
-        for ((_, recorder), latency) in self.stages.iter_mut().zip(latencies) {
-            recorder.record(latency);
+        for (stage, _, recorder) in &mut self.stages {
+            let found = latencies.iter().find(|(of, _)| of == stage);
+            if let Some(latency) = found.and_then(|(_, latency)| *latency) {
+                recorder.record(latency);
+            }
         }
     }
 
@@ -64,11 +97,12 @@ impl NodeStatistics {
         ] {
             values.push(pair(name, &count.to_string()));
         }
-        for (stage, recorder) in &self.stages {
+        for (_, stage, recorder) in &self.stages {
             if let Some(summary) = recorder.summary() {
                 values.push(pair(&format!("{stage}_ms_p50"), &format!("{:.3}", summary.p50)));
                 values.push(pair(&format!("{stage}_ms_p90"), &format!("{:.3}", summary.p90)));
                 values.push(pair(&format!("{stage}_ms_p99"), &format!("{:.3}", summary.p99)));
+                values.push(pair(&format!("{stage}_ms_max"), &format!("{:.3}", summary.max)));
             }
         }
         let (level, message) = match &self.last_failure {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Publishes images to camera_detector and prints what comes back, as JSON: an independent client of tests/camera_detector.rs.
 
-The plan (a JSON file, first argument): {"transport": "raw"|"compressed", "topic", "frames": [{"stamp", "path", "width", "height"}],
-"period": seconds, "wait": bool}. With "wait" each frame is published until its detections came; without, frames follow each other at
-the period, come what may. Raw frames are files of rgb8 pixels, compressed ones JPEG files.
+The plan (a JSON file, first argument): {"transport": "raw"|"compressed", "topic", "frames": [{"stamp", "path"}], "period": seconds,
+"wait": bool}. With "wait" each frame is published until its detections came; without, frames follow each other at the period, come
+what may. Frames are image files: raw ones are decoded by Pillow and sent as rgb8, compressed ones sent as they are.
 """
 
 import json
@@ -12,6 +12,7 @@ import time
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from PIL import Image as Picture
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
@@ -20,12 +21,15 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 def message(plan, frame, stamp):
     if plan["transport"] == "raw":
         image = Image()
-        image.height, image.width, image.encoding, image.step = frame["height"], frame["width"], "rgb8", 3 * frame["width"]
+        picture = Picture.open(frame["path"]).convert("RGB")
+        image.width, image.height = picture.size
+        image.encoding, image.step = "rgb8", 3 * image.width
+        image.data.frombytes(picture.tobytes())
     else:
         image = CompressedImage()
         image.format = "jpeg"
-    with open(frame["path"], "rb") as file:
-        image.data.frombytes(file.read())
+        with open(frame["path"], "rb") as file:
+            image.data.frombytes(file.read())
     image.header.frame_id = "camera optical frame, test"
     image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp, 10**9)
     return image
@@ -48,6 +52,7 @@ def main():
                 "class": d.results[0].hypothesis.class_id, "score": d.results[0].hypothesis.score,
                 "x_min": d.bbox.center.position.x - d.bbox.size_x / 2, "y_min": d.bbox.center.position.y - d.bbox.size_y / 2,
                 "x_max": d.bbox.center.position.x + d.bbox.size_x / 2, "y_max": d.bbox.center.position.y + d.bbox.size_y / 2,
+                "equal_header": d.header == array.header,
             }
             for d in array.detections
         ]

@@ -2,7 +2,7 @@
 
 use std::{
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -136,11 +136,16 @@ fn provenance(experiment: &Experiment) -> anyhow::Result<Provenance> {
         .iter()
         .map(|data| {
             let sha256 = content_sha256(&data.path).with_context(|| data.path.display().to_string())?;
-            Ok(DataSource { path: data.path.display().to_string(), sha256 })
+            Ok(DataSource { name: file_name(&data.path), sha256 })
         })
         .collect::<anyhow::Result<_>>()?;
     let own = BundleMetadata::new(experiment.student_config().model_spec()).provenance;
-    Ok(Provenance { teachers, data, config: experiment.to_yaml()?, seed: experiment.seed, ..own })
+    Ok(Provenance { teachers, data, config: experiment.written.clone(), seed: experiment.seed, ..own })
+}
+
+/// A recording's name wherever it lies.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// The bundle of an experiment.
@@ -219,7 +224,7 @@ fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::
     let bundle = bundle_path(experiment);
     let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
     let figures = serde_json::json!({
-        "data": report.data, "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
+        "data": experiment.data.iter().map(|data| file_name(&data.path)).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
         "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
     });
     metadata.figures = match figures {

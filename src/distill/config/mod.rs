@@ -84,6 +84,9 @@ pub struct Experiment {
     /// How the student is judged at the end.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
+    /// The YAML as it was written, changes by `--set` included: what a bundle tells of its origin, without this machine's paths.
+    #[serde(skip)]
+    pub written: String,
 }
 
 fn default_seed() -> u64 {
@@ -115,6 +118,7 @@ impl Experiment {
         let origin = file.display().to_string();
         let mut experiment: Self =
             serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&origin, &error, true))?;
+        let mut written = text.to_owned();
         if !overrides.is_empty() {
             let mut document: serde_yaml::Value =
                 serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&origin, &error, true))?;
@@ -124,7 +128,9 @@ impl Experiment {
                 serde_yaml::to_string(&document).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
             experiment =
                 serde_yaml::from_str(&changed).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
+            written = changed;
         }
+        experiment.written = written;
         experiment.resolve(&paths::PathResolver { file, folder, variable })?;
         experiment.check(file)?;
         Ok(experiment)
