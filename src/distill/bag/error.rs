@@ -181,7 +181,12 @@ impl BagError {
     }
 }
 
-/// The names as a list in words.
+/// The names as a list in words, sorted: a file keeps its topics in any order, and people look for a name.
 fn names(candidates: &[String]) -> String {
-    if candidates.is_empty() { "none".into() } else { candidates.join(", ") }
+    if candidates.is_empty() {
+        return "none".into();
+    }
+    let mut sorted: Vec<&str> = candidates.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.join(", ")
 }
