@@ -144,6 +144,64 @@ fn half_a_page_of_zeros_ends_the_rows_and_is_told() {
 }
 
 #[test]
+fn an_empty_split_does_not_spoil_the_others() {
+    let written = make::messages(40, 400);
+    let file = make::mcap(Mcap::default(), &written);
+    for names in [["run_0.mcap", "run_1.mcap"], ["run_1.mcap", "run_0.mcap"]] {
+        let (_folder, path) = make::folder(&[(names[0], &file), (names[1], b"")]);
+        let (read, loss) = make::read(&path, &TopicFilter::All);
+        assert_eq!(read, written);
+        assert!(loss.to_string().contains(names[1]), "{loss}");
+    }
+    // Where no file is left, the first one's error is the recording's.
+    let (_folder, path) = make::folder(&[("run_0.mcap", b""), ("run_1.mcap", b"")]);
+    let text = Bag::open(&path).map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("run_0.mcap") && text.contains("the file is empty"), "{text}");
+}
+
+#[test]
+fn a_cut_sqlite_split_costs_its_own_rows_at_most() {
+    let written = make::messages(200, 3_000);
+    let folder = tempfile::tempdir().unwrap();
+    make::sqlite(&folder.path().join("run_0.db3"), &written[..100]);
+    let second = folder.path().join("run_1.db3");
+    make::sqlite(&second, &written[100..]);
+    let whole = std::fs::read(&second).unwrap();
+    // Inside the first bytes that tell the kind, inside the first page, and inside a page of rows.
+    for kept in [10, 1_000, whole.len() / 2 + 100] {
+        std::fs::write(&second, &whole[..kept]).unwrap();
+        let (read, loss) = make::read(folder.path(), &TopicFilter::All);
+        assert_part_of(&read, &written);
+        assert_eq!(read[..100], written[..100], "{kept} bytes");
+        assert!(loss.to_string().contains("run_1.db3"), "{kept} bytes: {loss}");
+    }
+}
+
+/// Compressed files of a recording with a description are first looked into when they are read.
+#[test]
+fn a_compressed_split_beyond_reading_is_counted() {
+    let written = make::messages(40, 400);
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["run_0.db3.zstd", "run_1.db3.zstd"];
+    for (name, part) in names.iter().zip([&written[..20], &written[20..]]) {
+        let plain = folder.path().join("plain.db3");
+        make::sqlite(&plain, part);
+        let mut bytes = std::fs::read(&plain).unwrap();
+        std::fs::remove_file(&plain).unwrap();
+        if *name == names[1] {
+            bytes.truncate(1_000);
+        }
+        std::fs::write(folder.path().join(name), zstd::encode_all(bytes.as_slice(), 1).unwrap()).unwrap();
+    }
+    let metadata = make::metadata("sqlite3", &names, ("FILE", "zstd"), &written);
+    std::fs::write(folder.path().join("metadata.yaml"), metadata).unwrap();
+    let (read, loss) = make::read(folder.path(), &TopicFilter::All);
+    assert_eq!(read, written[..20]);
+    assert_eq!(loss.messages, 20, "{loss}");
+    assert!(loss.to_string().contains("run_1.db3.zstd"), "{loss}");
+}
+
+#[test]
 fn a_corrupt_chunk_is_passed_over_and_its_messages_counted() {
     let written = make::messages(100, 400);
     for summary in [true, false] {

@@ -179,6 +179,11 @@ impl BagError {
             _ => Self::Io { path: path.into(), source },
         }
     }
+
+    /// True when one file is beyond reading, so that the other files of a split recording are read without it.
+    pub(super) fn spoils_one_file_only(&self) -> bool {
+        matches!(self, Self::NotABag { .. } | Self::Empty { .. } | Self::Sqlite { .. })
+    }
 }
 
 /// The names as a list in words, sorted: a file keeps its topics in any order, and people look for a name.
