@@ -4,7 +4,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use distilled_perception::{
@@ -166,6 +166,16 @@ fn a_folder_of_images_is_a_recording() {
     assert_eq!((&value["images"], &value["classes"]["person"]), (&2.into(), &1.into()));
     std::fs::write(folder.path().join("c.png"), "no image").unwrap();
     assert_eq!(inspect(folder.path(), false).status.code(), Some(3));
+}
+
+#[test]
+fn what_nobody_reads_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
