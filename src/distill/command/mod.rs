@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::DataLost) => ExitCode::from(3),
         Err(error) => {
-            errln!("error: {error:#}");
+            errln!("error: {}", one_line(&error));
             if error.chain().any(|cause| cause.is::<WorkFailed>()) { ExitCode::from(1) } else { ExitCode::from(2) }
         }
     }
@@ -111,6 +111,22 @@ fn write_err(text: fmt::Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(text);
 }
 
+/// An error with its causes on one line. Many errors tell their cause themselves; what was told is not told again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if line.contains(&words) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&words);
+    }
+    line
+}
+
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Inspect(args) => inspect::run(args),
@@ -121,5 +137,20 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_tells_each_cause_once() {
+        let cause = anyhow::anyhow!("No space\n   left");
+        assert_eq!(one_line(&cause), "No space left");
+        let error = cause.context("cannot write a.onnx: No space left").context("export");
+        assert_eq!(one_line(&error), "export: cannot write a.onnx: No space left");
+        let error = anyhow::Error::new(WorkFailed("parse error:\n\tline 3\n".into())).context("").context("my.yaml");
+        assert_eq!(one_line(&error), "my.yaml: parse error: line 3");
     }
 }
