@@ -26,6 +26,9 @@ use crate::{
 use plan::Plan;
 pub use statistics::{ClassStatistics, TeacherLatency};
 
+/// Each thread loads its own copy of the teachers, so more than this is a slip of the keyboard.
+const MAX_THREADS: usize = 1024;
+
 /// What to label, with whom, and where to put it.
 #[derive(Debug, Clone)]
 pub struct LabelJob {
@@ -187,6 +190,16 @@ pub enum LabelError {
         /// What the model says.
         source: ModelError,
     },
+    /// The program itself failed on a frame.
+    #[error("frame {frame} of {path}: the program itself failed on it, please report that: {reason}")]
+    Panicked {
+        /// Its recording.
+        path: String,
+        /// Its index.
+        frame: u64,
+        /// What the panic said.
+        reason: String,
+    },
     /// The folder of the targets cannot be read or written.
     #[error(transparent)]
     Targets(#[from] TargetsError),
@@ -214,7 +227,11 @@ impl LabelError {
     pub fn is_work_failure(&self) -> bool {
         matches!(
             self,
-            Self::Run { .. } | Self::Write { .. } | Self::Stopped | Self::Targets(TargetsError::Write { .. })
+            Self::Run { .. }
+                | Self::Panicked { .. }
+                | Self::Write { .. }
+                | Self::Stopped
+                | Self::Targets(TargetsError::Write { .. })
         )
     }
 }
@@ -261,6 +278,12 @@ fn check(job: &LabelJob) -> Result<(), LabelError> {
     if job.max_frames == Some(0) {
         return wrong("at least one frame must be labelled");
     }
+    if job.threads > MAX_THREADS {
+        return Err(LabelError::Job(format!(
+            "{} threads are too many: at most {MAX_THREADS}, and 0 takes all cores",
+            job.threads
+        )));
+    }
     Ok(())
 }
 
@@ -294,6 +317,7 @@ mod tests {
             LabelJob { classes: vec!["a".into(), "a".into()], ..good.clone() },
             LabelJob { part_frames: 0, ..good.clone() },
             LabelJob { max_frames: Some(0), ..good.clone() },
+            LabelJob { threads: MAX_THREADS + 1, ..good.clone() },
         ] {
             assert!(matches!(check(&bad), Err(LabelError::Job(_))));
         }
