@@ -225,15 +225,29 @@ pub enum LabelError {
 impl LabelError {
     /// Whether the work failed although the input was right (disk full, interrupted).
     pub fn is_work_failure(&self) -> bool {
-        matches!(
-            self,
-            Self::Run { .. }
-                | Self::Panicked { .. }
-                | Self::Write { .. }
-                | Self::Stopped
-                | Self::Targets(TargetsError::Write { .. })
-        )
+        match self {
+            Self::Run { source, .. } => !is_wrong_model(source),
+            Self::Panicked { .. } | Self::Write { .. } | Self::Stopped | Self::Targets(TargetsError::Write { .. }) => {
+                true
+            }
+            _ => false,
+        }
     }
+}
+
+/// Whether a model or its specification is to blame: that the outputs do not fit the head shows only at the first frame.
+fn is_wrong_model(error: &ModelError) -> bool {
+    matches!(
+        error,
+        ModelError::Head { .. }
+            | ModelError::Input { .. }
+            | ModelError::InputLength { .. }
+            | ModelError::InputSize { .. }
+            | ModelError::OutputType { .. }
+            | ModelError::Bundle { .. }
+            | ModelError::Spec { .. }
+            | ModelError::SpecNeeded { .. }
+    )
 }
 
 /// Labels the job's recordings. `progress` is called on this thread after each frame and may stop the work.
@@ -294,6 +308,7 @@ fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> LabelError + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::head::HeadError;
 
     #[test]
     fn shards_share_the_parts_and_nonsense_is_refused() {
@@ -304,6 +319,18 @@ mod tests {
         for text in ["0/3", "4/3", "1", "1/0", "a/b", "-1/2"] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_wrong_specification_is_wrong_input_and_a_failing_runtime_is_not() {
+        let run = |source: ModelError| LabelError::Run { path: "bag".into(), frame: 0, source };
+        let (model, output, element) = ("m.onnx".to_owned(), "boxes".to_owned(), "string".to_owned());
+        assert!(!run(ModelError::OutputType { model, output, element }).is_work_failure());
+        let source = HeadError::ClassCount { expected: 1, got: 80 };
+        assert!(!run(ModelError::Head { model: "m.onnx".into(), source }).is_work_failure());
+        assert!(run(ModelError::Run { model: "m.onnx".into(), reason: "out of memory".into() }).is_work_failure());
+        assert!(LabelError::Stopped.is_work_failure());
+        assert!(!LabelError::Job("nonsense".into()).is_work_failure());
     }
 
     #[test]
