@@ -4,12 +4,12 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use distilled_perception::{
     distill::bag::{BagWriter, OfferedQos},
-    messages::{Detection2DArray, Header, Image, Time},
+    messages::{CompressedImage, Detection2DArray, Header, Image, Time},
 };
 use serde_json::Value;
 
@@ -110,6 +110,47 @@ fn a_cut_recording_is_read_as_far_as_it_goes_and_ends_with_3() {
     }
 }
 
+/// Depth and video are sound data that no camera student can be made of.
+#[test]
+fn images_that_cannot_be_distilled_are_named_and_are_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bag");
+    let mut writer = BagWriter::create(&path).unwrap();
+    let header = Header { stamp: Time::from_nanoseconds(7), frame_id: "camera_optical" };
+    for (name, encoding, step) in [("/colour", "rgb8", 6_u32), ("/depth", "32FC1", 8)] {
+        let topic = writer.add::<Image>(name, OfferedQos::SENSOR).unwrap();
+        let data = vec![1_u8; step as usize * 2];
+        let image = Image { header, height: 2, width: 2, encoding, is_bigendian: 0, step, data: &data };
+        writer.write(topic, 7, &image.encode()).unwrap();
+    }
+    let packed_depth = [[0_u8; 12].as_slice(), b"\x89PNG\r\n\x1a\n".as_slice()].concat();
+    for (name, format, data) in [
+        ("/depth/compressedDepth", "32FC1; compressedDepth png", packed_depth.as_slice()),
+        ("/video", "h264", b"\0\0\0\x01\x67".as_slice()),
+    ] {
+        let topic = writer.add::<CompressedImage>(name, OfferedQos::SENSOR).unwrap();
+        writer.write(topic, 7, &CompressedImage { header, format, data }.encode()).unwrap();
+    }
+    writer.finish().unwrap();
+
+    let output = inspect(&path, true);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{value}");
+    assert_eq!(value["loss"]["complete"], true, "{value}");
+    assert_eq!(value["distillable"]["cameras"], serde_json::json!(["/colour"]));
+    let problem = |place: usize| value["topics"][place]["problem"].as_str().unwrap_or_default();
+    assert_eq!((problem(0), problem(1)), ("", ""));
+    assert!(problem(2).contains("compressed depth image"), "{value}");
+    assert!(problem(3).contains("format `h264`"), "{value}");
+
+    let output = inspect(&path, false);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("camera student   /colour: 1 frames"), "{text}");
+    assert!(text.contains("/depth: image encoding `32FC1` is not supported"), "{text}");
+    assert!(!text.contains("several cameras"), "{text}");
+}
+
 #[test]
 fn a_folder_of_images_is_a_recording() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,6 +166,16 @@ fn a_folder_of_images_is_a_recording() {
     assert_eq!((&value["images"], &value["classes"]["person"]), (&2.into(), &1.into()));
     std::fs::write(folder.path().join("c.png"), "no image").unwrap();
     assert_eq!(inspect(folder.path(), false).status.code(), Some(3));
+}
+
+#[test]
+fn what_nobody_reads_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -212,6 +212,9 @@ fn wrong_input_is_one_clear_error() {
     };
     let twice = "the class `person` is named twice";
     refused_label(&missing, "person,person", &[twice]);
+    let many = label(text(&missing), "person");
+    let many = with(&many.each_ref().map(String::as_str), &["--threads", "18446744073709551615"]);
+    refused(&many, &["too many", "at most 1024"]);
     let Some(data) = real_data() else { return };
     refused_label(&missing, "person", &["missing.onnx"]);
     refused(&["teacher", text(&missing)], &["missing.onnx"]);

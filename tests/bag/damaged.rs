@@ -17,11 +17,16 @@ fn check(name: &str, bytes: &[u8], written: &[Written]) {
         return;
     }
     let (read, loss) = make::read(&path.join(name), &TopicFilter::All);
+    assert_part_of(&read, written);
+    assert!(read.len() == written.len() || !loss.is_empty(), "{} of {} and no loss", read.len(), written.len());
+}
+
+/// Asserts that what was read is a subset of what was written, in order.
+fn assert_part_of(read: &[Written], written: &[Written]) {
     let mut rest = written.iter();
-    for message in &read {
+    for message in read {
         assert!(rest.any(|candidate| candidate == message), "a message that was not written, or out of order");
     }
-    assert!(read.len() == written.len() || !loss.is_empty(), "{} of {} and no loss", read.len(), written.len());
 }
 
 fn kinds() -> impl Strategy<Value = Mcap> {
@@ -107,7 +112,93 @@ fn half_a_sqlite_file_still_gives_many_rows() {
     std::fs::write(&path, &bytes[..bytes.len() * 6 / 10]).unwrap();
     let (read, loss) = make::read(&path, &TopicFilter::All);
     assert!(read.len() > 50, "{} rows", read.len());
+    assert_eq!(read, written[..read.len()]);
     assert!(!loss.is_empty());
+}
+
+/// A power cut can leave a file of the right size with zeros in it.
+#[test]
+fn half_a_page_of_zeros_ends_the_rows_and_is_told() {
+    const PAGE: usize = 4096;
+    const TABLE_LEAF: u8 = 13;
+    let written = make::messages(200, 300);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.db3");
+    make::sqlite(&path, &written);
+    // With its index the rows are found one by one; without it each is looked for behind the one before.
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP INDEX timestamp_idx").unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let leaves = (5..whole.len() / PAGE).filter(|page| whole[page * PAGE] == TABLE_LEAF);
+    let mut tried = 0;
+    for page in leaves {
+        let mut bytes = whole.clone();
+        bytes[page * PAGE + PAGE / 2..(page + 1) * PAGE].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        let (read, loss) = make::read(&path, &TopicFilter::All);
+        assert_part_of(&read, &written);
+        assert!(read.len() < written.len(), "page {page}");
+        assert!(loss.to_string().contains("rows are out of order after row"), "page {page}: {loss}");
+        tried += 1;
+    }
+    assert!(tried > 4, "{tried} pages");
+}
+
+#[test]
+fn an_empty_split_does_not_spoil_the_others() {
+    let written = make::messages(40, 400);
+    let file = make::mcap(Mcap::default(), &written);
+    for names in [["run_0.mcap", "run_1.mcap"], ["run_1.mcap", "run_0.mcap"]] {
+        let (_folder, path) = make::folder(&[(names[0], &file), (names[1], b"")]);
+        let (read, loss) = make::read(&path, &TopicFilter::All);
+        assert_eq!(read, written);
+        assert!(loss.to_string().contains(names[1]), "{loss}");
+    }
+    // Where no file is left, the first one's error is the recording's.
+    let (_folder, path) = make::folder(&[("run_0.mcap", b""), ("run_1.mcap", b"")]);
+    let text = Bag::open(&path).map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("run_0.mcap") && text.contains("the file is empty"), "{text}");
+}
+
+#[test]
+fn a_cut_sqlite_split_costs_its_own_rows_at_most() {
+    let written = make::messages(200, 3_000);
+    let folder = tempfile::tempdir().unwrap();
+    make::sqlite(&folder.path().join("run_0.db3"), &written[..100]);
+    let second = folder.path().join("run_1.db3");
+    make::sqlite(&second, &written[100..]);
+    let whole = std::fs::read(&second).unwrap();
+    // Inside the first bytes that tell the kind, inside the first page, and inside a page of rows.
+    for kept in [10, 1_000, whole.len() / 2 + 100] {
+        std::fs::write(&second, &whole[..kept]).unwrap();
+        let (read, loss) = make::read(folder.path(), &TopicFilter::All);
+        assert_part_of(&read, &written);
+        assert_eq!(read[..100], written[..100], "{kept} bytes");
+        assert!(loss.to_string().contains("run_1.db3"), "{kept} bytes: {loss}");
+    }
+}
+
+/// Compressed files of a recording with a description are first looked into when they are read.
+#[test]
+fn a_compressed_split_beyond_reading_is_counted() {
+    let written = make::messages(40, 400);
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["run_0.db3.zstd", "run_1.db3.zstd"];
+    for (name, part) in names.iter().zip([&written[..20], &written[20..]]) {
+        let plain = folder.path().join("plain.db3");
+        make::sqlite(&plain, part);
+        let mut bytes = std::fs::read(&plain).unwrap();
+        std::fs::remove_file(&plain).unwrap();
+        if *name == names[1] {
+            bytes.truncate(1_000);
+        }
+        std::fs::write(folder.path().join(name), zstd::encode_all(bytes.as_slice(), 1).unwrap()).unwrap();
+    }
+    let metadata = make::metadata("sqlite3", &names, ("FILE", "zstd"), &written);
+    std::fs::write(folder.path().join("metadata.yaml"), metadata).unwrap();
+    let (read, loss) = make::read(folder.path(), &TopicFilter::All);
+    assert_eq!(read, written[..20]);
+    assert_eq!(loss.messages, 20, "{loss}");
+    assert!(loss.to_string().contains("run_1.db3.zstd"), "{loss}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{BagError, Loss};
+use super::{BagError, Loss, temporary::temporary_file};
 
 /// The first bytes of a zstd frame. A CDR message starts with a zero byte, so this tells compressed messages for sure.
 pub(super) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
@@ -91,10 +91,7 @@ fn read_up_to(reader: &mut impl Read, limit: u64, into: &mut Vec<u8>) -> io::Res
 pub(super) fn unpack_file(path: &Path, loss: &mut Loss) -> Result<tempfile::NamedTempFile, BagError> {
     let packed = File::open(path).map_err(|error| BagError::io(path, error))?;
     let size = packed.metadata().map_err(|error| BagError::io(path, error))?.len();
-    let mut unpacked = tempfile::Builder::new()
-        .prefix("distill-unpacked-")
-        .tempfile()
-        .map_err(|error| BagError::io(&std::env::temp_dir(), error))?;
+    let mut unpacked = temporary_file()?;
     let mut counted = Counted { inner: packed, read: 0 };
     let outcome = {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(1 << 20, &mut counted))

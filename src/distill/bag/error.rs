@@ -179,9 +179,19 @@ impl BagError {
             _ => Self::Io { path: path.into(), source },
         }
     }
+
+    /// True when one file is beyond reading, so that the other files of a split recording are read without it.
+    pub(super) fn spoils_one_file_only(&self) -> bool {
+        matches!(self, Self::NotABag { .. } | Self::Empty { .. } | Self::Sqlite { .. })
+    }
 }
 
-/// The names as a list in words.
+/// The names as a list in words, sorted: a file keeps its topics in any order, and people look for a name.
 fn names(candidates: &[String]) -> String {
-    if candidates.is_empty() { "none".into() } else { candidates.join(", ") }
+    if candidates.is_empty() {
+        return "none".into();
+    }
+    let mut sorted: Vec<&str> = candidates.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.join(", ")
 }

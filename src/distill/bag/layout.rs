@@ -22,7 +22,7 @@ pub(super) struct Layout {
     pub(super) compression: String,
     pub(super) table: TopicTable,
     pub(super) times: Option<(i64, i64)>,
-    /// Files that the description names and that are not there.
+    /// Files that are not there or cannot be read at all.
     pub(super) missing: Loss,
     /// True when a `metadata.yaml` gave topics, counts and times.
     pub(super) described: bool,
@@ -71,13 +71,10 @@ fn described(folder: &Path, metadata: &Metadata) -> Result<Layout, BagError> {
             missing.add(0, count, format!("{}: the file is missing", file.display()));
             continue;
         }
-        let size = std::fs::metadata(&file).map_or(0, |file| file.len());
-        match examine(file).and_then(|examined| examined.demand(storage)) {
+        match examine(&file).and_then(|examined| examined.demand(storage)) {
             Ok(part) => parts.push(part),
             // One bad file of a split recording does not spoil the others.
-            Err(error @ (BagError::NotABag { .. } | BagError::Empty { .. })) if split => {
-                missing.add(size, count, error.to_string());
-            }
+            Err(error) if split && error.spoils_one_file_only() => missing.add_file(&file, count, &error),
             Err(error) => return Err(error),
         }
     }
@@ -101,23 +98,42 @@ fn described(folder: &Path, metadata: &Metadata) -> Result<Layout, BagError> {
 
 /// Files without a description, in order.
 fn undescribed(files: Vec<PathBuf>) -> Result<Layout, BagError> {
-    let mut parts = Vec::new();
-    let mut storage = None;
-    let mut packed = false;
+    let mut parts: Vec<Part> = Vec::new();
+    let mut storage: Option<Storage> = None;
+    let mut missing = Loss::default();
+    let mut first_error = None;
+    let split = files.len() > 1;
     for file in files {
-        let examined = examine(file)?;
-        let storage = *storage.get_or_insert(examined.storage);
-        let part = examined.demand(storage)?;
-        packed |= part.packed;
-        parts.push(part);
+        let examined = examine(&file).and_then(|examined| {
+            let storage = storage.unwrap_or(examined.storage);
+            Ok((examined.demand(storage)?, storage))
+        });
+        match examined {
+            Ok((part, found)) => {
+                storage = Some(found);
+                parts.push(part);
+            }
+            // As of a recording with a description: the last file of a recorder that was stopped hard is often empty.
+            Err(error) if split && error.spoils_one_file_only() => {
+                missing.add_file(&file, 0, &error);
+                first_error.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
+    if parts.is_empty()
+        && let Some(error) = first_error
+    {
+        return Err(error);
+    }
+    let packed = parts.iter().any(|part| part.packed);
     Ok(Layout {
         storage: storage.unwrap_or(Storage::Mcap),
         parts,
         compression: if packed { "zstd files" } else { "none" }.into(),
         table: TopicTable::default(),
         times: None,
-        missing: Loss::default(),
+        missing,
         described: false,
     })
 }
@@ -198,17 +214,17 @@ impl Examined {
 }
 
 /// Tells a file's kind by its first bytes.
-fn examine(path: PathBuf) -> Result<Examined, BagError> {
+fn examine(path: &Path) -> Result<Examined, BagError> {
     let mut head = Vec::with_capacity(512);
-    let mut file = std::fs::File::open(&path).map_err(|error| BagError::io(&path, error))?;
-    file.by_ref().take(512).read_to_end(&mut head).map_err(|error| BagError::io(&path, error))?;
+    let mut file = std::fs::File::open(path).map_err(|error| BagError::io(path, error))?;
+    file.by_ref().take(512).read_to_end(&mut head).map_err(|error| BagError::io(path, error))?;
     let packed = head.starts_with(&ZSTD_MAGIC);
     if packed {
-        let size = file.metadata().map_err(|error| BagError::io(&path, error))?.len();
-        head = first_unpacked(&path)?;
+        let size = file.metadata().map_err(|error| BagError::io(path, error))?.len();
+        head = first_unpacked(path)?;
         if head.is_empty() {
             return Err(BagError::Empty {
-                path,
+                path: path.into(),
                 detail: format!(" that can be read: none of its {size} zstd bytes can be unpacked"),
             });
         }
@@ -218,12 +234,11 @@ fn examine(path: PathBuf) -> Result<Examined, BagError> {
     } else if head.starts_with(SQLITE_MAGIC) {
         Storage::Sqlite3
     } else if head.starts_with(b"#ROSBAG V") {
-        return Err(BagError::Ros1 { path });
+        return Err(BagError::Ros1 { path: path.into() });
     } else {
-        let reason = describe(&head);
-        return Err(BagError::NotABag { path, reason });
+        return Err(BagError::NotABag { path: path.into(), reason: describe(&head) });
     };
-    Ok(Examined { part: Part { path, packed }, storage })
+    Ok(Examined { part: Part { path: path.into(), packed }, storage })
 }
 
 /// What a file that is no recording seems to be.

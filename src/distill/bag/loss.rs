@@ -1,6 +1,8 @@
 //! What of a recording could not be read.
 
-use std::fmt;
+use std::{fmt, path::Path};
+
+use super::BagError;
 
 /// How many reasons are kept in words; the counts go on.
 const KEPT_REASONS: usize = 8;
@@ -42,6 +44,17 @@ impl Loss {
     pub fn add_broken(&mut self, reason: impl Into<String>) {
         self.broken += 1;
         self.add(0, 1, reason);
+    }
+
+    /// Counts a whole file of a split recording, with the messages that are known to be in it.
+    pub(super) fn add_file(&mut self, path: &Path, messages: u64, error: &BagError) {
+        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        let (name, mut reason) = (path.display().to_string(), error.to_string());
+        if !reason.contains(&name) {
+            // The error is about the temporary file that it was unpacked to.
+            reason = format!("{name}: {reason}");
+        }
+        self.add(size, messages, reason);
     }
 
     /// Takes in what another part lost.

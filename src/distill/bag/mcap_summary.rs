@@ -16,7 +16,7 @@ pub(super) const RECORD_HEADER: usize = 9;
 /// Footer record and closing magic.
 const FOOTER_AND_MAGIC: u64 = (RECORD_HEADER + 20 + mcap::MAGIC.len()) as u64;
 /// Longer summaries are not loaded; the file is then read from its start.
-const SUMMARY_LIMIT: u64 = 1 << 30;
+const SUMMARY_LIMIT: u64 = 128 << 20;
 
 /// A channel of an MCAP file: a topic and how it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

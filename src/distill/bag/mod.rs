@@ -19,6 +19,7 @@ mod recording;
 mod sqlite_file;
 mod stream;
 mod survey;
+mod temporary;
 mod topic;
 mod topic_frames;
 mod writer;

@@ -56,7 +56,7 @@ pub struct Bag {
     topics: Arc<[Topic]>,
     parts: Arc<[Part]>,
     times: Option<(i64, i64)>,
-    /// Files that are not there.
+    /// Files that are not there or cannot be read at all.
     missing: Loss,
 }
 
@@ -67,12 +67,11 @@ impl Bag {
     /// Says what is there instead, or what cannot be read and the mend: see [`BagError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BagError> {
         let path = path.as_ref();
-        let Layout { storage, parts, compression, table, times, missing, described } = layout::of(path)?;
-        let mut open = Opening { storage, table, times, compression, loss: missing.clone(), counted: !described };
-        for part in parts.iter().filter(|part| !described || !part.packed) {
-            open.take_part(part, !described)?;
-        }
-        let Opening { table, times, compression, loss, counted, .. } = open;
+        let Layout { storage, parts, compression, table, times, mut missing, described } = layout::of(path)?;
+        let mut open = Opening { storage, table, times, compression, loss: Loss::default(), counted: !described };
+        let parts = open.take_parts(parts, described, &mut missing)?;
+        let Opening { table, times, compression, mut loss, counted, .. } = open;
+        loss.merge(&missing);
         let mut topics = table.topics;
         if !described {
             for topic in &mut topics {
@@ -216,6 +215,29 @@ struct Opening {
 }
 
 impl Opening {
+    /// Looks into the files and gives those that can be read; of a split recording the others are counted in `missing`.
+    fn take_parts(&mut self, parts: Vec<Part>, described: bool, missing: &mut Loss) -> Result<Vec<Part>, BagError> {
+        let split = parts.len() > 1;
+        let mut readable = Vec::with_capacity(parts.len());
+        let mut first_error = None;
+        for part in parts {
+            // What is described need not be unpacked for its topics.
+            let taken = if described && part.packed { Ok(()) } else { self.take_part(&part, !described) };
+            match taken {
+                Ok(()) => readable.push(part),
+                Err(error) if split && error.spoils_one_file_only() => {
+                    missing.add_file(&part.path, 0, &error);
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first_error {
+            Some(error) if readable.is_empty() => Err(error),
+            _ => Ok(readable),
+        }
+    }
+
     /// Looks into a file: its topics, and with `count` its messages and times where nothing else tells.
     fn take_part(&mut self, part: &Part, count: bool) -> Result<(), BagError> {
         let unpacked = if part.packed { Some(unpack_file(&part.path, &mut self.loss)?) } else { None };

@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use tempfile::NamedTempFile;
 
-use super::{BagError, Loss};
+use super::{BagError, Loss, temporary::temporary_file};
 
 /// The first bytes of every SQLite database.
 pub(super) const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -43,6 +45,8 @@ enum Order {
 pub(super) struct SqliteReader {
     path: PathBuf,
     connection: Connection,
+    /// What is read in the file's stead where that breaks off inside a page; stays as long as the connection.
+    _whole_pages: Option<NamedTempFile>,
     topics: BTreeMap<i64, SqliteTopic>,
     wanted: Option<HashSet<i64>>,
     order: Order,
@@ -55,51 +59,37 @@ pub(super) struct SqliteReader {
 impl SqliteReader {
     /// Opens the file for reading only. Nothing is ever written beside it, unless it has a write-ahead log to be read.
     ///
+    /// SQLite fills a page that is not all there with zeros, and those would come out as rows that nobody wrote. Of a file
+    /// that breaks off inside a page a temporary copy of the whole pages is read instead.
+    ///
     /// # Errors
     /// When it is not an SQLite file with rosbag2's tables.
     pub(super) fn open(path: &Path) -> Result<Self, BagError> {
         let size = std::fs::metadata(path).map_err(|error| BagError::io(path, error))?.len();
+        let header = Header::read(path)?;
+        let torn = header.map_or(0, |header| header.torn_bytes(size));
+        let missing = header.map_or(0, |header| header.missing_bytes(size));
         let mut loss = Loss::default();
-        let log_size = std::fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
-        let refuse = |reason: String| BagError::Sqlite { path: path.into(), reason };
-        let mut topics = Err(String::new());
-        let mut connection = None;
-        if log_size > 0 {
-            if let Ok(with_log) = connect(path, false) {
-                topics = read_topics(&with_log);
-                connection = topics.is_ok().then_some(with_log);
-            }
-            if connection.is_none() {
-                loss.add(log_size, 0, format!("{}: its write-ahead log cannot be read", path.display()));
-            }
+        let whole_pages = if torn > 0 { Some(copy_start(path, size - torn)?) } else { None };
+        let logged = open_with_log(path, torn > 0, &mut loss);
+        let cut = torn > 0 || (missing > 0 && logged.is_none());
+        if cut {
+            let what = match missing {
+                0 => "it ends inside a page".to_owned(),
+                missing => format!("{missing} bytes of {} are missing at its end", size + missing),
+            };
+            loss.add(torn, 0, format!("{}: {what}", path.display()));
         }
-        let connection = match connection {
-            Some(connection) => connection,
-            None => {
-                let plain = connect(path, true).map_err(|error| refuse(error.to_string()))?;
-                topics = read_topics(&plain);
-                plain
-            }
+        let (connection, topics) = match logged {
+            Some(opened) => opened,
+            None => open_plain(whole_pages.as_ref().map_or(path, |copy| copy.path()))
+                .map_err(|reason| BagError::Sqlite { path: path.into(), reason })?,
         };
-        let topics = topics.map_err(|reason| {
-            refuse(format!("{reason}; if this is a rosbag2 recording, `sqlite3 bag.db3 .recover` may rescue it"))
-        })?;
-        let promised = promised_size(path)?;
-        let order = if log_size == 0 && promised > size {
-            loss.add(
-                0,
-                0,
-                format!("{}: {} bytes of {promised} are missing at its end", path.display(), promised - size),
-            );
-            Order::Row
-        } else if has_time_index(&connection) {
-            Order::Time
-        } else {
-            Order::Row
-        };
+        let order = if !cut && has_time_index(&connection) { Order::Time } else { Order::Row };
         Ok(Self {
             path: path.into(),
             connection,
+            _whole_pages: whole_pages,
             topics,
             wanted: None,
             order,
@@ -148,11 +138,15 @@ impl SqliteReader {
                     return None;
                 }
                 Err(error) => {
-                    self.finished = true;
-                    self.loss.add(0, 0, format!("{}: rows cannot be read on: {error}", self.path.display()));
+                    self.stop(&format!("rows cannot be read on: {error}"));
                     return None;
                 }
             };
+            if found <= self.last {
+                // A page of zeros is full of rows with the number 0, and what follows row 0 has been delivered already.
+                self.stop(&format!("rows are out of order after row {}", self.last.1));
+                return None;
+            }
             self.last = found;
             match self.read_row(found.1, data) {
                 Ok(Some(message)) => return Some(message),
@@ -163,6 +157,12 @@ impl SqliteReader {
             }
         }
         None
+    }
+
+    /// Ends the reading before the end, for a reason.
+    fn stop(&mut self, why: &str) {
+        self.finished = true;
+        self.loss.add(0, 0, format!("{}: {why}", self.path.display()));
     }
 
     /// Time and id of the row after the last one.
@@ -206,6 +206,47 @@ impl SqliteReader {
             },
         )
     }
+}
+
+/// A connection and what it finds in the table `topics`.
+type Opened = (Connection, BTreeMap<i64, SqliteTopic>);
+
+/// Opens the file as it is, without a write-ahead log.
+fn open_plain(path: &Path) -> Result<Opened, String> {
+    let connection = connect(path, true).map_err(|error| error.to_string())?;
+    let topics = read_topics(&connection).map_err(|reason| {
+        format!("{reason}; if this is a rosbag2 recording, `sqlite3 bag.db3 .recover` may rescue it")
+    })?;
+    Ok((connection, topics))
+}
+
+/// Opens the file with its write-ahead log; `None` where there is none. One that cannot be read is counted, as is one of a file
+/// that is `torn`: its pages belong to the file as it was.
+fn open_with_log(path: &Path, torn: bool, loss: &mut Loss) -> Option<Opened> {
+    let log_size = std::fs::metadata(beside(path, "-wal")).map_or(0, |log| log.len());
+    if log_size == 0 {
+        return None;
+    }
+    let opened = if torn { None } else { connect(path, false).ok() };
+    let opened = opened.and_then(|connection| read_topics(&connection).ok().map(|topics| (connection, topics)));
+    if opened.is_none() {
+        loss.add(log_size, 0, format!("{}: its write-ahead log cannot be read", path.display()));
+    }
+    opened
+}
+
+/// Copies the first `length` bytes of the file.
+fn copy_start(path: &Path, length: u64) -> Result<NamedTempFile, BagError> {
+    if length == 0 {
+        let reason = "it breaks off inside its first page, so nothing of it can be read".into();
+        return Err(BagError::Sqlite { path: path.into(), reason });
+    }
+    let file = File::open(path).map_err(|error| BagError::io(path, error))?;
+    let copy = temporary_file()?;
+    let mut target = copy.as_file();
+    std::io::copy(&mut file.take(length), &mut target)
+        .map_err(|source| BagError::Io { path: copy.path().into(), source })?;
+    Ok(copy)
 }
 
 /// The path with something appended to its file name.
@@ -276,21 +317,87 @@ fn has_time_index(connection: &Connection) -> bool {
     connection.query_row(query, [], |row| row.get::<_, i64>(0)).is_ok_and(|count| count > 0)
 }
 
-/// The size that the file's header promises: page size times page count (<https://www.sqlite.org/fileformat.html>).
-fn promised_size(path: &Path) -> Result<u64, BagError> {
-    let io_error = |error| BagError::io(path, error);
-    let mut header = Vec::with_capacity(100);
-    std::fs::File::open(path).map_err(io_error)?.take(100).read_to_end(&mut header).map_err(io_error)?;
-    if header.len() < 100 || !header.starts_with(SQLITE_MAGIC) {
-        return Ok(0);
+/// What the first 100 bytes of a file tell of its size (<https://www.sqlite.org/fileformat.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    page_size: u64,
+    /// Page size times page count; `None` where the count is not to be believed.
+    promised_size: Option<u64>,
+}
+
+impl Header {
+    const LENGTH: usize = 100;
+
+    /// Reads it; `Ok(None)` when the file does not start with one.
+    fn read(path: &Path) -> Result<Option<Self>, BagError> {
+        let io_error = |error| BagError::io(path, error);
+        let mut bytes = Vec::with_capacity(Self::LENGTH);
+        let file = File::open(path).map_err(io_error)?;
+        file.take(Self::LENGTH as u64).read_to_end(&mut bytes).map_err(io_error)?;
+        Ok(Self::parse(&bytes))
     }
-    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
-        1 => 65_536,
-        size => u64::from(size),
-    };
-    // The count is only valid when the change counter and the version-valid-for number agree.
-    if header[24..28] != header[92..96] {
-        return Ok(0);
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < Self::LENGTH || !bytes.starts_with(SQLITE_MAGIC) {
+            return None;
+        }
+        let page_size = match u16::from_be_bytes([bytes[16], bytes[17]]) {
+            1 => 65_536,
+            size if size >= 512 && size.is_power_of_two() => u64::from(size),
+            _ => return None,
+        };
+        let pages = u32::from_be_bytes([bytes[28], bytes[29], bytes[30], bytes[31]]);
+        // The count is only valid when the change counter and the version-valid-for number agree.
+        let believed = pages > 0 && bytes[24..28] == bytes[92..96];
+        Some(Self { page_size, promised_size: believed.then_some(page_size * u64::from(pages)) })
     }
-    Ok(page_size * u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]])))
+
+    /// Bytes that are not there of those that the header promises.
+    fn missing_bytes(self, size: u64) -> u64 {
+        self.promised_size.map_or(0, |promised| promised.saturating_sub(size))
+    }
+
+    /// Bytes of a last page that is not all there. None where the promised pages are there: SQLite does not look behind them.
+    fn torn_bytes(self, size: u64) -> u64 {
+        match self.promised_size {
+            Some(promised) if promised <= size => 0,
+            _ => size % self.page_size,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header of 3 pages of 4096 bytes whose two counters are these.
+    fn header(change: u8, valid_for: u8) -> Vec<u8> {
+        let mut bytes = vec![0; Header::LENGTH];
+        bytes[..16].copy_from_slice(SQLITE_MAGIC);
+        bytes[16] = 0x10;
+        bytes[31] = 3;
+        bytes[27] = change;
+        bytes[95] = valid_for;
+        bytes
+    }
+
+    #[test]
+    fn the_page_size_is_known_whether_the_count_is_or_not() {
+        let believed = Header::parse(&header(7, 7)).unwrap();
+        assert_eq!(believed, Header { page_size: 4096, promised_size: Some(3 * 4096) });
+        let doubted = Header::parse(&header(7, 6)).unwrap();
+        assert_eq!(doubted, Header { page_size: 4096, promised_size: None });
+        assert_eq!(Header::parse(&header(7, 7)[..99]), None);
+        assert_eq!(Header::parse(&[0; 100]), None);
+    }
+
+    #[test]
+    fn torn_pages_are_those_that_sqlite_would_fill_up() {
+        let header = Header { page_size: 4096, promised_size: Some(3 * 4096) };
+        assert_eq!((header.torn_bytes(2 * 4096), header.missing_bytes(2 * 4096)), (0, 4096));
+        assert_eq!((header.torn_bytes(2 * 4096 + 5), header.missing_bytes(2 * 4096 + 5)), (5, 4091));
+        assert_eq!((header.torn_bytes(3 * 4096 + 5), header.missing_bytes(3 * 4096 + 5)), (0, 0));
+        let doubted = Header { promised_size: None, ..header };
+        assert_eq!((doubted.torn_bytes(3 * 4096 + 5), doubted.missing_bytes(5)), (5, 0));
+    }
 }

@@ -166,9 +166,21 @@ impl Messages {
         Ok(None)
     }
 
+    /// Opens the next file; of several, one that is beyond reading is counted and passed over.
     fn open_next(&mut self) -> Result<(), BagError> {
         let part = self.parts[self.next_part].clone();
         self.next_part += 1;
+        match self.open_part(&part) {
+            Ok(open) => self.open = Some(open),
+            Err(error) if self.parts.len() > 1 && error.spoils_one_file_only() => {
+                self.loss.add_file(&part.path, 0, &error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn open_part(&mut self, part: &Part) -> Result<OpenPart, BagError> {
         let unpacked = if part.packed { Some(unpack_file(&part.path, &mut self.loss)?) } else { None };
         let path = unpacked.as_ref().map_or(part.path.as_path(), |file| file.path());
         let reader = match self.storage {
@@ -179,8 +191,7 @@ impl Messages {
                 PartReader::Sqlite(Box::new(reader))
             }
         };
-        self.open = Some(OpenPart { reader, _unpacked: unpacked });
-        Ok(())
+        Ok(OpenPart { reader, _unpacked: unpacked })
     }
 
     fn close(&mut self) {

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, io::Cursor, path::Path};
 use serde::Serialize;
 
 use super::{Bag, BagError, ImageFolder, Loss, Topic, TopicFilter, TruthBox, coco::Coco};
-use crate::messages::{
-    CameraInfo, CompressedImage, DecodeError, Detection2DArray, Header, Image, LaserScan, PointCloud2,
+use crate::{
+    messages::{CameraInfo, CompressedImage, DecodeError, Detection2DArray, Header, Image, LaserScan, PointCloud2},
+    sensing::image::ImageError,
 };
 
 /// What a bag holds.
@@ -47,7 +48,7 @@ pub struct TopicSurvey {
     pub frame_id: Option<String>,
     /// What the images look like, by the first message.
     pub image: Option<ImageSurvey>,
-    /// Why the first message could not be decoded.
+    /// Why the first message could not be decoded, or which format that is not supported its image has.
     pub problem: Option<String>,
 }
 
@@ -180,6 +181,10 @@ impl FirstMessage {
             CompressedImage::TYPE_NAME => {
                 let message = CompressedImage::decode(data).map_err(words)?;
                 first.frame_id = framed(message.header);
+                if let Some(unsupported) = unsupported_format(&message) {
+                    first.problem = Some(unsupported.to_string());
+                    return Ok(first);
+                }
                 let (width, height) = image::ImageReader::new(Cursor::new(message.data))
                     .with_guessed_format()
                     .map_err(|error| error.to_string())?
@@ -196,6 +201,21 @@ impl FirstMessage {
             _ => {}
         }
         Ok(first)
+    }
+}
+
+/// What is said of a compressed image of a sound format that is not supported here; `None` for JPEG and PNG, and for what says
+/// that it is one and is not, which is broken.
+fn unsupported_format(message: &CompressedImage<'_>) -> Option<ImageError> {
+    let format = message.format.to_owned();
+    if format.contains("compressedDepth") {
+        return Some(ImageError::CompressedDepth { format });
+    }
+    let claimed = format.to_ascii_lowercase();
+    match image::guess_format(message.data) {
+        Ok(image::ImageFormat::Jpeg | image::ImageFormat::Png) => None,
+        _ if ["jpeg", "jpg", "png"].iter().any(|name| claimed.contains(name)) => None,
+        _ => Some(ImageError::UnsupportedCompression { format }),
     }
 }
 
@@ -290,5 +310,19 @@ mod tests {
         // Gaps 100, 120, 80 ms: variance (0 + 400 + 400) / 3.
         assert!((times.jitter().unwrap() - (800.0_f64 / 3.0).sqrt()).abs() < 1e-9);
         assert_eq!((times.longest * 1e-6, times.bytes), (120.0, 40));
+    }
+
+    #[test]
+    fn formats_that_are_not_supported_are_told_from_broken_images() {
+        let png = b"\x89PNG\r\n\x1a\n".as_slice();
+        let unsupported = |format: &str, data: &[u8]| {
+            unsupported_format(&CompressedImage { header: Header::default(), format, data })
+                .map(|error| error.to_string())
+        };
+        assert_eq!(unsupported("png", png), None);
+        assert_eq!(unsupported("strange", png), None);
+        assert_eq!(unsupported("bgr8; jpeg compressed bgr8", b"cut off"), None);
+        assert!(unsupported("h264", b"\0\0\0\x01").unwrap().contains("`h264`"));
+        assert!(unsupported("32FC1; compressedDepth png", png).unwrap().contains("compressed depth"));
     }
 }

@@ -17,6 +17,9 @@ pub struct CompletionsArgs {
 
 /// Writes the completion script to stdout.
 pub fn run(args: CompletionsArgs, mut command: clap::Command) -> anyhow::Result<Outcome> {
-    generate(args.shell, &mut command, "distill", &mut std::io::stdout());
+    // Into memory first: clap_complete panics where it cannot write, for instance into `head`.
+    let mut script = Vec::new();
+    generate(args.shell, &mut command, "distill", &mut script);
+    out!("{}", String::from_utf8_lossy(&script));
     Ok(Outcome::Done)
 }

@@ -141,12 +141,12 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         }
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print!("{}", report.to_text());
+        out!("{}", report.to_text());
     }
     if report.lost_data {
-        eprintln!("warning: part of the recording could not be read ({} frames not decoded)", report.undecodable);
+        errln!("warning: part of the recording could not be read ({} frames not decoded)", report.undecodable);
     }
     Ok(if report.lost_data { Outcome::DataLost } else { Outcome::Done })
 }

@@ -17,6 +17,7 @@ use super::Outcome;
 use crate::{
     distill::bag::{Bag, BagSurvey, FolderSurvey, ImageFolder, Loss, Recording, TopicSurvey},
     messages::{CameraInfo, CompressedImage, Detection2DArray, Image, LaserScan, PointCloud2, TFMessage},
+    sensing::image::SUPPORTED_ENCODINGS,
 };
 
 /// Bags from this size on get a progress bar.
@@ -125,8 +126,27 @@ fn topics_of<'a>(survey: &'a BagSurvey, type_name: &'a str) -> impl Iterator<Ite
     survey.topics.iter().filter(move |topic| topic.type_name == type_name && topic.messages > 0)
 }
 
+/// The topics of images that have messages, with the reason why one cannot be distilled from.
+fn image_topics(survey: &BagSurvey) -> impl Iterator<Item = (&TopicSurvey, Option<String>)> {
+    topics_of(survey, Image::TYPE_NAME)
+        .chain(topics_of(survey, CompressedImage::TYPE_NAME))
+        .map(|topic| (topic, why_no_camera(topic)))
+}
+
+/// The topics of images that can be distilled from.
 fn cameras(survey: &BagSurvey) -> impl Iterator<Item = &TopicSurvey> {
-    topics_of(survey, Image::TYPE_NAME).chain(topics_of(survey, CompressedImage::TYPE_NAME))
+    image_topics(survey).filter_map(|(topic, why_not)| why_not.is_none().then_some(topic))
+}
+
+/// Why frames of a topic of images cannot be decoded, judged by the first one; `None` when they can.
+fn why_no_camera(topic: &TopicSurvey) -> Option<String> {
+    if topic.problem.is_some() {
+        return topic.problem.clone();
+    }
+    let encoding = &topic.image.as_ref()?.encoding;
+    let raw = topic.type_name == Image::TYPE_NAME;
+    (raw && !SUPPORTED_ENCODINGS.contains(&encoding.as_str()))
+        .then(|| format!("image encoding `{encoding}` is not supported"))
 }
 
 fn bag_text(bag: &Bag, survey: &BagSurvey) -> String {
@@ -187,13 +207,17 @@ fn distillable_text(survey: &BagSurvey) -> String {
         (!names.is_empty()).then(|| names.join(", "))
     };
     let mut camera_count = 0;
-    for topic in cameras(survey) {
+    for (topic, why_not) in image_topics(survey) {
+        if let Some(why_not) = why_not {
+            let _ = writeln!(text, "  no student from  {}: {why_not}", topic.name);
+            continue;
+        }
         camera_count += 1;
         let rate = topic.rate_hertz.map_or_else(String::new, |rate| format!(" at {rate:.1} Hz"));
         let _ = writeln!(text, "  camera student   {}: {} frames{rate}", topic.name, topic.messages);
     }
     if camera_count == 0 {
-        text.push_str("  no camera topic (sensor_msgs/msg/Image or CompressedImage), so no camera student\n");
+        text.push_str("  no usable camera topic (sensor_msgs/msg/Image or CompressedImage), so no camera student\n");
     }
     if camera_count > 1 {
         text.push_str("                   several cameras: name one of them as the topic\n");

@@ -174,11 +174,7 @@ impl LabelDisplay {
                 let left = total.saturating_sub(progress.frames) as f64 / rate;
                 format!(" of {total}, {left:.0} s left")
             });
-            eprintln!(
-                "labelling: {} frames{}, {rate:.1} frames/s, {boxes}",
-                progress.frames,
-                total.unwrap_or_default()
-            );
+            errln!("labelling: {} frames{}, {rate:.1} frames/s, {boxes}", progress.frames, total.unwrap_or_default());
         }
     }
 
@@ -208,7 +204,7 @@ fn print_summary(summary: &LabelSummary, out: &std::path::Path) {
     } else {
         String::new()
     };
-    println!("{} frames{kept}{speed}; targets in {}", summary.frames, out.display());
+    outln!("{} frames{kept}{speed}; targets in {}", summary.frames, out.display());
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY).set_header(["class", "boxes", "score >= 0.3", "teachers' agreement on those"]);
@@ -221,14 +217,14 @@ fn print_summary(summary: &LabelSummary, out: &std::path::Path) {
             right(agreement),
         ]);
     }
-    println!("{table}");
+    outln!("{table}");
     for latency in &summary.latencies {
-        println!("{}: median {:.1} ms a frame on one core", latency.teacher, latency.median_ms);
+        outln!("{}: median {:.1} ms a frame on one core", latency.teacher, latency.median_ms);
     }
     if summary.undecodable > 0 {
-        println!("lost: {} frames could not be decoded", summary.undecodable);
+        outln!("lost: {} frames could not be decoded", summary.undecodable);
     }
     for loss in &summary.losses {
-        println!("lost: {loss}");
+        outln!("lost: {loss}");
     }
 }

@@ -3,9 +3,34 @@
 //! Exit codes: 0 done; 1 the work itself failed (disk full, diverged training); 2 wrong input or arguments;
 //! 3 finished, but part of the input could not be read.
 
-use std::process::ExitCode;
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+/// `print!` that goes on when nobody reads: `distill run my.yaml | head -1` must not end hours of training with a panic.
+macro_rules! out {
+    ($($words:tt)*) => {
+        $crate::distill::command::write_out(::std::format_args!($($words)*))
+    };
+}
+
+/// `println!` as `out!` is `print!`.
+macro_rules! outln {
+    ($($words:tt)*) => {
+        $crate::distill::command::write_out(::std::format_args!("{}\n", ::std::format_args!($($words)*)))
+    };
+}
+
+/// `eprintln!` as `out!` is `print!`.
+macro_rules! errln {
+    ($($words:tt)*) => {
+        $crate::distill::command::write_err(::std::format_args!("{}\n", ::std::format_args!($($words)*)))
+    };
+}
 
 mod completions;
 mod evaluate;
@@ -56,7 +81,8 @@ pub enum Outcome {
 #[error("{0}")]
 pub struct WorkFailed(pub String);
 
-/// Parses the arguments, runs the subcommand and turns the result into an exit code. Errors go to stderr as one line with their causes.
+/// Parses the arguments, runs the subcommand and turns the result into an exit code. An error goes to stderr as one line with its
+/// causes.
 pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -69,10 +95,36 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::DataLost) => ExitCode::from(3),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            errln!("error: {}", one_line(&error));
             if error.chain().any(|cause| cause.is::<WorkFailed>()) { ExitCode::from(1) } else { ExitCode::from(2) }
         }
     }
+}
+
+/// Writes to stdout as far as anyone reads there.
+fn write_out(text: fmt::Arguments<'_>) {
+    let _ = io::stdout().lock().write_fmt(text);
+}
+
+/// Writes to stderr as far as anyone reads there.
+fn write_err(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().lock().write_fmt(text);
+}
+
+/// An error with its causes on one line. Many errors tell their cause themselves; what was told is not told again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if line.contains(&words) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&words);
+    }
+    line
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
@@ -85,5 +137,20 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_tells_each_cause_once() {
+        let cause = anyhow::anyhow!("No space\n   left");
+        assert_eq!(one_line(&cause), "No space left");
+        let error = cause.context("cannot write a.onnx: No space left").context("export");
+        assert_eq!(one_line(&error), "export: cannot write a.onnx: No space left");
+        let error = anyhow::Error::new(WorkFailed("parse error:\n\tline 3\n".into())).context("").context("my.yaml");
+        assert_eq!(one_line(&error), "my.yaml: parse error: line 3");
     }
 }

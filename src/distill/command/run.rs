@@ -94,14 +94,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
 }
 
 fn header(stage: &str) {
-    println!("== {stage}");
+    outln!("== {stage}");
 }
 
 /// Writes the trained student as a bundle, unless that was done already.
 fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) -> anyhow::Result<()> {
     let bundle = bundle_path(experiment);
     if book.is_done("export", trained, &bundle) {
-        println!("export: done already, {}", bundle.display());
+        outln!("export: done already, {}", bundle.display());
         return Ok(());
     }
     let config = experiment.student_config();
@@ -111,7 +111,7 @@ fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) ->
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
     let bytes = std::fs::metadata(&bundle).map_err(failed)?.len();
     book.finish("export", trained, false).map_err(failed)?;
-    println!(
+    outln!(
         "export: {}, {:.2} MB, {:.3} M parameters, {:.1} M multiply-accumulates",
         bundle.display(),
         bytes as f64 / 1e6,
@@ -200,20 +200,20 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
     let report = match result {
         Ok(report) => report,
         Err(EvaluateError::Stopped) => {
-            println!("stopped; the same command goes on");
+            outln!("stopped; the same command goes on");
             return Ok(None);
         }
         Err(EvaluateError::NoTruth { .. }) => {
-            println!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
+            outln!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
             return Ok(Some(false));
         }
         Err(error) => return Err(error.into()),
     };
-    print!("{}", report.to_text());
+    out!("{}", report.to_text());
     let path = experiment.output.join("report.json");
     let json = serde_json::to_vec_pretty(&report)?;
     durable::write_bytes(&path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
-    println!("evaluate: {}", path.display());
+    outln!("evaluate: {}", path.display());
     write_figures(experiment, &report)?;
     Ok(Some(report.lost_data))
 }
@@ -248,31 +248,33 @@ fn label_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Opt
     };
     let mut labelled = run_label(&job, stop);
     if let Err(LabelError::OtherLabelling(folder)) = &labelled {
-        println!("label: {} holds the targets of other teachers, settings or data; labelling anew", folder.display());
+        outln!("label: {} holds the targets of other teachers, settings or data; labelling anew", folder.display());
         job.restart = true;
         labelled = run_label(&job, stop);
     }
     match labelled {
         Ok(summary) => {
-            println!(
+            outln!(
                 "label: {} frames ({} labelled earlier), targets in {}",
                 summary.frames,
                 summary.kept_frames,
                 job.output.display()
             );
             for class in &summary.classes {
-                println!(
+                outln!(
                     "  {}: {} boxes, {} of them with a score of at least 0.3",
-                    class.class, class.boxes, class.confident
+                    class.class,
+                    class.boxes,
+                    class.confident
                 );
             }
             for latency in &summary.latencies {
-                println!("  {}: median {:.1} ms a frame on one core", latency.teacher, latency.median_ms);
+                outln!("  {}: median {:.1} ms a frame on one core", latency.teacher, latency.median_ms);
             }
             Ok(Some(summary.lost_data()))
         }
         Err(LabelError::Stopped) => {
-            println!("stopped; the finished parts are kept, the same command goes on");
+            outln!("stopped; the finished parts are kept, the same command goes on");
             Ok(None)
         }
         Err(error) if error.is_work_failure() => Err(WorkFailed(error.to_string()).into()),

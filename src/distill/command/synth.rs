@@ -86,25 +86,29 @@ pub fn run(args: SynthArgs) -> anyhow::Result<Outcome> {
 }
 
 fn print(summary: &Summary, out: &std::path::Path, settings: &Settings, wall: f64) {
-    println!(
+    outln!(
         "{}: {:.1} MB, {} s of warehouse {}",
         out.display(),
         summary.bytes as f64 / 1e6,
         settings.seconds,
         settings.seed
     );
-    println!(
+    outln!(
         "  {} pictures of {} x {}, {} scans, {} clouds",
-        summary.frames, settings.width, settings.height, summary.scans, summary.clouds
+        summary.frames,
+        settings.width,
+        settings.height,
+        summary.scans,
+        summary.clouds
     );
     for (class, count) in CLASSES.iter().zip(&summary.classes) {
-        println!(
+        outln!(
             "  {:<9} {:>6} boxes, in {:>3.0} % of the pictures",
             class.name(),
             count.boxes,
             100.0 * count.frames as f64 / summary.frames.max(1) as f64
         );
     }
-    println!("  recorded in {wall:.1} s, {:.1} times real time", settings.seconds / wall.max(1e-9));
-    println!("next: distill inspect {}", out.display());
+    outln!("  recorded in {wall:.1} s, {:.1} times real time", settings.seconds / wall.max(1e-9));
+    outln!("next: distill inspect {}", out.display());
 }

@@ -24,19 +24,19 @@ pub struct TeacherArgs {
 pub fn run(args: TeacherArgs) -> anyhow::Result<Outcome> {
     let detector = Teacher::load_detector(&TeacherConfig::new(&args.model))?;
     let session = detector.session();
-    println!("model    {}", session.model());
+    outln!("model    {}", session.model());
     for input in session.inputs() {
-        println!("input    {input}");
+        outln!("input    {input}");
     }
     for output in session.outputs() {
-        println!("output   {output}");
+        outln!("output   {output}");
     }
     let spec = detector.spec();
-    println!("format   {} ({})", spec.head.name(), detector.source());
+    outln!("format   {} ({})", spec.head.name(), detector.source());
     let first: Vec<&str> = spec.classes.iter().take(5).map(String::as_str).collect();
     let more = if spec.classes.len() > first.len() { ", ..." } else { "" };
-    println!("classes  {}: {}{more}", spec.classes.len(), first.join(", "));
-    println!("\nTo change any of it, write this into {}:\n", args.model.with_extension("yaml").display());
-    print!("{}", serde_yaml::to_string(spec)?);
+    outln!("classes  {}: {}{more}", spec.classes.len(), first.join(", "));
+    outln!("\nTo change any of it, write this into {}:\n", args.model.with_extension("yaml").display());
+    out!("{}", serde_yaml::to_string(spec)?);
     Ok(Outcome::Done)
 }

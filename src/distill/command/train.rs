@@ -74,7 +74,7 @@ impl ExperimentArgs {
     pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
         let experiment = Experiment::load(&self.config, &self.set)?;
         if self.print_config {
-            print!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
+            out!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
             return Ok(None);
         }
         for (index, data) in experiment.data.iter().enumerate() {
@@ -168,7 +168,7 @@ pub(super) fn train_stage(
     let hash = train_hash(experiment, targets.as_ref())?;
     let folder = experiment.output.join("train");
     if book.is_done("train", &hash, &weights_path(&folder)) && !args.restart {
-        println!("train: done already, {}", weights_path(&folder).display());
+        outln!("train: done already, {}", weights_path(&folder).display());
         return Ok(TrainEnd::Finished { hash, lost_data: book.lost_data("train") });
     }
     let interrupted = checkpoint_path(&folder).exists() && !book.is_of_other_inputs("train", &hash);
@@ -176,11 +176,11 @@ pub(super) fn train_stage(
         bail!("an interrupted training is in {}; go on with --resume, or start anew with --restart", folder.display());
     }
     if book.is_of_other_inputs("train", &hash) {
-        println!("train: settings or data changed since the last training in {}; starting anew", folder.display());
+        outln!("train: settings or data changed since the last training in {}; starting anew", folder.display());
     }
     let resume = interrupted && args.resume;
     if args.resume && !interrupted {
-        println!("train: nothing to resume for these settings, starting from the beginning");
+        outln!("train: nothing to resume for these settings, starting from the beginning");
     }
     if !resume {
         // Of other settings or data; left here, a later --resume would take it for this training's.
@@ -206,7 +206,7 @@ pub(super) fn train_stage(
     let report = result.map_err(failed)?;
     print_report(&report, experiment);
     if report.interrupted {
-        println!("stopped; a checkpoint is in {}; go on with --resume", folder.display());
+        outln!("stopped; a checkpoint is in {}; go on with --resume", folder.display());
         return Ok(TrainEnd::Interrupted);
     }
     book.finish("train", &hash, gathered.lost_data)
@@ -264,10 +264,10 @@ fn print_gathered(gathered: &Gathered, seconds: Duration) {
                 let _ = write!(line, ", {count} {what}");
             }
         }
-        println!("{line}");
+        outln!("{line}");
     }
     let (memory, file) = gathered.train.size();
-    println!(
+    outln!(
         "{} boxes to learn, {} to validate; decoded in {:.1} s, {} MB in memory, {} MB in a temporary file",
         gathered.train.boxes(),
         gathered.validation.boxes(),
@@ -278,7 +278,7 @@ fn print_gathered(gathered: &Gathered, seconds: Duration) {
 }
 
 fn print_report(report: &TrainReport, experiment: &Experiment) {
-    println!(
+    outln!(
         "trained {} images in {:.0} s: {:.1} images/s, {:.1} % of the time waiting for images",
         report.images,
         report.seconds,
@@ -286,14 +286,14 @@ fn print_report(report: &TrainReport, experiment: &Experiment) {
         100.0 * report.wait_share
     );
     match &report.best {
-        Some(best) => println!(
+        Some(best) => outln!(
             "best validation in epoch {} of {}: AP {:.3}, AP50 {:.3}",
             best.epoch + 1,
             experiment.train.epochs,
             best.ap,
             best.ap50
         ),
-        None => println!("nothing to validate on: the last weights are taken"),
+        None => outln!("nothing to validate on: the last weights are taken"),
     }
 }
 
@@ -352,7 +352,7 @@ impl Observer for TrainDisplay<'_> {
         } else if self.last_line.elapsed() >= Self::LINE_EVERY {
             self.last_line = Instant::now();
             let left = self.seconds_left(report.step, report.steps);
-            eprintln!("step {}/{}  {text}  {left:.0} s left", report.step, report.steps);
+            errln!("step {}/{}  {text}  {left:.0} s left", report.step, report.steps);
         }
         if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -375,7 +375,7 @@ impl Observer for TrainDisplay<'_> {
         );
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => errln!("{line}"),
         }
         self.last_line = Instant::now();
     }

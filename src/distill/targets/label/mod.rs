@@ -26,6 +26,9 @@ use crate::{
 use plan::Plan;
 pub use statistics::{ClassStatistics, TeacherLatency};
 
+/// Each thread loads its own copy of the teachers, so more than this is a slip of the keyboard.
+const MAX_THREADS: usize = 1024;
+
 /// What to label, with whom, and where to put it.
 #[derive(Debug, Clone)]
 pub struct LabelJob {
@@ -187,6 +190,16 @@ pub enum LabelError {
         /// What the model says.
         source: ModelError,
     },
+    /// The program itself failed on a frame.
+    #[error("frame {frame} of {path}: the program itself failed on it, please report that: {reason}")]
+    Panicked {
+        /// Its recording.
+        path: String,
+        /// Its index.
+        frame: u64,
+        /// What the panic said.
+        reason: String,
+    },
     /// The folder of the targets cannot be read or written.
     #[error(transparent)]
     Targets(#[from] TargetsError),
@@ -212,11 +225,29 @@ pub enum LabelError {
 impl LabelError {
     /// Whether the work failed although the input was right (disk full, interrupted).
     pub fn is_work_failure(&self) -> bool {
-        matches!(
-            self,
-            Self::Run { .. } | Self::Write { .. } | Self::Stopped | Self::Targets(TargetsError::Write { .. })
-        )
+        match self {
+            Self::Run { source, .. } => !is_wrong_model(source),
+            Self::Panicked { .. } | Self::Write { .. } | Self::Stopped | Self::Targets(TargetsError::Write { .. }) => {
+                true
+            }
+            _ => false,
+        }
     }
+}
+
+/// Whether a model or its specification is to blame: that the outputs do not fit the head shows only at the first frame.
+fn is_wrong_model(error: &ModelError) -> bool {
+    matches!(
+        error,
+        ModelError::Head { .. }
+            | ModelError::Input { .. }
+            | ModelError::InputLength { .. }
+            | ModelError::InputSize { .. }
+            | ModelError::OutputType { .. }
+            | ModelError::Bundle { .. }
+            | ModelError::Spec { .. }
+            | ModelError::SpecNeeded { .. }
+    )
 }
 
 /// Labels the job's recordings. `progress` is called on this thread after each frame and may stop the work.
@@ -261,6 +292,12 @@ fn check(job: &LabelJob) -> Result<(), LabelError> {
     if job.max_frames == Some(0) {
         return wrong("at least one frame must be labelled");
     }
+    if job.threads > MAX_THREADS {
+        return Err(LabelError::Job(format!(
+            "{} threads are too many: at most {MAX_THREADS}, and 0 takes all cores",
+            job.threads
+        )));
+    }
     Ok(())
 }
 
@@ -271,6 +308,7 @@ fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> LabelError + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::head::HeadError;
 
     #[test]
     fn shards_share_the_parts_and_nonsense_is_refused() {
@@ -284,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_specification_is_wrong_input_and_a_failing_runtime_is_not() {
+        let run = |source: ModelError| LabelError::Run { path: "bag".into(), frame: 0, source };
+        let (model, output, element) = ("m.onnx".to_owned(), "boxes".to_owned(), "string".to_owned());
+        assert!(!run(ModelError::OutputType { model, output, element }).is_work_failure());
+        let source = HeadError::ClassCount { expected: 1, got: 80 };
+        assert!(!run(ModelError::Head { model: "m.onnx".into(), source }).is_work_failure());
+        assert!(run(ModelError::Run { model: "m.onnx".into(), reason: "out of memory".into() }).is_work_failure());
+        assert!(LabelError::Stopped.is_work_failure());
+        assert!(!LabelError::Job("nonsense".into()).is_work_failure());
+    }
+
+    #[test]
     fn senseless_jobs_are_refused_before_any_work() {
         let source = LabelSource { path: "bag".into(), topic: None };
         let good = LabelJob::new(vec![source], vec![], vec!["person".into()], "out");
@@ -294,6 +344,7 @@ mod tests {
             LabelJob { classes: vec!["a".into(), "a".into()], ..good.clone() },
             LabelJob { part_frames: 0, ..good.clone() },
             LabelJob { max_frames: Some(0), ..good.clone() },
+            LabelJob { threads: MAX_THREADS + 1, ..good.clone() },
         ] {
             assert!(matches!(check(&bad), Err(LabelError::Job(_))));
         }

@@ -4,7 +4,16 @@
 //! calling thread puts the results back into the order of the tickets and writes the parts. A ticket is only handed
 //! out when another has come home, so that neither a fast reader nor a slow frame fills the memory.
 
-use std::{collections::BTreeMap, num::NonZero, ops::ControlFlow, thread, time::Duration};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    num::NonZero,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -200,19 +209,42 @@ fn work(job: &LabelJob, ensemble: Option<Ensemble>, tasks: &Receiver<Task>, even
         }
     };
     for Task { ticket, source, frame } in tasks {
-        let index = frame.index;
-        let event = match frame.decode() {
-            Err(error) => Event::Undecodable { source, index, reason: error.to_string() },
-            Ok(image) => match ensemble.label(&image) {
-                Ok(output) => labelled(job, source, frame, image.dimensions(), output),
-                Err(error) => {
-                    let path = job.sources[source as usize].path.display().to_string();
-                    Event::Failed(LabelError::Run { path, frame: index, source: error })
-                }
-            },
-        };
-        if events.send((ticket, event)).is_err() {
+        let (path, index) = (&job.sources[source as usize].path, frame.index);
+        let event = guarded(path, index, || label_frame(job, &mut ensemble, source, frame));
+        // After a panic the teachers may be in any state.
+        let failed = matches!(event, Event::Failed(_));
+        if events.send((ticket, event)).is_err() || failed {
             return;
+        }
+    }
+}
+
+/// Does the work on a frame; a panic in it becomes the failure of the run. A worker that just vanished would leave the writer
+/// waiting for its frame for ever.
+fn guarded(path: &Path, frame: u64, work: impl FnOnce() -> Event) -> Event {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let (path, reason) = (path.display().to_string(), panic_words(&*panic));
+        Event::Failed(LabelError::Panicked { path, frame, reason })
+    })
+}
+
+/// What a panic said.
+fn panic_words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no reason is told").to_owned()
+}
+
+fn label_frame(job: &LabelJob, ensemble: &mut Ensemble, source: u32, frame: EncodedFrame) -> Event {
+    let index = frame.index;
+    let image = match frame.decode() {
+        Ok(image) => image,
+        Err(error) => return Event::Undecodable { source, index, reason: error.to_string() },
+    };
+    match ensemble.label(&image) {
+        Ok(output) => labelled(job, source, frame, image.dimensions(), output),
+        Err(error) => {
+            let path = job.sources[source as usize].path.display().to_string();
+            Event::Failed(LabelError::Run { path, frame: index, source: error })
         }
     }
 }
@@ -365,5 +397,24 @@ impl<'a> Writer<'a> {
 fn add(sums: &mut [ClassStatistics], more: &[ClassStatistics]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         sum.add(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_fails_the_run_and_names_the_frame() {
+        let undecodable = || Event::Undecodable { source: 0, index: 3, reason: "cut".into() };
+        assert!(matches!(guarded(Path::new("bag"), 3, undecodable), Event::Undecodable { index: 3, .. }));
+        // Panics carry a `&str` or a `String`.
+        let panics: [fn() -> Event; 2] = [|| panic!("boom"), || std::panic::panic_any("boom".to_owned())];
+        for work in panics {
+            let Event::Failed(error) = guarded(Path::new("bag"), 3, work) else { panic!("no failure") };
+            let text = error.to_string();
+            assert!(text.contains("frame 3 of bag") && text.contains("boom"), "{text}");
+            assert!(error.is_work_failure());
+        }
     }
 }
