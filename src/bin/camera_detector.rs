@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use distilled_perception::node::{Shutdown, camera_detector};
-
+#[cfg(feature = "ros")]
 fn main() -> ExitCode {
+    use distilled_perception::node::{Shutdown, camera_detector};
+
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
@@ -30,4 +31,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// A build of the workshop alone has no nodes.
+#[cfg(not(feature = "ros"))]
+fn main() -> ExitCode {
+    eprintln!("error: this build has no ROS 2 nodes; source ROS 2 and build the package with the feature `ros`");
+    ExitCode::from(2)
 }

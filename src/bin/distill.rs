@@ -2,6 +2,14 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "distill")]
 fn main() -> ExitCode {
     distilled_perception::distill::command::main()
+}
+
+/// A build for robots alone has no workshop, but colcon installs every binary of the package.
+#[cfg(not(feature = "distill"))]
+fn main() -> ExitCode {
+    eprintln!("error: this build has no workshop; build the package with the feature `distill`");
+    ExitCode::from(2)
 }
