@@ -1,6 +1,8 @@
 //! The node `camera_detector` on real ROS 2, judged by a client in rclpy (tests/ros/detector_client.py).
 #![cfg(all(feature = "ros", feature = "distill"))]
 
+mod support;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -18,12 +20,7 @@ use serde_json::json;
 
 /// The folder with recordings and models, or `None` after saying why the test is skipped.
 fn test_data() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("PERCEPTION_TEST_DATA").map_or(beside, PathBuf::from);
-    if !data.join("models/yolox_nano_416.onnx").is_file() {
-        println!("skipped: no test data in {}", data.display());
-        return None;
-    }
+    let data = support::test_data("models/yolox_nano_416.onnx")?;
     if !Command::new("python3").args(["-c", "import rclpy, vision_msgs.msg"]).status().is_ok_and(|s| s.success()) {
         println!("skipped: python3 has no rclpy with vision_msgs (source scripts/env)");
         return None;

@@ -1,7 +1,7 @@
 //! Export of students: the bundle says what burn says, holds what the nodes need, and keeps within its budget.
 #![cfg(feature = "distill")]
 
-use std::path::PathBuf;
+mod support;
 
 use burn::{
     module::Module,
@@ -27,16 +27,6 @@ fn config(size: Size) -> StudentConfig {
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().unwrap()
-}
-
-fn has_runtime() -> bool {
-    let found = std::env::var_os("ORT_DYLIB_PATH").is_some();
-    if !found {
-        println!(
-            "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"
-        );
-    }
-    found
 }
 
 /// A student whose running statistics and weights are no longer the initial ones, so that folding has something to fold.
@@ -82,7 +72,7 @@ fn the_bundle_says_what_burn_says() {
             assert!((ours - folded).abs() <= 1e-4, "{size:?}: {ours} became {folded} by folding");
         }
 
-        if !has_runtime() {
+        if !support::onnx_runtime() {
             continue;
         }
         let mut session = Session::load(&path, &SessionOptions::default()).unwrap();
@@ -142,19 +132,14 @@ fn the_graph_is_plain_and_within_budget() {
 /// Reference: scripts/reference/macs.py.
 #[test]
 fn the_cost_of_foreign_networks_is_counted() {
-    let data = std::env::var_os("PERCEPTION_TEST_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     for (name, parameters, macs) in [
         ("FastestDet_352.onnx", 240_305, 121_491_744),
         ("nanodet_m_416.onnx", 941_826, 578_357_208),
         ("yolox_nano_416.onnx", 904_467, 522_553_408),
     ] {
-        let path = data.join("models").join(name);
-        if !path.exists() {
-            println!("skipped: no {} (set PERCEPTION_TEST_DATA)", path.display());
-            continue;
-        }
-        let cost = count_macs(&read_onnx(&path).unwrap());
+        let model = format!("models/{name}");
+        let Some(data) = support::test_data(&model) else { continue };
+        let cost = count_macs(&read_onnx(&data.join(model)).unwrap());
         assert_eq!((cost.parameters, cost.macs), (parameters, Some(macs)), "{name}");
     }
 }

@@ -2,6 +2,8 @@
 //! wrong input.
 #![cfg(feature = "distill")]
 
+mod support;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -17,24 +19,8 @@ const NANODET: &str = "models/nanodet_m_416.onnx";
 
 /// The folder of real test data with ONNX Runtime at hand, or nothing, said aloud.
 fn real_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("PERCEPTION_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    if !folder.join(YOLOX).is_file() {
-        println!("skipped: no test data in {} (PERCEPTION_TEST_DATA names another folder)", folder.display());
-        return None;
-    }
-    if !onnx_runtime() {
-        return None;
-    }
-    Some(folder)
-}
-
-fn onnx_runtime() -> bool {
-    let found = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| Path::new(&path).is_file());
-    if !found {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
-    }
-    found
+    let folder = support::test_data(YOLOX)?;
+    support::onnx_runtime().then_some(folder)
 }
 
 fn command(arguments: &[&str]) -> Command {

@@ -1,5 +1,12 @@
 //! Messages and images against independent implementations: the fixtures are made by `scripts/reference/messages.py` (the
-//! Python package rosbags) and `scripts/reference/images.py` (numpy and Pillow).
+//! Python package rosbags) and `scripts/reference/images.py` (numpy and Pillow). Where rosbags is at hand, it also makes messages
+//! that nobody has seen before.
+
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use distilled_perception::messages::{
     CameraInfo, Clock, CompressedImage, Detection2DArray, Detection3DArray, Endianness, Header, Image, LabelInfo,
@@ -34,21 +41,20 @@ macro_rules! check_as {
     }};
 }
 
-/// Every fixture ends with a field's last byte, so there is no prefix of it that is a whole message.
+/// Every message ends with a field's last byte, so there is no prefix of it that is a whole message. Of long messages a thousand
+/// prefixes are tried.
 fn assert_cuts_are_errors(bytes: &[u8], fails: impl Fn(&[u8]) -> bool) {
-    for end in 0..bytes.len() {
+    for end in (0..bytes.len()).step_by(1 + bytes.len() / 1000).chain([bytes.len() - 1]) {
         assert!(fails(&bytes[..end]), "the first {end} of {} bytes decode", bytes.len());
     }
 }
 
-#[test]
-fn decodes_and_encodes_what_rosbags_writes() {
-    let cases = fixture("cases.json");
-    let cases = cases.as_array().unwrap();
-    let mut kinds = std::collections::BTreeSet::new();
-    for case in cases {
+/// Checks every case and gives how many there were of each type.
+fn check_all(cases: &Value) -> BTreeMap<&str, usize> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in cases.as_array().unwrap() {
         let name = case["type"].as_str().unwrap();
-        kinds.insert(name);
+        *counts.entry(name).or_default() += 1;
         match name {
             Time::TYPE_NAME => check_as!(Time, case),
             Header::TYPE_NAME => check_as!(Header, case),
@@ -63,10 +69,41 @@ fn decodes_and_encodes_what_rosbags_writes() {
             Detection2DArray::TYPE_NAME => check_as!(Detection2DArray, case),
             Detection3DArray::TYPE_NAME => check_as!(Detection3DArray, case),
             LabelInfo::TYPE_NAME => check_as!(LabelInfo, case),
-            other => panic!("the fixture has a type that is not tested: {other}"),
+            other => panic!("a type that is not tested: {other}"),
         }
     }
-    assert_eq!(kinds.len(), 13, "types in the fixture: {kinds:?}");
+    counts
+}
+
+#[test]
+fn decodes_and_encodes_what_rosbags_writes() {
+    let cases = fixture("cases.json");
+    let counts = check_all(&cases);
+    assert_eq!(counts.len(), 13, "types in the fixture: {counts:?}");
+}
+
+#[test]
+fn decodes_and_encodes_what_rosbags_writes_of_any_messages() {
+    const CASES: usize = 20;
+    let at_hand = Command::new("python3").args(["-c", "import numpy, rosbags"]).stderr(Stdio::null()).status();
+    if !at_hand.is_ok_and(|status| status.success()) {
+        println!("skipped: python3 has no rosbags with numpy (run scripts/setup, source scripts/env)");
+        return;
+    }
+    let seed: u64 = match std::env::var("PERCEPTION_TEST_SEED") {
+        Ok(seed) => seed.parse().expect("PERCEPTION_TEST_SEED is a whole number"),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
+    };
+    println!("PERCEPTION_TEST_SEED={seed} gives the same messages again");
+    let output = Command::new("python3")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/reference/messages.py"))
+        .args(["--stdout", "--seed", &seed.to_string(), "--cases", &CASES.to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let cases: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let counts = check_all(&cases);
+    assert!(counts.len() == 13 && counts.values().all(|count| *count == CASES), "{counts:?}");
 }
 
 fn assert_close(name: &str, found: &RgbImage, expected: &[u8], tolerance: u64) {

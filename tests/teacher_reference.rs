@@ -1,6 +1,8 @@
 //! The decoders against values made by scripts/reference/teachers.py, an independent implementation in NumPy: on random outputs
 //! of every head format, and on what the three published detectors give for real frames.
 
+mod support;
+
 use std::path::PathBuf;
 
 use distilled_perception::geometry::{Box2, Candidate, suppress};
@@ -75,21 +77,8 @@ fn read<T: for<'de> Deserialize<'de>>(name: &str) -> T {
 
 /// The real models, or `None` with the reason said aloud.
 fn models() -> Option<PathBuf> {
-    let data = std::env::var_os("PERCEPTION_TEST_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let models = data.join("models");
-    if !models.is_dir() {
-        println!("skipped: no models at {} (set PERCEPTION_TEST_DATA)", models.display());
-        return None;
-    }
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!(
-            "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"
-        );
-        return None;
-    }
-    Some(models)
+    let models = support::test_data("models")?.join("models");
+    support::onnx_runtime().then_some(models)
 }
 
 fn assert_agree(case: &str, found: &[SoftDetection], expected: &[Expected]) {

@@ -1,6 +1,8 @@
 //! Loading models: bundles, foreign models with and without YAML, and files that are no models. The tiny networks are made by
 //! scripts/reference/teachers.py.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use distilled_perception::geometry::Box2;
@@ -13,16 +15,6 @@ use image::RgbImage;
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/teachers").join(name)
-}
-
-fn has_runtime() -> bool {
-    let found = std::env::var_os("ORT_DYLIB_PATH").is_some();
-    if !found {
-        println!(
-            "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"
-        );
-    }
-    found
 }
 
 fn load(path: &Path) -> Result<Detector, ModelError> {
@@ -44,7 +36,7 @@ fn a_bundle_tells_everything_about_itself() {
     std::fs::write(&path, write_metadata(&plain, &metadata).unwrap()).unwrap();
     assert_eq!(read_metadata(&path).unwrap(), Some(metadata.clone()));
     assert_eq!(read_metadata(fixture("tiny_yolov8.onnx")).unwrap(), None);
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     // A YAML beside it does not matter to a bundle.
@@ -66,7 +58,7 @@ fn a_bundle_tells_everything_about_itself() {
 
 #[test]
 fn a_foreign_model_is_guessed_even_when_it_leaves_its_shapes_open() {
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     for name in ["tiny_yolov8.onnx", "tiny_dynamic.onnx"] {
@@ -81,7 +73,7 @@ fn a_foreign_model_is_guessed_even_when_it_leaves_its_shapes_open() {
 
 #[test]
 fn a_yaml_beside_a_foreign_model_is_taken_or_its_fault_named() {
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +116,7 @@ fn files_that_are_no_models_are_named() {
     std::fs::write(&text, "a text, not a model\n").unwrap();
     assert!(read_metadata(&text).is_err());
     assert!(onnx_facts(&text).is_err());
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     let whole = std::fs::read(fixture("tiny_yolov8.onnx")).unwrap();
@@ -151,7 +143,7 @@ fn files_that_are_no_models_are_named() {
 
 #[test]
 fn a_provider_that_the_library_lacks_falls_back_to_the_cpu() {
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     for provider in [ExecutionProvider::Xnnpack, ExecutionProvider::OpenVino, ExecutionProvider::TensorRt] {
@@ -169,20 +161,13 @@ fn a_provider_that_the_library_lacks_falls_back_to_the_cpu() {
 
 #[test]
 fn parameters_of_the_real_models_are_counted() {
-    let data = std::env::var_os("PERCEPTION_TEST_DATA")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let models = data.join("models");
-    if !models.is_dir() {
-        println!("skipped: no models at {} (set PERCEPTION_TEST_DATA)", models.display());
-        return;
-    }
+    let Some(data) = support::test_data("models") else { return };
     for (name, millions, bytes) in [
         ("yolox_nano_416.onnx", 0.90, 3_660_092),
         ("nanodet_m_416.onnx", 0.94, 3_802_805),
         ("FastestDet_352.onnx", 0.24, 998_169),
     ] {
-        let facts = onnx_facts(models.join(name)).unwrap();
+        let facts = onnx_facts(data.join("models").join(name)).unwrap();
         assert!((facts.parameters as f64 / 1e6 - millions).abs() < 0.01, "{name}: {}", facts.parameters);
         assert_eq!(facts.bytes, bytes);
     }

@@ -9,6 +9,10 @@ src/messages/definitions.txt are compared with what rosbags knows.
     pip install rosbags numpy
     python3 scripts/reference/messages.py            # writes the fixture
     python3 scripts/reference/messages.py --check    # fails when the fixture would change
+
+tests/messages_reference.rs also asks for cases that nobody has seen before, with longer and stranger values than the fixture's:
+
+    python3 scripts/reference/messages.py --stdout --seed 7 --cases 20    # 20 of each type, writes nothing
 """
 
 import argparse
@@ -61,6 +65,9 @@ VISION_MSGS = {
 
 STRINGS = ["", "a", "map", "base_link", "camera_optical", "Überlager/Gang 7", "人", "x" * 13]
 
+# Characters of one to four bytes.
+ALPHABETS = [(0x20, 0x7E), (0xA0, 0x24F), (0x4E00, 0x9FFF), (0x1F300, 0x1F6FF)]
+
 
 def typestore():
     store = get_typestore(Stores.ROS2_JAZZY)
@@ -84,14 +91,31 @@ def compare_definitions(store):
 
 
 class Generator:
-    """Random values by type, from one seeded source."""
+    """Random values by type, from one seeded source. Wide ones are longer and often extreme."""
 
-    def __init__(self, store):
+    def __init__(self, store, seed, wide):
         self.store = store
-        self.random = np.random.default_rng(SEED)
+        self.random = np.random.default_rng(seed)
+        self.wide = wide
+        self.most_elements = 40 if wide else 5
+        self.most_messages = 4 if wide else 2
+
+    def extreme(self, kind):
+        random = self.random
+        if kind == "string":
+            low, high = ALPHABETS[random.integers(len(ALPHABETS))]
+            return "".join(chr(code) for code in random.integers(low, high, random.integers(30), endpoint=True))
+        if kind in ("float32", "float64"):
+            info = np.finfo(kind)
+            values = [0.0, -0.0, math.inf, -math.inf, math.nan, info.max, info.min, info.tiny, info.smallest_subnormal]
+            return float(values[random.integers(len(values))])
+        info = np.iinfo(kind)
+        return int([info.min, info.max][random.integers(2)])
 
     def primitive(self, kind):
         random = self.random
+        if self.wide and kind != "bool" and random.random() < 0.3:
+            return self.extreme(kind)
         if kind == "string":
             return STRINGS[random.integers(len(STRINGS))]
         if kind == "bool":
@@ -123,10 +147,10 @@ class Generator:
         if kind == Nodetype.NAME:
             return self.message(detail, empty)
         (element_kind, element), length = detail
-        count = length if kind == Nodetype.ARRAY else 0 if empty else int(self.random.integers(1, 6))
+        count = length if kind == Nodetype.ARRAY else 0 if empty else int(self.random.integers(1, self.most_elements + 1))
         if element_kind == Nodetype.BASE:
             return self.array(element[0], count)
-        return [self.message(element, empty) for _ in range(min(count, 2))]
+        return [self.message(element, empty) for _ in range(min(count, self.most_messages))]
 
     def message(self, name, empty):
         fields = {field: self.field(descriptor, empty) for field, descriptor in self.store.fielddefs[name][1]}
@@ -148,24 +172,42 @@ def to_json(value):
     return {name: to_json(getattr(value, name)) for name in value.__dataclass_fields__ if name[0].islower()}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare with the committed fixture instead of writing it")
-    arguments = parser.parse_args()
-
-    store = typestore()
-    compare_definitions(store)
-    generator = Generator(store)
+def make_cases(generator, count):
+    """So many messages of each type; the first one's sequences are empty."""
     cases = []
     for name in MESSAGES:
-        for index in range(CASES_PER_TYPE):
+        for index in range(count):
             message = generator.message(name, empty=index == 0)
             cases.append({
                 "type": name,
                 "fields": to_json(message),
-                "little": store.serialize_cdr(message, name, little_endian=True).hex(),
-                "big": store.serialize_cdr(message, name, little_endian=False).hex(),
+                "little": generator.store.serialize_cdr(message, name, little_endian=True).hex(),
+                "big": generator.store.serialize_cdr(message, name, little_endian=False).hex(),
             })
+    return cases
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the committed fixture instead of writing it")
+    parser.add_argument("--stdout", action="store_true", help="print other cases instead, as JSON; the fixture is left alone")
+    parser.add_argument("--seed", type=int, metavar="N", help="what the printed cases follow from (default: the fixture's)")
+    parser.add_argument("--cases", type=int, metavar="K", help="how many to print of each message type (default: the fixture's)")
+    arguments = parser.parse_args()
+    if not arguments.stdout and (arguments.seed, arguments.cases) != (None, None):
+        parser.error("--seed and --cases go with --stdout: the fixture has its own")
+    if arguments.stdout and arguments.check:
+        parser.error("--check looks at the fixture, --stdout at none")
+
+    store = typestore()
+    compare_definitions(store)
+    if arguments.stdout:
+        seed = SEED if arguments.seed is None else arguments.seed
+        count = CASES_PER_TYPE if arguments.cases is None else arguments.cases
+        text = json.dumps(make_cases(Generator(store, seed, wide=True), count), ensure_ascii=False)
+        sys.stdout.buffer.write(text.encode() + b"\n")
+        return
+    cases = make_cases(Generator(store, SEED, wide=False), CASES_PER_TYPE)
     text = "[\n" + ",\n".join(json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in cases) + "\n]\n"
     if arguments.check:
         if FIXTURE.read_text() != text:

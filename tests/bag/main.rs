@@ -8,3 +8,5 @@ mod frames;
 mod make;
 mod real;
 mod refused;
+#[path = "../support/mod.rs"]
+mod support;

@@ -9,6 +9,8 @@ use distilled_perception::distill::bag::{Bag, Frames, TopicFilter, TruthSource};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::support;
+
 #[derive(Deserialize)]
 struct ExpectedTopic {
     #[serde(rename = "type")]
@@ -21,14 +23,7 @@ type Expected = BTreeMap<String, BTreeMap<String, ExpectedTopic>>;
 
 /// The folder of real recordings; says aloud when it is not there.
 pub fn real_bags() -> Option<PathBuf> {
-    let data = std::env::var_os("PERCEPTION_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let bags = data.join("bags");
-    if bags.is_dir() {
-        return Some(bags);
-    }
-    println!("skipped: no real recordings at {} (set PERCEPTION_TEST_DATA)", bags.display());
-    None
+    Some(support::test_data("bags")?.join("bags"))
 }
 
 /// Recordings that must be refused, and a part of the message that says why.

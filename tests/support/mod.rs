@@ -1,0 +1,35 @@
+//! What several test files need. Each of them is a program of its own and takes in the whole module, so parts lie idle in some.
+#![allow(dead_code)]
+
+#[cfg(feature = "distill")]
+pub mod recording;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of real recordings and models, where `needed` (a file or folder in it) is there. Otherwise says, as a test's last
+/// words, why it is skipped.
+pub fn test_data(needed: &str) -> Option<PathBuf> {
+    let data = std::env::var_os("PERCEPTION_TEST_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    if data.join(needed).exists() {
+        return Some(data);
+    }
+    println!("skipped: no {needed} in {} (PERCEPTION_TEST_DATA names the folder of test data)", data.display());
+    None
+}
+
+/// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped.
+pub fn onnx_runtime() -> bool {
+    let found = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty());
+    if !found {
+        println!(
+            "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"
+        );
+    }
+    found
+}
+
+/// A small network out of the committed ones; scripts/reference/teachers.py makes them and tells what they find.
+pub fn tiny_model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/teachers").join(name)
+}
