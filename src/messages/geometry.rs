@@ -76,7 +76,7 @@ impl Default for Covariance {
 
 impl Serialize for Covariance {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&self.0)
+        serializer.collect_seq(self.0)
     }
 }
 

@@ -358,7 +358,7 @@ mod tests {
         assert_eq!((loss.assigned, values.giou, values.distribution), (0, 0.0, 0.0));
         assert!(values.class > 0.0 && values.is_finite());
         let gradients = loss.total.backward();
-        assert!(GradientsParams::from_grads(gradients, &student).len() > 0);
+        assert!(!GradientsParams::from_grads(gradients, &student).is_empty());
         assert!(student.valid().num_params() > 0);
     }
 

@@ -197,7 +197,7 @@ impl Plan {
             && finished.max_frames == self.max_frames
             && finished.shard == self.shard
             && finished.parts.iter().all(|part| matches!(self.decide(*part), Decision::Keep(_)));
-        same.then(|| LabelSummary { kept_frames: finished.summary.frames, seconds: 0.0, ..finished.summary })
+        same.then_some(LabelSummary { kept_frames: finished.summary.frames, seconds: 0.0, ..finished.summary })
     }
 
     /// Says that the job is finished.

@@ -99,8 +99,8 @@ impl Canvas {
                     }
                 }
                 let at = (y * self.width + x) * 3;
-                for channel in 0..3 {
-                    self.pixels[at + channel] = (sum[channel] / length as u32) as u8;
+                for (pixel, total) in self.pixels[at..at + 3].iter_mut().zip(sum) {
+                    *pixel = (total / length as u32) as u8;
                 }
             }
         }

@@ -53,7 +53,7 @@ impl Augmenter {
         let (width, height) = (self.spec.width, self.spec.height);
         let mut canvas = Canvas::new(width, height, self.grey());
         let mut boxes = Vec::new();
-        if let &[ref first, ref second, ref third, ref fourth] = frames {
+        if let [first, second, third, fourth] = frames {
             let mut part = |length: usize| (length as f32 * rng.random_range(0.3..0.7f32)).round() as usize;
             let center = (part(width), part(height));
             let quadrants = Viewport::quadrants(width, height, center);
