@@ -271,10 +271,11 @@ impl Outputs<'_> {
             return Err(wrong_type("a sequence or map".to_owned()));
         };
         let shape: Vec<usize> = shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-        if shape.contains(&0) {
-            return Ok(OutputTensor { name: name.into(), shape, values: Cow::Borrowed(&[]), is_integer: false });
-        }
         let is_integer = is_integer(*ty);
+        // An empty tensor has no memory to borrow. Its element type still tells labels from scores.
+        if shape.contains(&0) {
+            return Ok(OutputTensor { name: name.into(), shape, values: Cow::Borrowed(&[]), is_integer });
+        }
         let values = match ty {
             TensorElementType::Float32 => Cow::Borrowed(value.try_extract_tensor::<f32>().map_err(failed)?.1),
             TensorElementType::Float64 => {
