@@ -80,6 +80,27 @@ fn a_foreign_model_is_guessed_even_when_it_leaves_its_shapes_open() {
 }
 
 #[test]
+fn classes_have_thresholds_of_their_own_until_one_is_set_for_all() {
+    if !has_runtime() {
+        return;
+    }
+    let mut spec = spec(&["pallet", "person"]);
+    spec.class_thresholds.insert("person".into(), 0.875);
+    let options = SessionOptions::default();
+    let mut detector = Detector::with_spec(fixture("tiny_yolov8.onnx"), spec.clone(), &options).unwrap();
+    // The one box is a person of 0.75.
+    let image = RgbImage::new(32, 32);
+    assert!(detector.detect(&image).unwrap().detections.is_empty());
+    detector.set_thresholds(0.5, 0.6, 100);
+    assert_eq!(detector.detect(&image).unwrap().detections.len(), 1);
+    detector.set_thresholds(spec.score_threshold, 0.6, 100);
+    assert!(detector.detect(&image).unwrap().detections.is_empty());
+    spec.class_thresholds.insert("persn".into(), 0.5);
+    let error = Detector::with_spec(fixture("tiny_yolov8.onnx"), spec, &options).unwrap_err().to_string();
+    assert!(error.contains("persn"), "{error}");
+}
+
+#[test]
 fn a_yaml_beside_a_foreign_model_is_taken_or_its_fault_named() {
     if !has_runtime() {
         return;
@@ -115,6 +136,7 @@ fn the_documented_yaml_can_be_read() {
     let spec = ModelSpec::read_yaml(path).unwrap();
     assert_eq!(spec.head, HeadFormat::Yolov8);
     assert_eq!(spec.input, InputSpec { std: [255.0; 3], ..InputSpec::default() });
+    assert!(spec.class_thresholds.is_empty());
 }
 
 #[test]

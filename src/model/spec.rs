@@ -1,6 +1,7 @@
 //! What must be known of a detector to run it: input, head and classes. It is kept in the bundle's metadata, or for a
 //! foreign ONNX file in a small YAML beside it (`model.onnx` -> `model.yaml`).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct ModelSpec {
     /// Detections under this score are dropped.
     #[serde(default = "default_score_threshold")]
     pub score_threshold: f32,
+    /// By class name: detections of that class under this score are dropped; other classes have `score_threshold`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_thresholds: BTreeMap<String, f32>,
     /// Boxes of one class that overlap a better one by more than this are suppressed.
     #[serde(default = "default_iou_threshold")]
     pub iou_threshold: f32,
@@ -37,9 +41,21 @@ impl ModelSpec {
             head,
             classes,
             score_threshold: default_score_threshold(),
+            class_thresholds: BTreeMap::new(),
             iou_threshold: default_iou_threshold(),
             max_detections: default_max_detections(),
         }
+    }
+
+    /// The score that a detection of a class must reach.
+    pub fn threshold(&self, class: usize) -> f32 {
+        let own = self.classes.get(class).and_then(|name| self.class_thresholds.get(name));
+        own.copied().unwrap_or(self.score_threshold)
+    }
+
+    /// A score that no detection is kept under, whatever its class.
+    pub fn lowest_threshold(&self) -> f32 {
+        self.class_thresholds.values().fold(self.score_threshold, |lowest, &own| lowest.min(own))
     }
 
     /// Reads the YAML beside a foreign model.
@@ -55,7 +71,7 @@ impl ModelSpec {
         Ok(spec)
     }
 
-    /// Says what cannot be run: sizes of 0, divisors of 0, thresholds outside of `[0, 1]`, no classes.
+    /// Says what cannot be run: sizes of 0, divisors of 0, thresholds outside of `[0, 1]` or of no class, no classes.
     ///
     /// # Errors
     /// The field and what is wrong with it.
@@ -76,6 +92,14 @@ impl ModelSpec {
         for (name, value) in [("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("{name} must be 0 to 1, it is {value}"));
+            }
+        }
+        for (class, threshold) in &self.class_thresholds {
+            if !self.classes.contains(class) {
+                return Err(format!("class_thresholds names {class}, which is none of the classes"));
+            }
+            if !(0.0..=1.0).contains(threshold) {
+                return Err(format!("class_thresholds.{class} must be 0 to 1, it is {threshold}"));
             }
         }
         if self.classes.is_empty() {
@@ -132,4 +156,42 @@ pub enum HeadFormat {
     Detr,
     /// Suppression inside the graph: boxes `[.., N, 4]`, scores `[.., N]`, labels `[.., N]`.
     Suppressed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(more: &str) -> Result<ModelSpec, serde_yaml::Error> {
+        serde_yaml::from_str(&format!(
+            "input: {{width: 32, height: 16}}\nhead: yolox\nclasses: [person, pallet]\n{more}"
+        ))
+    }
+
+    #[test]
+    fn a_class_may_have_a_threshold_of_its_own() {
+        let spec = read("score_threshold: 0.25\nclass_thresholds: {pallet: 0.5}").unwrap();
+        assert_eq!(spec.validate(), Ok(()));
+        assert_eq!((spec.threshold(0), spec.threshold(1), spec.threshold(2)), (0.25, 0.5, 0.25));
+        assert_eq!(spec.lowest_threshold(), 0.25);
+        let lower = read("class_thresholds: {pallet: 0.125}").unwrap();
+        assert_eq!((lower.threshold(0), lower.lowest_threshold()), (0.3, 0.125));
+        let written = serde_yaml::to_string(&spec).unwrap();
+        assert_eq!(serde_yaml::from_str::<ModelSpec>(&written).unwrap(), spec);
+    }
+
+    #[test]
+    fn without_thresholds_of_their_own_nothing_is_written_and_one_holds_for_all() {
+        let spec = read("").unwrap();
+        assert_eq!((spec.threshold(0), spec.threshold(1), spec.lowest_threshold()), (0.3, 0.3, 0.3));
+        assert!(!serde_yaml::to_string(&spec).unwrap().contains("class_thresholds"));
+    }
+
+    #[test]
+    fn thresholds_of_no_class_or_out_of_range_are_told() {
+        let unknown = read("class_thresholds: {palet: 0.5}").unwrap().validate().unwrap_err();
+        assert!(unknown.contains("class_thresholds") && unknown.contains("palet"), "{unknown}");
+        let range = read("class_thresholds: {pallet: 50}").unwrap().validate().unwrap_err();
+        assert!(range.contains("class_thresholds.pallet") && range.contains("50"), "{range}");
+    }
 }
