@@ -80,6 +80,34 @@ fn a_foreign_model_is_guessed_even_when_it_leaves_its_shapes_open() {
 }
 
 #[test]
+fn values_tell_a_decode_inside_the_graph() {
+    if !has_runtime() {
+        return;
+    }
+    // [1, 84, 7] for 64x64 pixels: the shape of YOLOX's raw output.
+    let mut detector = load(&fixture("tiny_decoded.onnx")).unwrap();
+    assert_eq!((detector.source(), &detector.spec().head), (&SpecSource::Guessed, &HeadFormat::Yolov5));
+    assert_eq!(detector.spec().input.std, [1.0; 3], "YOLOX's input stays as it is");
+    let found = detector.detect(&RgbImage::new(64, 64)).unwrap().detections;
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].bbox, found[0].best()), (Box2::new(4.0, 4.0, 20.0, 20.0), (1, 0.5)));
+}
+
+#[test]
+fn suppression_inside_works_with_one_object_and_with_none() {
+    if !has_runtime() {
+        return;
+    }
+    for (name, count) in [("tiny_suppressed_one.onnx", 1), ("tiny_suppressed_none.onnx", 0)] {
+        let spec = ModelSpec { head: HeadFormat::Suppressed, ..spec(&["a", "b", "c"]) };
+        let mut detector = Detector::with_spec(fixture(name), spec, &SessionOptions::default()).unwrap();
+        let found = detector.detect(&RgbImage::new(32, 32)).unwrap().detections;
+        assert_eq!(found.len(), count, "{name}");
+        assert!(found.iter().all(|found| found.best() == (2, 0.5)), "{name}");
+    }
+}
+
+#[test]
 fn classes_have_thresholds_of_their_own_until_one_is_set_for_all() {
     if !has_runtime() {
         return;

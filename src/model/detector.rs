@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use super::bundle::{BundleMetadata, METADATA_KEY};
 use super::guess::GuessError;
-use super::head::{self, OutputShape};
+use super::head;
 use super::{ModelError, ModelSpec, Session, SessionOptions, SoftDetection};
 use crate::geometry::{Candidate, suppress};
 use crate::sensing::letterbox::{InputFiller, Letterbox};
@@ -129,8 +129,7 @@ impl Detector {
         let (Some(height), Some(width)) = session.image_size()? else {
             return Err(needed(session.model(), GuessError::InputSize));
         };
-        let outputs = output_shapes(&mut session, width, height)?;
-        let spec = ModelSpec::guess(&outputs, width, height).map_err(|reason| needed(session.model(), reason))?;
+        let spec = guess(&mut session, width, height)?.map_err(|reason| needed(session.model(), reason))?;
         Self::assemble(session, spec, SpecSource::Guessed)
     }
 
@@ -246,6 +245,17 @@ impl Detector {
     }
 }
 
+/// The specification by the outputs' shapes, or by their values for an empty input where these leave it open.
+fn guess(session: &mut Session, width: usize, height: usize) -> Result<Result<ModelSpec, GuessError>, ModelError> {
+    let shapes = session.output_shapes(width, height)?;
+    if !head::needs_values(&shapes, width, height) {
+        return Ok(ModelSpec::guess(&shapes, width, height));
+    }
+    let outputs = session.run_on_empty(width, height)?;
+    let spec = ModelSpec::guess_by_values(&outputs.tensors()?, width, height);
+    Ok(spec)
+}
+
 /// Scores of other classes out of a score for each of the network's.
 type Translate<'t> = &'t dyn Fn(&[f32]) -> Vec<f32>;
 
@@ -311,31 +321,6 @@ fn select(
             std::mem::replace(&mut detections[index], empty)
         })
         .collect()
-}
-
-/// The shapes of the outputs, by one run on an empty input where the file leaves them open.
-fn output_shapes(session: &mut Session, width: usize, height: usize) -> Result<Vec<OutputShape>, ModelError> {
-    let batch_free = |shape: &[Option<usize>]| match shape {
-        [_, rest @ ..] => rest.iter().all(Option::is_some),
-        [] => false,
-    };
-    if session.outputs().iter().all(|output| batch_free(&output.shape)) {
-        let shape = |shape: &[Option<usize>]| shape.iter().map(|size| size.unwrap_or(1)).collect();
-        let known = session.outputs().iter().map(|output| OutputShape {
-            name: output.name.clone(),
-            shape: shape(&output.shape),
-            is_integer: output.is_integer,
-        });
-        return Ok(known.collect());
-    }
-    let empty = vec![0.0; 3 * width * height];
-    let outputs = session.run(&[1, 3, height, width], &empty)?;
-    let shapes = outputs.tensors()?.into_iter().map(|output| OutputShape {
-        name: output.name.into_owned(),
-        shape: output.shape,
-        is_integer: output.is_integer,
-    });
-    Ok(shapes.collect())
 }
 
 #[cfg(test)]

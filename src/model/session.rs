@@ -10,7 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use serde::{Deserialize, Serialize};
 
-use super::head::OutputTensor;
+use super::head::{OutputShape, OutputTensor};
 use super::{ModelError, runtime};
 
 /// What computes the network.
@@ -243,6 +243,33 @@ impl Session {
         let tensor = TensorRef::from_array_view((shape.to_vec(), input)).map_err(failed)?;
         let values = self.inner.run(ort::inputs![tensor]).map_err(failed)?;
         Ok(Outputs { values, model: &self.model })
+    }
+
+    /// The outputs' shapes for an image of this size, by one run on an empty input where the file leaves more open than the batch.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or an output has elements that cannot be read.
+    pub fn output_shapes(&mut self, width: usize, height: usize) -> Result<Vec<OutputShape>, ModelError> {
+        let known = |output: &TensorInfo| !output.shape.is_empty() && output.shape.iter().skip(1).all(Option::is_some);
+        if self.outputs.iter().all(known) {
+            let shapes = self.outputs.iter().map(|output| OutputShape {
+                name: output.name.clone(),
+                shape: output.shape.iter().map(|size| size.unwrap_or(1)).collect(),
+                is_integer: output.is_integer,
+            });
+            return Ok(shapes.collect());
+        }
+        let outputs = self.run_on_empty(width, height)?;
+        let shapes = outputs.tensors()?.iter().map(OutputShape::of).collect();
+        Ok(shapes)
+    }
+
+    /// Runs the network on an image of nothing but zeros.
+    ///
+    /// # Errors
+    /// The network has several inputs, or ONNX Runtime fails.
+    pub fn run_on_empty(&mut self, width: usize, height: usize) -> Result<Outputs<'_>, ModelError> {
+        self.run(&[1, 3, height, width], &vec![0.0; 3 * width * height])
     }
 }
 

@@ -144,13 +144,14 @@ pub enum HeadFormat {
     },
     /// YOLOX raw head `[1, N, 5 + C]`: grid offsets and log sizes not yet decoded, objectness and classes already sigmoid.
     Yolox,
-    /// NanoDet (GFL): per stride `[1, H*W, C]` scores (sigmoid applied) and `[1, H*W, 4 * bins]` distributions.
+    /// NanoDet (GFL): per stride `[1, H*W, C]` scores (sigmoid applied) and `[1, H*W, 4 * bins]` distributions; or both in one
+    /// output `[1, N, C + 32]` of all strides.
     Nanodet,
     /// FastestDet: one map `[1, 5 + C, H, W]`.
     Fastestdet,
     /// YOLOv8/11: `[1, 4 + C, N]`, boxes as centre and size in input pixels, scores sigmoid.
     Yolov8,
-    /// YOLOv5: `[1, N, 5 + C]`, boxes as centre and size in input pixels, all decoded.
+    /// YOLOv5 (v6, v7, decoded YOLOX): `[1, N, 5 + C]`, boxes as centre and size in input pixels, all decoded.
     Yolov5,
     /// DETR family: logits `[1, Q, C(+1)]` and boxes `[1, Q, 4]` as normalised centre and size.
     Detr,

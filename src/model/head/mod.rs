@@ -20,7 +20,7 @@ mod properties;
 
 use std::borrow::Cow;
 
-pub use detect::{OutputShape, detect_format};
+pub use detect::{OutputShape, RowKind, class_count, detect_format, detect_rows, is_nanodet_plus, needs_values};
 
 use super::{HeadFormat, ModelSpec, SoftDetection};
 use crate::geometry::Box2;
