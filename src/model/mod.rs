@@ -15,6 +15,7 @@ mod onnx_file;
 mod runtime;
 mod session;
 mod spec;
+mod unknown_key;
 
 pub use coco::COCO_CLASSES;
 pub use detection::SoftDetection;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::{ModelError, unknown_key};
 use crate::sensing::InputSpec;
 
 /// Everything that is needed to turn an image into detections with an ONNX file.
@@ -66,7 +66,11 @@ impl ModelSpec {
         let path = path.as_ref();
         let fault = |reason: String| ModelError::Spec { path: path.to_path_buf(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-        let spec: Self = serde_yaml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let misspelt = |error: serde_yaml::Error| {
+            let message = error.to_string();
+            fault(format!("{message}{}", unknown_key::hint(&message)))
+        };
+        let spec: Self = serde_yaml::from_str(&text).map_err(misspelt)?;
         spec.validate().map_err(fault)?;
         Ok(spec)
     }
