@@ -72,6 +72,55 @@ fn a_foreign_model_is_guessed_even_when_it_leaves_its_shapes_open() {
 }
 
 #[test]
+fn values_tell_a_decode_inside_the_graph() {
+    if !has_runtime() {
+        return;
+    }
+    // [1, 84, 7] for 64x64 pixels: the shape of YOLOX's raw output.
+    let mut detector = load(&fixture("tiny_decoded.onnx")).unwrap();
+    assert_eq!((detector.source(), &detector.spec().head), (&SpecSource::Guessed, &HeadFormat::Yolov5));
+    assert_eq!(detector.spec().input.std, [1.0; 3], "YOLOX's input stays as it is");
+    let found = detector.detect(&RgbImage::new(64, 64)).unwrap().detections;
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].bbox, found[0].best()), (Box2::new(4.0, 4.0, 20.0, 20.0), (1, 0.5)));
+}
+
+#[test]
+fn suppression_inside_works_with_one_object_and_with_none() {
+    if !has_runtime() {
+        return;
+    }
+    for (name, count) in [("tiny_suppressed_one.onnx", 1), ("tiny_suppressed_none.onnx", 0)] {
+        let spec = ModelSpec { head: HeadFormat::Suppressed, ..spec(&["a", "b", "c"]) };
+        let mut detector = Detector::with_spec(fixture(name), spec, &SessionOptions::default()).unwrap();
+        let found = detector.detect(&RgbImage::new(32, 32)).unwrap().detections;
+        assert_eq!(found.len(), count, "{name}");
+        assert!(found.iter().all(|found| found.best() == (2, 0.5)), "{name}");
+    }
+}
+
+#[test]
+fn classes_have_thresholds_of_their_own_until_one_is_set_for_all() {
+    if !has_runtime() {
+        return;
+    }
+    let mut spec = spec(&["pallet", "person"]);
+    spec.class_thresholds.insert("person".into(), 0.875);
+    let options = SessionOptions::default();
+    let mut detector = Detector::with_spec(fixture("tiny_yolov8.onnx"), spec.clone(), &options).unwrap();
+    // The one box is a person of 0.75.
+    let image = RgbImage::new(32, 32);
+    assert!(detector.detect(&image).unwrap().detections.is_empty());
+    detector.set_thresholds(0.5, 0.6, 100);
+    assert_eq!(detector.detect(&image).unwrap().detections.len(), 1);
+    detector.set_thresholds(spec.score_threshold, 0.6, 100);
+    assert!(detector.detect(&image).unwrap().detections.is_empty());
+    spec.class_thresholds.insert("persn".into(), 0.5);
+    let error = Detector::with_spec(fixture("tiny_yolov8.onnx"), spec, &options).unwrap_err().to_string();
+    assert!(error.contains("persn"), "{error}");
+}
+
+#[test]
 fn a_yaml_beside_a_foreign_model_is_taken_or_its_fault_named() {
     if !support::onnx_runtime() {
         return;
@@ -98,7 +147,9 @@ fn a_yaml_beside_a_foreign_model_is_taken_or_its_fault_named() {
     assert!(matches!(load(&path), Err(ModelError::InputSize { network_width: 32, spec_width: 64, .. })));
     std::fs::write(&yaml, text.replace("head", "haed")).unwrap();
     let error = load(&path).unwrap_err().to_string();
-    assert!(error.contains("nms.yaml") && error.contains("haed"), "{error}");
+    for part in ["nms.yaml", "unknown field `haed`", "did you mean `head`?"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]
@@ -107,6 +158,7 @@ fn the_documented_yaml_can_be_read() {
     let spec = ModelSpec::read_yaml(path).unwrap();
     assert_eq!(spec.head, HeadFormat::Yolov8);
     assert_eq!(spec.input, InputSpec { std: [255.0; 3], ..InputSpec::default() });
+    assert!(spec.class_thresholds.is_empty());
 }
 
 #[test]

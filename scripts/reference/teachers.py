@@ -85,6 +85,19 @@ def nanodet(outputs, width, height, classes):
     return np.concatenate(boxes), np.concatenate(scores)
 
 
+def nanodet_joined(outputs, width, height, classes):
+    """One output of all strides: scores, then distances of 8 bins; with stride 64 (NanoDet-Plus) from the cells' corners."""
+    (out,) = outputs.values()
+    out = out[0].astype(np.float64)
+    strides = (8, 16, 32) if len(out) == sum(len(cells(width, height, s)) for s in (8, 16, 32)) else (8, 16, 32, 64)
+    grid = np.concatenate([cells(width, height, s) for s in strides])
+    stride = np.concatenate([np.full((len(cells(width, height, s)), 1), s) for s in strides])
+    ltrb = distances(out[:, classes:], 8) * stride
+    point = (grid + (0.5 if len(strides) == 3 else 0.0)) * stride
+    boxes = np.concatenate([point - ltrb[:, :2], point + ltrb[:, 2:]], axis=1)
+    return np.clip(boxes, 0, [width, height, width, height]), out[:, :classes]
+
+
 def student(outputs, width, height, classes):
     boxes, scores = [], []
     for s in (8, 16, 32):
@@ -186,6 +199,7 @@ def synthetic():
     relative = np.concatenate([uniform(1, 6, 2), uniform(1, 6, 2) / 2 + 0.05], axis=2)
     final = {"boxes": corners(boxes(6)), "scores": uniform(6), "labels": rng.integers(0, classes, 6).astype(float)}
     joined = np.concatenate([final["boxes"], final["scores"][:, None], final["labels"][:, None]], axis=1)[None]
+    joined_rows = lambda m: np.concatenate([uniform(1, m, classes) ** 3, normal(1, m, 4 * 8)], axis=2)
     cases = [
         ("student", {"student": {"strides": [8, 16, 32], "bins": bins}}, student, maps),
         ("yolox", "yolox", yolox, {"output": raw}),
@@ -197,6 +211,8 @@ def synthetic():
         ("detr sigmoid", "detr", detr, {"logits": normal(1, 6, classes), "pred_boxes": relative}),
         ("suppressed, three outputs", "suppressed", suppressed, final),
         ("suppressed, one output", "suppressed", suppressed, {"output0": joined}),
+        ("nanodet, one output", "nanodet", nanodet_joined, {"output": joined_rows(n)}),
+        ("nanodet plus", "nanodet", nanodet_joined, {"output": joined_rows(n + 1)}),
     ]
     written = []
     for name, head, decode, outputs in cases:
@@ -252,10 +268,10 @@ def expected(data):
 
 
 def tiny():
-    """Networks whose outputs do not depend on the image: [batch, 3, 32, 32] -> constants + 0 * mean of the image."""
+    """Networks whose outputs do not depend on the image: [batch, 3, size, size] -> constants + 0 * mean of the image."""
     from onnx import TensorProto, helper, numpy_helper
 
-    def save(name, batch, outputs):
+    def save(name, batch, outputs, size=32, open_sizes=False):
         nodes = [
             helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
             helper.make_node("Mul", ["mean", "nought"], ["nothing"]),
@@ -267,10 +283,17 @@ def tiny():
             infos.append(helper.make_tensor_value_info(output, kind, shape))
             constants.append(numpy_helper.from_array(value, output + "_value"))
             if kind == TensorProto.FLOAT:
-                nodes.append(helper.make_node("Add", [output + "_value", "nothing"], [output]))
+                added = output + "_all" if open_sizes else output
+                nodes.append(helper.make_node("Add", [output + "_value", "nothing"], [added]))
+                if open_sizes:
+                    # Columns chosen by the image: no reader of the file can know how many there are.
+                    constants.append(numpy_helper.from_array(np.ones(value.shape[-1], np.float32), output + "_ones"))
+                    nodes.append(helper.make_node("Add", [output + "_ones", "nothing"], [output + "_chosen"]))
+                    nodes.append(helper.make_node("Cast", [output + "_chosen"], [output + "_mask"], to=TensorProto.BOOL))
+                    nodes.append(helper.make_node("Compress", [added, output + "_mask"], [output], axis=value.ndim - 1))
             else:
                 nodes.append(helper.make_node("Identity", [output + "_value"], [output]))
-        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, 32, 32])
+        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, size, size])
         graph = helper.make_graph(nodes, "tiny", [images], infos, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
         (OUT / f"tiny_{name}.onnx").write_bytes(model.SerializeToString())
@@ -283,6 +306,23 @@ def tiny():
     boxes = np.float32([[4, 8, 20, 24], [0, 0, 9, 9]])
     labels, scores = np.int64([2, 0]), np.float32([0.5, 0.125])
     save("suppressed", 1, [("boxes", boxes, ["n", 4]), ("labels", labels, ["n"]), ("scores", scores, ["n"])])
+    # The same with one object and with none, the labels told by their type alone.
+    for name, n in (("suppressed_one", 1), ("suppressed_none", 0)):
+        save(name, 1, [("b", boxes[:n], ["n", 4]), ("l", labels[:n], ["n"]), ("s", scores[:n], ["n"])])
+    # 19 boxes of the first class, side by side and sure; two of the second, weak.
+    rows = [[3 + 6 * (i % 5), 3 + 6 * (i // 5), 4, 4, 0.75, 0] for i in range(19)]
+    rows += [[27, 21, 4, 4, 0, 0.25], [3, 27, 4, 4, 0, 0.125]]
+    crowd = np.ascontiguousarray(np.float32(rows).T[None])
+    save("crowd", 1, [("output0", crowd, [1, 6, 21])])
+    # YOLOX with its decode inside, and DETR with open shapes and nothing said by the names.
+    grid = np.concatenate([(cells(64, 64, s) + 0.5) * s for s in (8, 16, 32)])
+    decoded = np.concatenate([grid, np.full((84, 2), 16), np.zeros((84, 3))], axis=1).astype(np.float32)
+    decoded[9, 4:] = [0.5, 0, 1]
+    save("decoded", 1, [("output", decoded[None], [1, 84, 7])], size=64)
+    logits = np.full((1, 2, 81), -8, np.float32)
+    logits[0, 0, 0], logits[0, 1, 80] = 8, 8
+    relative = np.float32([[[0.5, 0.25, 0.5, 0.25], [0.5, 0.5, 1, 1]]])
+    save("detr", "batch", [("a", logits, ["batch", "queries", "c"]), ("b", relative, ["batch", "queries", "d"])], open_sizes=True)
 
 
 def frames(data):

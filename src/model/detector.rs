@@ -1,5 +1,6 @@
 //! A detector: image in, boxes in image pixels out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use image::RgbImage;
 
 use super::bundle::{BundleMetadata, METADATA_KEY};
 use super::guess::GuessError;
-use super::head::{self, OutputShape};
+use super::head;
 use super::{ModelError, ModelSpec, Session, SessionOptions, SoftDetection};
 use crate::geometry::{Candidate, suppress};
 use crate::sensing::letterbox::{InputFiller, Letterbox};
@@ -73,6 +74,8 @@ pub struct Detector {
     source: SpecSource,
     filler: InputFiller,
     input: Vec<f32>,
+    /// The specification's own score threshold and those of its classes, which [`Self::set_thresholds`] may put aside.
+    own_thresholds: (f32, BTreeMap<String, f32>),
     /// Set once boxes that are not finite were reported, so that a broken network does not fill the log.
     reported: bool,
 }
@@ -126,8 +129,7 @@ impl Detector {
         let (Some(height), Some(width)) = session.image_size()? else {
             return Err(needed(session.model(), GuessError::InputSize));
         };
-        let outputs = output_shapes(&mut session, width, height)?;
-        let spec = ModelSpec::guess(&outputs, width, height).map_err(|reason| needed(session.model(), reason))?;
+        let spec = guess(&mut session, width, height)?.map_err(|reason| needed(session.model(), reason))?;
         Self::assemble(session, spec, SpecSource::Guessed)
     }
 
@@ -145,7 +147,8 @@ impl Detector {
         }
         let input = vec![0.0; 3 * spec.input.width * spec.input.height];
         tracing::debug!(model = session.model(), head = spec.head.name(), %source, "detector loaded");
-        Ok(Self { session, spec, source, filler: InputFiller::new(), input, reported: false })
+        let own_thresholds = (spec.score_threshold, spec.class_thresholds.clone());
+        Ok(Self { session, spec, source, filler: InputFiller::new(), input, own_thresholds, reported: false })
     }
 
     /// The specification in use. Thresholds may be changed through [`Self::set_thresholds`].
@@ -172,7 +175,12 @@ impl Detector {
     }
 
     /// Sets what is kept: the lowest score, the overlap that suppresses, and how many boxes an image may have.
+    ///
+    /// A score other than the specification's own holds for every class, also for those that have a threshold of their own
+    /// there; with the specification's own score these come back.
     pub fn set_thresholds(&mut self, score: f32, iou: f32, max_detections: usize) {
+        let (own_score, own_of_classes) = &self.own_thresholds;
+        self.spec.class_thresholds = if score == *own_score { own_of_classes.clone() } else { BTreeMap::new() };
         self.spec.score_threshold = score;
         self.spec.iou_threshold = iou;
         self.spec.max_detections = max_detections;
@@ -183,10 +191,29 @@ impl Detector {
     /// # Errors
     /// ONNX Runtime fails, or the outputs do not fit the head.
     pub fn detect(&mut self, image: &RgbImage) -> Result<Detections, ModelError> {
+        self.find(image, None)
+    }
+
+    /// [`Self::detect`] with scores of other classes: `translate` makes them out of a score for each of the network's classes.
+    ///
+    /// Only then are boxes dropped, suppressed and counted, so that what is none of the other classes takes no place among the
+    /// best. One score threshold holds for all: those of the network's classes mean nothing to others.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or the outputs do not fit the head.
+    pub fn detect_translated(
+        &mut self,
+        image: &RgbImage,
+        translate: &dyn Fn(&[f32]) -> Vec<f32>,
+    ) -> Result<Detections, ModelError> {
+        self.find(image, Some(translate))
+    }
+
+    fn find(&mut self, image: &RgbImage, translate: Option<Translate<'_>>) -> Result<Detections, ModelError> {
         let start = Instant::now();
         let letterbox = self.filler.fill(image, &self.spec.input, &mut self.input);
         let preprocess = start.elapsed();
-        let mut found = run(&mut self.session, &self.spec, &self.input, &letterbox)?;
+        let mut found = run(&mut self.session, &self.spec, &self.input, &letterbox, translate)?;
         found.timing.preprocess = preprocess;
         if found.skipped > 0 && !self.reported {
             self.reported = true;
@@ -201,7 +228,7 @@ impl Detector {
     /// # Errors
     /// The tensor has another length, ONNX Runtime fails, or the outputs do not fit the head.
     pub fn detect_tensor(&mut self, input: &[f32], letterbox: &Letterbox) -> Result<Detections, ModelError> {
-        run(&mut self.session, &self.spec, input, letterbox)
+        run(&mut self.session, &self.spec, input, letterbox, None)
     }
 
     /// Runs the network once on an empty input, so that the first image does not pay for the memory that ONNX Runtime takes
@@ -213,16 +240,31 @@ impl Detector {
         let start = Instant::now();
         self.input.fill(0.0);
         let letterbox = Letterbox::new(self.spec.input.width as u32, self.spec.input.height as u32, &self.spec.input);
-        run(&mut self.session, &self.spec, &self.input, &letterbox)?;
+        run(&mut self.session, &self.spec, &self.input, &letterbox, None)?;
         Ok(start.elapsed())
     }
 }
+
+/// The specification by the outputs' shapes, or by their values for an empty input where these leave it open.
+fn guess(session: &mut Session, width: usize, height: usize) -> Result<Result<ModelSpec, GuessError>, ModelError> {
+    let shapes = session.output_shapes(width, height)?;
+    if !head::needs_values(&shapes, width, height) {
+        return Ok(ModelSpec::guess(&shapes, width, height));
+    }
+    let outputs = session.run_on_empty(width, height)?;
+    let spec = ModelSpec::guess_by_values(&outputs.tensors()?, width, height);
+    Ok(spec)
+}
+
+/// Scores of other classes out of a score for each of the network's.
+type Translate<'t> = &'t dyn Fn(&[f32]) -> Vec<f32>;
 
 fn run(
     session: &mut Session,
     spec: &ModelSpec,
     input: &[f32],
     letterbox: &Letterbox,
+    translate: Option<Translate<'_>>,
 ) -> Result<Detections, ModelError> {
     let model = session.model().to_owned();
     let start = Instant::now();
@@ -230,7 +272,11 @@ fn run(
     let infer = start.elapsed();
     let start = Instant::now();
     let decoded = head::decode(spec, &outputs.tensors()?).map_err(|source| ModelError::Head { model, source })?;
-    let detections = select(spec, decoded.detections)
+    let selected = match translate {
+        None => select(spec, decoded.detections, |class| spec.threshold(class)),
+        Some(translate) => select(spec, translated(decoded.detections, translate), |_| spec.score_threshold),
+    };
+    let detections = selected
         .into_iter()
         .map(|found| SoftDetection { bbox: letterbox.to_image(found.bbox), ..found })
         // What lay in the padding has no area in the image.
@@ -240,8 +286,25 @@ fn run(
     Ok(Detections { detections, timing, skipped: decoded.skipped })
 }
 
-/// Suppression, or only the best ones in order for heads that need none.
-fn select(spec: &ModelSpec, mut detections: Vec<SoftDetection>) -> Vec<SoftDetection> {
+/// Boxes with the scores of other classes. One that is none of these says nothing.
+fn translated(detections: Vec<SoftDetection>, translate: Translate<'_>) -> Vec<SoftDetection> {
+    detections
+        .into_iter()
+        .map(|found| SoftDetection { probabilities: translate(&found.probabilities), ..found })
+        .filter(|found| found.score() > 0.0)
+        .collect()
+}
+
+/// What reaches the threshold of its class, best first: suppressed, but for heads that need none, and the best ones only.
+fn select(
+    spec: &ModelSpec,
+    mut detections: Vec<SoftDetection>,
+    threshold: impl Fn(usize) -> f32,
+) -> Vec<SoftDetection> {
+    detections.retain(|found| {
+        let (class, score) = found.best();
+        score >= threshold(class)
+    });
     let candidates: Vec<_> = detections
         .iter()
         .map(|found| {
@@ -260,27 +323,42 @@ fn select(spec: &ModelSpec, mut detections: Vec<SoftDetection>) -> Vec<SoftDetec
         .collect()
 }
 
-/// The shapes of the outputs, by one run on an empty input where the file leaves them open.
-fn output_shapes(session: &mut Session, width: usize, height: usize) -> Result<Vec<OutputShape>, ModelError> {
-    let batch_free = |shape: &[Option<usize>]| match shape {
-        [_, rest @ ..] => rest.iter().all(Option::is_some),
-        [] => false,
-    };
-    if session.outputs().iter().all(|output| batch_free(&output.shape)) {
-        let shape = |shape: &[Option<usize>]| shape.iter().map(|size| size.unwrap_or(1)).collect();
-        let known = session.outputs().iter().map(|output| OutputShape {
-            name: output.name.clone(),
-            shape: shape(&output.shape),
-            is_integer: output.is_integer,
-        });
-        return Ok(known.collect());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Box2;
+    use crate::model::{HeadFormat, InputSpec};
+
+    /// Chairs (class 0) and persons (class 1) side by side, all apart from each other.
+    fn crowd() -> (ModelSpec, Vec<SoftDetection>) {
+        let classes = vec!["chair".to_owned(), "person".to_owned()];
+        let mut spec = ModelSpec::new(InputSpec::default(), HeadFormat::Yolov8, classes);
+        (spec.score_threshold, spec.max_detections) = (0.0625, 3);
+        let found = |place: usize, probabilities: [f32; 2]| SoftDetection {
+            bbox: Box2::new(place as f32 * 20.0, 0.0, place as f32 * 20.0 + 10.0, 10.0),
+            probabilities: probabilities.to_vec(),
+        };
+        let mut detections: Vec<_> = (0..9).map(|place| found(place, [0.75, 0.0])).collect();
+        detections.extend([found(20, [0.0, 0.25]), found(21, [0.0, 0.5])]);
+        (spec, detections)
     }
-    let empty = vec![0.0; 3 * width * height];
-    let outputs = session.run(&[1, 3, height, width], &empty)?;
-    let shapes = outputs.tensors()?.into_iter().map(|output| OutputShape {
-        name: output.name.into_owned(),
-        shape: output.shape,
-        is_integer: output.is_integer,
-    });
-    Ok(shapes.collect())
+
+    #[test]
+    fn classes_that_are_not_wanted_take_no_place_among_the_best() {
+        let (spec, detections) = crowd();
+        let among_all = select(&spec, detections.clone(), |class| spec.threshold(class));
+        assert_eq!(among_all.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(0, 0.75); 3]);
+        let persons = translated(detections, &|probabilities: &[f32]| vec![probabilities[1]]);
+        let persons = select(&spec, persons, |_| spec.score_threshold);
+        assert_eq!(persons.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(0, 0.5), (0, 0.25)]);
+    }
+
+    #[test]
+    fn each_class_has_its_threshold() {
+        let (mut spec, detections) = crowd();
+        spec.max_detections = 100;
+        spec.class_thresholds = BTreeMap::from([("person".to_owned(), 0.375), ("chair".to_owned(), 0.875)]);
+        let kept = select(&spec, detections, |class| spec.threshold(class));
+        assert_eq!(kept.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(1, 0.5)]);
+    }
 }

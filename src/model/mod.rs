@@ -15,6 +15,7 @@ mod onnx_file;
 mod runtime;
 mod session;
 mod spec;
+mod unknown_key;
 
 pub use coco::COCO_CLASSES;
 pub use detection::SoftDetection;
@@ -24,4 +25,6 @@ pub use guess::GuessError;
 pub use onnx_file::{OnnxFacts, onnx_facts};
 pub use runtime::runtime_library;
 pub use session::{ExecutionProvider, Outputs, Session, SessionOptions, TensorInfo};
-pub use spec::{ColorOrder, Fit, HeadFormat, InputSpec, ModelSpec};
+pub use spec::{HeadFormat, ModelSpec};
+
+pub use crate::sensing::{ColorOrder, Fit, InputSpec};

@@ -10,7 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use serde::{Deserialize, Serialize};
 
-use super::head::OutputTensor;
+use super::head::{OutputShape, OutputTensor};
 use super::{ModelError, runtime};
 
 /// What computes the network.
@@ -244,6 +244,33 @@ impl Session {
         let values = self.inner.run(ort::inputs![tensor]).map_err(failed)?;
         Ok(Outputs { values, model: &self.model })
     }
+
+    /// The outputs' shapes for an image of this size, by one run on an empty input where the file leaves more open than the batch.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or an output has elements that cannot be read.
+    pub fn output_shapes(&mut self, width: usize, height: usize) -> Result<Vec<OutputShape>, ModelError> {
+        let known = |output: &TensorInfo| !output.shape.is_empty() && output.shape.iter().skip(1).all(Option::is_some);
+        if self.outputs.iter().all(known) {
+            let shapes = self.outputs.iter().map(|output| OutputShape {
+                name: output.name.clone(),
+                shape: output.shape.iter().map(|size| size.unwrap_or(1)).collect(),
+                is_integer: output.is_integer,
+            });
+            return Ok(shapes.collect());
+        }
+        let outputs = self.run_on_empty(width, height)?;
+        let shapes = outputs.tensors()?.iter().map(OutputShape::of).collect();
+        Ok(shapes)
+    }
+
+    /// Runs the network on an image of nothing but zeros.
+    ///
+    /// # Errors
+    /// The network has several inputs, or ONNX Runtime fails.
+    pub fn run_on_empty(&mut self, width: usize, height: usize) -> Result<Outputs<'_>, ModelError> {
+        self.run(&[1, 3, height, width], &vec![0.0; 3 * width * height])
+    }
 }
 
 /// The outputs of one run; they borrow ONNX Runtime's memory.
@@ -271,10 +298,11 @@ impl Outputs<'_> {
             return Err(wrong_type("a sequence or map".to_owned()));
         };
         let shape: Vec<usize> = shape.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
-        if shape.contains(&0) {
-            return Ok(OutputTensor { name: name.into(), shape, values: Cow::Borrowed(&[]), is_integer: false });
-        }
         let is_integer = is_integer(*ty);
+        // An empty tensor has no memory to borrow. Its element type still tells labels from scores.
+        if shape.contains(&0) {
+            return Ok(OutputTensor { name: name.into(), shape, values: Cow::Borrowed(&[]), is_integer });
+        }
         let values = match ty {
             TensorElementType::Float32 => Cow::Borrowed(value.try_extract_tensor::<f32>().map_err(failed)?.1),
             TensorElementType::Float64 => {

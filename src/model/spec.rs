@@ -1,11 +1,13 @@
 //! What must be known of a detector to run it: input, head and classes. It is kept in the bundle's metadata, or for a
 //! foreign ONNX file in a small YAML beside it (`model.onnx` -> `model.yaml`).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::{ModelError, unknown_key};
+use crate::sensing::InputSpec;
 
 /// Everything that is needed to turn an image into detections with an ONNX file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,9 @@ pub struct ModelSpec {
     /// Detections under this score are dropped.
     #[serde(default = "default_score_threshold")]
     pub score_threshold: f32,
+    /// By class name: detections of that class under this score are dropped; other classes have `score_threshold`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_thresholds: BTreeMap<String, f32>,
     /// Boxes of one class that overlap a better one by more than this are suppressed.
     #[serde(default = "default_iou_threshold")]
     pub iou_threshold: f32,
@@ -36,9 +41,21 @@ impl ModelSpec {
             head,
             classes,
             score_threshold: default_score_threshold(),
+            class_thresholds: BTreeMap::new(),
             iou_threshold: default_iou_threshold(),
             max_detections: default_max_detections(),
         }
+    }
+
+    /// The score that a detection of a class must reach.
+    pub fn threshold(&self, class: usize) -> f32 {
+        let own = self.classes.get(class).and_then(|name| self.class_thresholds.get(name));
+        own.copied().unwrap_or(self.score_threshold)
+    }
+
+    /// A score that no detection is kept under, whatever its class.
+    pub fn lowest_threshold(&self) -> f32 {
+        self.class_thresholds.values().fold(self.score_threshold, |lowest, &own| lowest.min(own))
     }
 
     /// Reads the YAML beside a foreign model.
@@ -49,12 +66,16 @@ impl ModelSpec {
         let path = path.as_ref();
         let fault = |reason: String| ModelError::Spec { path: path.to_path_buf(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-        let spec: Self = serde_yaml::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let misspelt = |error: serde_yaml::Error| {
+            let message = error.to_string();
+            fault(format!("{message}{}", unknown_key::hint(&message)))
+        };
+        let spec: Self = serde_yaml::from_str(&text).map_err(misspelt)?;
         spec.validate().map_err(fault)?;
         Ok(spec)
     }
 
-    /// Says what cannot be run: sizes of 0, divisors of 0, thresholds outside of `[0, 1]`, no classes.
+    /// Says what cannot be run: sizes of 0, divisors of 0, thresholds outside of `[0, 1]` or of no class, no classes.
     ///
     /// # Errors
     /// The field and what is wrong with it.
@@ -75,6 +96,14 @@ impl ModelSpec {
         for (name, value) in [("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("{name} must be 0 to 1, it is {value}"));
+            }
+        }
+        for (class, threshold) in &self.class_thresholds {
+            if !self.classes.contains(class) {
+                return Err(format!("class_thresholds names {class}, which is none of the classes"));
+            }
+            if !(0.0..=1.0).contains(threshold) {
+                return Err(format!("class_thresholds.{class} must be 0 to 1, it is {threshold}"));
             }
         }
         if self.classes.is_empty() {
@@ -104,76 +133,6 @@ fn default_max_detections() -> usize {
     100
 }
 
-/// How an RGB image becomes the input tensor: fitted to `width` x `height`, then `(value - mean) / std` per channel with
-/// values in 0-255.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputSpec {
-    /// Width of the input tensor in pixels.
-    pub width: usize,
-    /// Height of the input tensor in pixels.
-    pub height: usize,
-    /// Channel order that the network was trained with.
-    #[serde(default)]
-    pub color: ColorOrder,
-    /// Subtracted from each channel (0-255, in the tensor's channel order).
-    #[serde(default)]
-    pub mean: [f32; 3],
-    /// Each channel is divided by this (0-255, in the tensor's channel order).
-    #[serde(default = "unit_std")]
-    pub std: [f32; 3],
-    /// How an image of another shape is fitted.
-    #[serde(default)]
-    pub fit: Fit,
-}
-
-impl Default for InputSpec {
-    /// 640x640 RGB, values 0-255, letterboxed.
-    fn default() -> Self {
-        Self {
-            width: 640,
-            height: 640,
-            color: ColorOrder::default(),
-            mean: [0.0; 3],
-            std: unit_std(),
-            fit: Fit::default(),
-        }
-    }
-}
-
-fn unit_std() -> [f32; 3] {
-    [1.0; 3]
-}
-
-/// Order of the three channels in the input tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ColorOrder {
-    /// Red first.
-    #[default]
-    Rgb,
-    /// Blue first (OpenCV's order).
-    Bgr,
-}
-
-/// How an image is fitted into the input tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// Aspect ratio kept, image in the middle, the rest filled with this grey value (0-255).
-    LetterboxCenter(u8),
-    /// Aspect ratio kept, image in the top-left corner, the rest filled with this grey value (0-255).
-    LetterboxTopLeft(u8),
-    /// Stretched to the input's size.
-    Stretch,
-}
-
-impl Default for Fit {
-    fn default() -> Self {
-        Self::LetterboxCenter(114)
-    }
-}
-
 /// How a network's outputs become boxes. One adapter each in [`crate::model`]'s `head` folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -189,16 +148,55 @@ pub enum HeadFormat {
     },
     /// YOLOX raw head `[1, N, 5 + C]`: grid offsets and log sizes not yet decoded, objectness and classes already sigmoid.
     Yolox,
-    /// NanoDet (GFL): per stride `[1, H*W, C]` scores (sigmoid applied) and `[1, H*W, 4 * bins]` distributions.
+    /// NanoDet (GFL): per stride `[1, H*W, C]` scores (sigmoid applied) and `[1, H*W, 4 * bins]` distributions; or both in one
+    /// output `[1, N, C + 32]` of all strides.
     Nanodet,
     /// FastestDet: one map `[1, 5 + C, H, W]`.
     Fastestdet,
     /// YOLOv8/11: `[1, 4 + C, N]`, boxes as centre and size in input pixels, scores sigmoid.
     Yolov8,
-    /// YOLOv5: `[1, N, 5 + C]`, boxes as centre and size in input pixels, all decoded.
+    /// YOLOv5 (v6, v7, decoded YOLOX): `[1, N, 5 + C]`, boxes as centre and size in input pixels, all decoded.
     Yolov5,
     /// DETR family: logits `[1, Q, C(+1)]` and boxes `[1, Q, 4]` as normalised centre and size.
     Detr,
     /// Suppression inside the graph: boxes `[.., N, 4]`, scores `[.., N]`, labels `[.., N]`.
     Suppressed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(more: &str) -> Result<ModelSpec, serde_yaml::Error> {
+        serde_yaml::from_str(&format!(
+            "input: {{width: 32, height: 16}}\nhead: yolox\nclasses: [person, pallet]\n{more}"
+        ))
+    }
+
+    #[test]
+    fn a_class_may_have_a_threshold_of_its_own() {
+        let spec = read("score_threshold: 0.25\nclass_thresholds: {pallet: 0.5}").unwrap();
+        assert_eq!(spec.validate(), Ok(()));
+        assert_eq!((spec.threshold(0), spec.threshold(1), spec.threshold(2)), (0.25, 0.5, 0.25));
+        assert_eq!(spec.lowest_threshold(), 0.25);
+        let lower = read("class_thresholds: {pallet: 0.125}").unwrap();
+        assert_eq!((lower.threshold(0), lower.lowest_threshold()), (0.3, 0.125));
+        let written = serde_yaml::to_string(&spec).unwrap();
+        assert_eq!(serde_yaml::from_str::<ModelSpec>(&written).unwrap(), spec);
+    }
+
+    #[test]
+    fn without_thresholds_of_their_own_nothing_is_written_and_one_holds_for_all() {
+        let spec = read("").unwrap();
+        assert_eq!((spec.threshold(0), spec.threshold(1), spec.lowest_threshold()), (0.3, 0.3, 0.3));
+        assert!(!serde_yaml::to_string(&spec).unwrap().contains("class_thresholds"));
+    }
+
+    #[test]
+    fn thresholds_of_no_class_or_out_of_range_are_told() {
+        let unknown = read("class_thresholds: {palet: 0.5}").unwrap().validate().unwrap_err();
+        assert!(unknown.contains("class_thresholds") && unknown.contains("palet"), "{unknown}");
+        let range = read("class_thresholds: {pallet: 50}").unwrap().validate().unwrap_err();
+        assert!(range.contains("class_thresholds.pallet") && range.contains("50"), "{range}");
+    }
 }

@@ -5,8 +5,8 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
+use super::{ColorOrder, Fit, InputSpec};
 use crate::geometry::Box2;
-use crate::model::{ColorOrder, Fit, InputSpec};
 
 /// Where an image lies in the network's input, and how boxes go there and back.
 ///

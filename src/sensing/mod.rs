@@ -4,9 +4,13 @@
 //! |---|---|
 //! | [`image`] | every image encoding, raw or compressed, to RGB |
 //! | `yuv`, `bayer` | the two families of encodings that take arithmetic |
+//! | `input_spec` | what a network's input is: [`InputSpec`] |
 //! | [`letterbox`] | RGB images of any size to a network's input tensor, and boxes back |
 
 mod bayer;
 pub mod image;
+mod input_spec;
 pub mod letterbox;
 mod yuv;
+
+pub use input_spec::{ColorOrder, Fit, InputSpec};

@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassMap, TeacherConfig, TeacherError, TeacherSpec, class_map::nearest_hint};
+use super::{ClassMap, TeacherConfig, TeacherError, TeacherFormat, TeacherSpec, class_map::nearest_hint};
 use crate::{
     distill::digest::file_sha256,
-    geometry::{Candidate, FusedBox, FusionBox, FusionSource, suppress, weighted_box_fusion},
-    model::{
-        COCO_CLASSES, Detector, HeadFormat, InputSpec, ModelError, ModelSpec, SessionOptions, SoftDetection,
-        StageTiming,
-    },
+    geometry::{FusedBox, FusionBox, FusionSource, weighted_box_fusion},
+    model::{Detector, HeadFormat, ModelError, ModelSpec, Session, SessionOptions, SoftDetection, StageTiming},
 };
 
 /// Thresholds of soft targets.
@@ -58,10 +55,12 @@ pub struct TeacherProvenance {
 }
 
 impl Teacher {
-    /// Loads a teacher for a student with these classes; one thread computes.
+    /// Loads a teacher for a student with these classes and runs it once on an empty image: a specification that does not fit the
+    /// network shows here, not at the first frame. One thread computes.
     ///
     /// # Errors
-    /// [`TeacherError`]: the model cannot be loaded or its classes do not meet the student's.
+    /// [`TeacherError`]: the model cannot be loaded or run, its outputs are not as its specification says, or its classes do not
+    /// meet the student's.
     pub fn load(config: &TeacherConfig, classes: &[String], options: EnsembleOptions) -> Result<Self, TeacherError> {
         let name = config.display_name();
         if !(config.trust > 0.0 && config.trust <= 1.0) {
@@ -73,6 +72,7 @@ impl Teacher {
         let (iou_threshold, max_detections) = (spec.iou_threshold, spec.max_detections);
         let class_map = ClassMap::new(&name, &spec.classes, classes, &config.class_map)?;
         detector.set_thresholds(options.score_threshold, iou_threshold, max_detections);
+        detector.warm_up().map_err(|source| misfit(config, &detector, source))?;
         Ok(Self { config: config.clone(), detector, class_map, own_threshold })
     }
 
@@ -118,64 +118,49 @@ impl Teacher {
         &self.detector
     }
 
-    /// Finds objects, with a score per student class; duplicates that the translation of classes brought together are
-    /// suppressed.
+    /// Finds objects, with a score per student class. What is none of these is dropped before anything is suppressed or counted:
+    /// a hall full of chairs leaves the persons their places among the best.
     ///
     /// # Errors
     /// When the network cannot be run.
     pub fn detect(&mut self, image: &RgbImage) -> Result<(Vec<SoftDetection>, StageTiming), ModelError> {
-        let found = self.detector.detect(image)?;
-        let spec = self.detector.spec();
-        let mut translated: Vec<SoftDetection> = found
-            .detections
-            .into_iter()
-            .map(|found| SoftDetection {
-                bbox: found.bbox,
-                probabilities: self.class_map.translate(&found.probabilities),
-            })
-            .filter(|found| found.score() >= spec.score_threshold)
-            .collect();
-        if spec.head.needs_suppression() {
-            let candidates: Vec<Candidate> = translated
-                .iter()
-                .map(|found| {
-                    let (class, score) = found.best();
-                    Candidate { bbox: found.bbox, class, score }
-                })
-                .collect();
-            let kept = suppress(&candidates, spec.iou_threshold, spec.max_detections);
-            translated = kept.into_iter().map(|index| translated[index].clone()).collect();
-        }
-        Ok((translated, found.timing))
+        let class_map = &self.class_map;
+        let translate = |probabilities: &[f32]| class_map.translate(probabilities);
+        let found = self.detector.detect_translated(image, &translate)?;
+        Ok((found.detections, found.timing))
     }
+}
+
+/// Why a loaded network cannot be run as its specification says, and where that stands.
+fn misfit(config: &TeacherConfig, detector: &Detector, source: ModelError) -> TeacherError {
+    let (teacher, source) = (config.display_name(), Box::new(source));
+    if !matches!(*source, ModelError::Head { .. }) {
+        return TeacherError::Model { teacher, source };
+    }
+    let place = match (&config.spec, config.format) {
+        (Some(TeacherSpec::Inline(_)), _) => "`spec` in its entry".to_owned(),
+        (Some(TeacherSpec::File(path)), _) => path.display().to_string(),
+        (None, TeacherFormat::Auto) => detector.source().to_string(),
+        (None, _) => "`format` in its entry".to_owned(),
+    };
+    TeacherError::Misfit { teacher, source, place }
 }
 
 /// The specification that models of a named format usually have; COCO's classes where there are 80.
 fn usual_spec(config: &TeacherConfig, head: HeadFormat, options: &SessionOptions) -> Result<ModelSpec, TeacherError> {
     let teacher = || config.display_name();
     let fail = |source: ModelError| TeacherError::Model { teacher: teacher(), source: Box::new(source) };
-    let session = crate::model::Session::load(&config.model, options).map_err(fail)?;
+    let mut session = Session::load(&config.model, options).map_err(fail)?;
     let (Some(height), Some(width)) = session.image_size().map_err(fail)? else {
         let reason = "the network leaves its input size open".into();
         return Err(TeacherError::Format { teacher: teacher(), reason });
     };
-    let shape = session.outputs().first().map(|output| output.shape.clone()).unwrap_or_default();
-    let count = match (&head, shape.as_slice()) {
-        (HeadFormat::Yolox | HeadFormat::Yolov5, [_, _, Some(columns)]) => columns.checked_sub(5),
-        (HeadFormat::Yolov8, [_, Some(rows), _]) => rows.checked_sub(4),
-        (HeadFormat::Fastestdet, [_, Some(channels), _, _]) => channels.checked_sub(5),
-        (HeadFormat::Nanodet, [_, _, Some(columns)]) => Some(*columns),
-        _ => None,
-    };
-    let classes = match count {
-        Some(80) => COCO_CLASSES.map(str::to_owned).to_vec(),
-        Some(count @ 1..) => (0..count).map(|class| format!("class_{class}")).collect(),
-        _ => {
-            let reason = format!("a {} head with these outputs does not tell its number of classes", head.name());
-            return Err(TeacherError::Format { teacher: teacher(), reason });
-        }
-    };
-    Ok(ModelSpec::new(InputSpec::usual(&head, width, height), head, classes))
+    let outputs = session.output_shapes(width, height).map_err(fail)?;
+    let format = head.name();
+    ModelSpec::usual(head, &outputs, width, height).ok_or_else(|| {
+        let reason = format!("a {format} head with these outputs does not tell its number of classes");
+        TeacherError::Format { teacher: teacher(), reason }
+    })
 }
 
 /// What an ensemble says about an image.
@@ -289,5 +274,88 @@ impl Ensemble {
         let mut fused = weighted_box_fusion(&sources, self.options.iou_threshold);
         fused.retain(|fused| fused.score() >= self.options.score_threshold);
         Ok(EnsembleOutput { fused, per_teacher, timing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::model::InputSpec;
+
+    /// A teacher on one of the tiny networks of scripts/reference/teachers.py, whose outputs do not depend on the image.
+    fn tiny(name: &str) -> TeacherConfig {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/teachers");
+        TeacherConfig::new(folder.join(name))
+    }
+
+    fn inline(name: &str, classes: &[&str], max_detections: usize) -> TeacherConfig {
+        let input = InputSpec { width: 32, height: 32, ..InputSpec::default() };
+        let classes = classes.iter().map(ToString::to_string).collect();
+        let spec = ModelSpec { max_detections, ..ModelSpec::new(input, HeadFormat::Yolov8, classes) };
+        TeacherConfig { spec: Some(TeacherSpec::Inline(Box::new(spec))), ..tiny(name) }
+    }
+
+    fn load(config: &TeacherConfig, class: &str) -> Result<Teacher, TeacherError> {
+        let options = EnsembleOptions { score_threshold: 0.1, ..EnsembleOptions::default() };
+        Teacher::load(config, &[class.to_owned()], options)
+    }
+
+    fn has_runtime() -> bool {
+        let found = std::env::var_os("ORT_DYLIB_PATH").is_some();
+        if !found {
+            println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
+        }
+        found
+    }
+
+    #[test]
+    fn what_the_student_does_not_want_crowds_nothing_out() {
+        if !has_runtime() {
+            return;
+        }
+        // 19 sure chairs and two doubtful persons, but only 5 boxes an image.
+        let mut teacher = load(&inline("tiny_crowd.onnx", &["chair", "person"], 5), "person").unwrap();
+        let (found, _) = teacher.detect(&RgbImage::new(32, 32)).unwrap();
+        assert_eq!(found.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(0, 0.25), (0, 0.125)]);
+        let mut all = load(&inline("tiny_crowd.onnx", &["chair", "person"], 5), "chair").unwrap();
+        let (found, _) = all.detect(&RgbImage::new(32, 32)).unwrap();
+        assert_eq!(found.iter().map(SoftDetection::score).collect::<Vec<_>>(), [0.75; 5]);
+    }
+
+    #[test]
+    fn a_specification_that_does_not_fit_shows_at_loading() {
+        if !has_runtime() {
+            return;
+        }
+        let error = load(&inline("tiny_yolov8.onnx", &["chair", "person", "pallet"], 5), "person").unwrap_err();
+        assert!(matches!(error, TeacherError::Misfit { .. }), "{error}");
+        let text = error.to_string();
+        for part in ["tiny_yolov8.onnx", "2 classes", "`classes`", "`spec` in its entry"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let mut config = inline("tiny_yolov8.onnx", &["chair", "person"], 5);
+        if let Some(TeacherSpec::Inline(spec)) = &mut config.spec {
+            spec.head = HeadFormat::Fastestdet;
+        }
+        let text = load(&config, "person").unwrap_err().to_string();
+        assert!(text.contains("tiny_yolov8.onnx") && text.contains("fastestdet") && text.contains("`head`"), "{text}");
+        let detr = TeacherConfig { format: TeacherFormat::Detr, ..tiny("tiny_yolov8.onnx") };
+        let error = load(&detr, "class_0").unwrap_err().to_string();
+        assert!(error.contains("number of classes"), "{error}");
+    }
+
+    #[test]
+    fn a_named_format_is_enough_for_open_shapes_and_detr() {
+        if !has_runtime() {
+            return;
+        }
+        let config = TeacherConfig { format: TeacherFormat::Detr, ..tiny("tiny_detr.onnx") };
+        let mut teacher = load(&config, "person").unwrap();
+        assert_eq!(teacher.detector().spec().classes.len(), 80);
+        let (found, _) = teacher.detect(&RgbImage::new(32, 32)).unwrap();
+        assert_eq!(found.len(), 1, "the other query found no object");
+        assert!(found[0].score() > 0.99, "{found:?}");
     }
 }

@@ -32,6 +32,18 @@ pub enum TeacherError {
         /// Why.
         source: Box<ModelError>,
     },
+    /// The model can be loaded, but its outputs are not as its specification says.
+    #[error(
+        "teacher {teacher}: {source}. What is said of it ({place}) does not fit: correct `head`, `classes` or `input`"
+    )]
+    Misfit {
+        /// The teacher.
+        teacher: String,
+        /// What does not fit.
+        source: Box<ModelError>,
+        /// Where the specification stands.
+        place: String,
+    },
     /// The model's file cannot be hashed.
     #[error("teacher {teacher}: cannot read {path}: {source}")]
     Read {

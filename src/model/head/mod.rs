@@ -1,7 +1,7 @@
 //! From a network's raw outputs to boxes with whole class-probability vectors: one file for each head format.
 //!
 //! All decoders share the rules of this file: the batch is 1, boxes come out in pixels of the network's input, a box is
-//! kept when its best class score reaches the specification's threshold, boxes with values that are not finite are left
+//! kept when its best class score reaches the specification's lowest threshold, boxes with values that are not finite are left
 //! out and counted, and shapes are checked before anything is read.
 
 mod detect;
@@ -20,7 +20,7 @@ mod properties;
 
 use std::borrow::Cow;
 
-pub use detect::{OutputShape, detect_format};
+pub use detect::{OutputShape, RowKind, class_count, detect_format, detect_rows, is_nanodet_plus, needs_values};
 
 use super::{HeadFormat, ModelSpec, SoftDetection};
 use crate::geometry::Box2;
@@ -154,7 +154,7 @@ pub fn decode(spec: &ModelSpec, outputs: &[OutputTensor<'_>]) -> Result<Decoded,
             });
         }
     }
-    let mut found = Collector::new(spec.score_threshold);
+    let mut found = Collector::new(spec.lowest_threshold());
     match &spec.head {
         HeadFormat::Student { strides, bins } => student::decode(spec, strides, *bins, outputs, &mut found)?,
         HeadFormat::Yolox => yolox::decode(spec, outputs, &mut found)?,

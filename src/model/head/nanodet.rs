@@ -1,5 +1,9 @@
-//! NanoDet's GFL head (RangiLyu/nanodet, `nanodet_m` family): per stride scores `[1, H*W, C]`, sigmoid applied, and distance
-//! distributions `[1, H*W, 4 * bins]`; distances from the middle of the cell, clipped to the input.
+//! NanoDet's heads (RangiLyu/nanodet): class scores, sigmoid applied, and the distances to a box's edges as distributions (see
+//! `gfl`), clipped to the input. In two forms:
+//!
+//! - per stride scores `[1, H*W, C]` and distances `[1, H*W, 4 * bins]`, from the middle of the cell (`nanodet_m` family);
+//! - one output `[1, N, C + 32]` over the cells of all strides, scores first, 8 bins: strides 8, 16, 32 from the middle of the
+//!   cell (`nanodet_m`), or 8, 16, 32, 64 from its top left corner (NanoDet-Plus).
 
 use super::{Collector, HeadError, OutputTensor, check_classes, describe, gfl, grid, peak, wrong_shape};
 use crate::model::ModelSpec;
@@ -7,12 +11,28 @@ use crate::model::ModelSpec;
 const FORMAT: &str = "nanodet";
 /// Strides that a map's number of cells is compared with.
 pub(super) const STRIDES: [usize; 5] = [8, 16, 32, 64, 128];
+/// Columns of the distances where one row holds scores and distances: four distributions of 8 bins.
+const JOINED_DISTANCES: usize = 4 * 8;
+
+/// The strides whose cells the `rows` of the single output are, or `None`.
+pub(super) fn strides_of(width: usize, height: usize, rows: usize) -> Option<&'static [usize]> {
+    let count = |strides: &[usize]| strides.iter().map(|s| width.div_ceil(*s) * height.div_ceil(*s)).sum::<usize>();
+    [&[8, 16, 32][..], &[8, 16, 32, 64]].into_iter().find(|strides| rows > 0 && count(strides) == rows)
+}
+
+/// The classes of the single output with so many columns, or `None`.
+pub(super) fn joined_classes(columns: usize) -> Option<usize> {
+    columns.checked_sub(JOINED_DISTANCES).filter(|&classes| classes > 0)
+}
 
 pub(super) fn decode(spec: &ModelSpec, outputs: &[OutputTensor<'_>], found: &mut Collector) -> Result<(), HeadError> {
+    if let [output] = outputs {
+        return decode_joined(spec, output, found);
+    }
     if outputs.is_empty() || !outputs.len().is_multiple_of(2) {
         return Err(HeadError::Outputs {
             format: FORMAT,
-            expected: "a score and a distance output for each stride".into(),
+            expected: "a score and a distance output for each stride, or one output of both".into(),
             got: describe(outputs),
         });
     }
@@ -43,7 +63,12 @@ pub(super) fn decode(spec: &ModelSpec, outputs: &[OutputTensor<'_>], found: &mut
         if !is_distribution(distances.shape[2]) {
             return Err(wrong_shape(FORMAT, distances, format!("[1, {cells}, 4 * bins]")));
         }
-        decode_stride(spec, stride, columns, scores, distances, found);
+        let (classes, channels) = (scores.shape[2].max(1), distances.shape[2]);
+        let level = Level { stride, columns, origin: 0.5 };
+        let rows = scores.values.chunks_exact(classes).zip(distances.values.chunks_exact(channels));
+        for (cell, (scores, distances)) in rows.enumerate() {
+            level.decode_cell(spec, cell, scores, distances, found);
+        }
     }
     match used.iter().position(|&used| !used) {
         None => Ok(()),
@@ -72,27 +97,58 @@ fn comes_first(first: &OutputTensor<'_>, second: &OutputTensor<'_>, classes: usi
     a != classes && (b == classes || (is_distribution(a) && !is_distribution(b)))
 }
 
-fn decode_stride(
-    spec: &ModelSpec,
-    stride: usize,
-    columns: usize,
-    scores: &OutputTensor<'_>,
-    distances: &OutputTensor<'_>,
-    found: &mut Collector,
-) {
-    let (classes, channels) = (scores.shape[2].max(1), distances.shape[2]);
-    let bins = channels / 4;
-    let (width, height) = (spec.input.width as f32, spec.input.height as f32);
-    let rows = scores.values.chunks_exact(classes).zip(distances.values.chunks_exact(channels));
-    for (cell, (scores, distances)) in rows.enumerate() {
-        if !found.wants(peak(scores)) {
-            continue;
+/// Scores and distances in one row, the cells of all strides one after another.
+fn decode_joined(spec: &ModelSpec, output: &OutputTensor<'_>, found: &mut Collector) -> Result<(), HeadError> {
+    let misfit = || {
+        let (width, height) = (spec.input.width, spec.input.height);
+        let expected = format!(
+            "[1, N, classes + {JOINED_DISTANCES}] with N the cells of strides 8, 16, 32 (and 64) in {width}x{height} pixels"
+        );
+        wrong_shape(FORMAT, output, expected)
+    };
+    let (count, columns) = match output.shape[..] {
+        [1, count, columns] => (count, columns),
+        _ => return Err(misfit()),
+    };
+    let strides = strides_of(spec.input.width, spec.input.height, count);
+    let (Some(strides), Some(classes)) = (strides, joined_classes(columns)) else { return Err(misfit()) };
+    check_classes(spec, classes)?;
+    // NanoDet-Plus, which alone has stride 64, measures from the corner of a cell.
+    let origin = if strides.len() > 3 { 0.0 } else { 0.5 };
+    let mut rows = output.values.chunks_exact(columns);
+    for &stride in strides {
+        let (width, height) = grid(spec, stride);
+        let level = Level { stride, columns: width, origin };
+        for (cell, row) in rows.by_ref().take(width * height).enumerate() {
+            let (scores, distances) = row.split_at(classes);
+            level.decode_cell(spec, cell, scores, distances, found);
         }
-        let center_x = ((cell % columns) as f32 + 0.5) * stride as f32;
-        let center_y = ((cell / columns) as f32 + 0.5) * stride as f32;
+    }
+    Ok(())
+}
+
+/// The cells of one stride.
+struct Level {
+    stride: usize,
+    /// Cells in a row.
+    columns: usize,
+    /// Where in a cell distances start, along x and y, as a share of its side.
+    origin: f32,
+}
+
+impl Level {
+    fn decode_cell(&self, spec: &ModelSpec, cell: usize, scores: &[f32], distances: &[f32], found: &mut Collector) {
+        if !found.wants(peak(scores)) {
+            return;
+        }
+        let stride = self.stride as f32;
+        let center_x = ((cell % self.columns) as f32 + self.origin) * stride;
+        let center_y = ((cell / self.columns) as f32 + self.origin) * stride;
+        let bins = distances.len() / 4;
         let distance = |side: usize| gfl::expectation(distances[side * bins..(side + 1) * bins].iter().copied());
-        let bbox = gfl::around(center_x, center_y, std::array::from_fn(distance), stride as f32);
+        let bbox = gfl::around(center_x, center_y, std::array::from_fn(distance), stride);
         // Clipping would turn a NaN edge into an error or hide it, so it comes only for sound boxes.
+        let (width, height) = (spec.input.width as f32, spec.input.height as f32);
         let bbox = if bbox.is_valid() { bbox.clip(width, height) } else { bbox };
         found.keep(bbox, scores.iter().copied());
     }
@@ -100,6 +156,7 @@ fn decode_stride(
 
 #[cfg(test)]
 mod tests {
+    use super::{joined_classes, strides_of};
     use crate::geometry::Box2;
     use crate::model::HeadFormat;
     use crate::model::head::{HeadError, OutputTensor, decode, properties::spec};
@@ -141,5 +198,50 @@ mod tests {
         let mut larger = spec;
         larger.input.width = 64;
         assert!(decode(&larger, &outputs).is_err());
+    }
+
+    /// One output of 32x16 pixels and 3 classes with one object: a person in cell 5 of stride 8, 1 stride each way.
+    fn joined(cells: usize) -> Vec<f32> {
+        let mut values = vec![0.0; cells * 35];
+        let row = &mut values[5 * 35..6 * 35];
+        row[2] = 0.75;
+        for side in 0..4 {
+            row[3 + side * 8 + 1] = 200.0;
+        }
+        values
+    }
+
+    #[test]
+    fn one_output_of_all_strides() {
+        let spec = spec(HeadFormat::Nanodet, 32, 16, 3);
+        // 8 + 2 + 1 cells: from the middle of the cell (1, 1).
+        let values = joined(11);
+        let decoded = decode(&spec, &[OutputTensor::new("output", &[1, 11, 35], &values)]).unwrap();
+        assert_eq!(decoded.detections.len(), 1);
+        assert_eq!(decoded.detections[0].bbox, Box2::new(4.0, 4.0, 20.0, 16.0));
+        assert_eq!(decoded.detections[0].probabilities, [0.0, 0.0, 0.75]);
+        // One cell more, of stride 64: NanoDet-Plus, from the corner.
+        let values = joined(12);
+        let decoded = decode(&spec, &[OutputTensor::new("output", &[1, 12, 35], &values)]).unwrap();
+        assert_eq!(decoded.detections[0].bbox, Box2::new(0.0, 0.0, 16.0, 16.0));
+
+        let mut other = spec.clone();
+        other.classes.push("fourth".into());
+        let wrong = decode(&other, &[OutputTensor::new("output", &[1, 12, 35], &values)]);
+        assert_eq!(wrong, Err(HeadError::ClassCount { expected: 4, got: 3 }));
+        let rows = decode(&spec, &[OutputTensor::new("output", &[1, 10, 35], &values[..350])]);
+        assert!(matches!(rows, Err(HeadError::Shape { .. })));
+        let narrow = decode(&spec, &[OutputTensor::new("output", &[1, 12, 32], &values[..384])]);
+        assert!(matches!(narrow, Err(HeadError::Shape { .. })));
+    }
+
+    #[test]
+    fn number_of_rows_tells_the_strides() {
+        assert_eq!(strides_of(320, 320, 2100).map(<[usize]>::len), Some(3));
+        assert_eq!(strides_of(320, 320, 2125).map(<[usize]>::len), Some(4));
+        assert_eq!(strides_of(416, 416, 3598).map(<[usize]>::len), Some(4));
+        assert_eq!(strides_of(416, 416, 3585), None);
+        assert_eq!(strides_of(0, 0, 0), None);
+        assert_eq!((joined_classes(112), joined_classes(32), joined_classes(5)), (Some(80), None, None));
     }
 }

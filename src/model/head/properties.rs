@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{OutputShape, OutputTensor, decode, detect_format};
+use super::{OutputShape, OutputTensor, class_count, decode, detect_format, detect_rows, needs_values};
 use crate::model::{HeadFormat, InputSpec, ModelSpec};
 
 /// A specification with a score threshold of 0.3.
@@ -73,6 +73,7 @@ fn fitting() -> impl Strategy<Value = (ModelSpec, Vec<OutputTensor<'static>>)> {
         )),
         Just((HeadFormat::Yolox, vec![("output", vec![1, 10, 8])])),
         Just((HeadFormat::Nanodet, vec![("cls", vec![1, 8, 3]), ("dis", vec![1, 8, 8])])),
+        Just((HeadFormat::Nanodet, vec![("output", vec![1, 11, 35])])),
         Just((HeadFormat::Fastestdet, vec![("758", vec![1, 8, 2, 2])])),
         Just((HeadFormat::Yolov8, vec![("output0", vec![1, 7, 6])])),
         Just((HeadFormat::Yolov5, vec![("output0", vec![1, 6, 8])])),
@@ -111,15 +112,12 @@ proptest! {
         let mut spec = spec(head, width, height, classes);
         spec.score_threshold = threshold;
         let _ = decode(&spec, &outputs);
-        let shapes: Vec<_> = outputs
-            .iter()
-            .map(|output| OutputShape {
-                name: output.name.to_string(),
-                shape: output.shape.clone(),
-                is_integer: output.is_integer,
-            })
-            .collect();
+        let shapes: Vec<_> = outputs.iter().map(OutputShape::of).collect();
         let _ = detect_format(&shapes, width, height);
+        let _ = (needs_values(&shapes, width, height), class_count(&spec.head, &shapes, width, height));
+        for output in &outputs {
+            let _ = detect_rows(output, width, height);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Models with suppression inside the graph. Boxes are corners in input pixels. Known layouts, any of them with or without a
 //! leading batch of 1:
 //!
-//! - boxes `[N, 4]`, scores `[N]`, labels `[N]`, optionally their number `[1]` (torchvision, EfficientNMS);
+//! - boxes `[N, 4]`, scores `[N]`, labels `[N]`, optionally their number `[1]` (torchvision, EfficientNMS); some exports leave
+//!   a last dimension of 1 on scores and labels;
 //! - boxes `[N, 4]`, scores `[N, C]`, one column a class;
 //! - one output `[N, 6]`: corners, score, label (YOLOv10);
 //! - one output `[1, N, 7]`: corners, objectness, class score, label (YOLOX's postprocess; the score is the product);
@@ -14,55 +15,125 @@ use crate::geometry::Box2;
 use crate::model::ModelSpec;
 
 const FORMAT: &str = "suppressed";
+const EXPECTED: &str =
+    "boxes [N, 4], scores [N] and labels [N]; or boxes [N, 4] and scores [N, classes]; or one output [N, 6 or 7]";
 
 pub(super) fn decode(spec: &ModelSpec, outputs: &[OutputTensor<'_>], found: &mut Collector) -> Result<(), HeadError> {
     if let [output] = outputs {
         return single(spec, output, found);
     }
-    let misfit = || {
-        HeadError::Outputs {
+    let parts = Parts::of(outputs).ok_or_else(|| HeadError::Outputs {
         format: FORMAT,
-        expected: "boxes [N, 4], scores [N] and labels [N]; or boxes [N, 4] and scores [N, classes]; or one output [N, 6 or 7]".into(),
+        expected: EXPECTED.into(),
         got: describe(outputs),
-    }
-    };
-    let boxes = outputs
-        .iter()
-        .filter(|output| matches!(trimmed(output), [_, 4]))
-        .max_by_key(|output| output.name.contains("box"))
-        .ok_or_else(misfit)?;
-    let count = trimmed(boxes)[0];
-    let others = || outputs.iter().filter(|output| !std::ptr::eq(*output, boxes));
-    let lists: Vec<_> = others().filter(|output| trimmed(output) == [count]).collect();
-    let corners = |index: usize| corners(&boxes.values[index * 4..index * 4 + 4]);
-    // Rows beyond the number of detections are padding.
-    let filled = others()
-        .find(|output| output.is_integer && output.name.contains("num") && output.values.len() == 1)
-        .map_or(count, |number| (number.values[0].max(0.0) as usize).min(count));
-
-    if let [a, b] = lists[..] {
-        let is_label = |output: &OutputTensor<'_>| {
-            output.is_integer || ["label", "class", "cls"].iter().any(|part| output.name.contains(part))
-        };
-        let (scores, labels) = match (is_label(a), is_label(b)) {
-            (false, true) => (a, b),
-            (true, false) => (b, a),
-            _ => return Err(misfit()),
-        };
-        for index in 0..filled {
-            keep_labelled(spec, corners(index), scores.values[index], labels.values[index], found)?;
+    })?;
+    let corners = |index: usize| corners(&parts.boxes[index * 4..index * 4 + 4]);
+    match parts.scores {
+        Scores::Labelled { scores, labels } => {
+            for index in 0..parts.filled {
+                keep_labelled(spec, corners(index), scores[index], labels[index], found)?;
+            }
         }
-        return Ok(());
-    }
-    let matrix = others().find(|output| matches!(trimmed(output), [rows, _] if *rows == count)).ok_or_else(misfit)?;
-    let classes = trimmed(matrix)[1];
-    check_classes(spec, classes)?;
-    for (index, row) in matrix.values.chunks_exact(classes.max(1)).take(filled).enumerate() {
-        if found.wants(peak(row)) {
-            found.keep(corners(index), row.iter().copied());
+        Scores::PerClass { scores, classes } => {
+            check_classes(spec, classes)?;
+            for (index, row) in scores.chunks_exact(classes.max(1)).take(parts.filled).enumerate() {
+                if found.wants(peak(row)) {
+                    found.keep(corners(index), row.iter().copied());
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// What each of several outputs is.
+struct Parts<'a> {
+    /// Four corners a box.
+    boxes: &'a [f32],
+    scores: Scores<'a>,
+    /// How many rows hold a box: those beyond are padding.
+    filled: usize,
+}
+
+enum Scores<'a> {
+    Labelled { scores: &'a [f32], labels: &'a [f32] },
+    PerClass { scores: &'a [f32], classes: usize },
+}
+
+impl<'a> Parts<'a> {
+    fn of(outputs: &'a [OutputTensor<'a>]) -> Option<Self> {
+        let mut boxes: Vec<_> = outputs.iter().filter_map(|output| Some((output, box_count(output)?))).collect();
+        // Scores of four classes, or lists of four with a batch of 1, have the shape of boxes too: the likeliest come first, and
+        // what the other outputs do not fit is passed over.
+        boxes.sort_by_key(|(output, _)| (!output.name.contains("box"), output.is_integer, output.shape.len() < 3));
+        boxes.into_iter().find_map(|(boxes, count)| Self::around(boxes, count, outputs))
+    }
+
+    /// The other outputs' parts when `boxes` are the boxes.
+    fn around(boxes: &'a OutputTensor<'a>, count: usize, outputs: &'a [OutputTensor<'a>]) -> Option<Self> {
+        let number = outputs.iter().find(|output| is_number(output));
+        let filled = number.map_or(count, |number| (number.values[0].max(0.0) as usize).min(count));
+        // With one box the number of boxes has the shape of a list of scores.
+        let others: Vec<_> =
+            outputs.iter().filter(|output| !std::ptr::eq(*output, boxes) && !is_number(output)).collect();
+        let lists: Vec<_> = others.iter().copied().filter(|output| is_list(output, count)).collect();
+        let scores = match lists[..] {
+            [a, b] => labelled(a, b)?,
+            [] | [_] => per_class(&others, count)?,
+            _ => return None,
+        };
+        Some(Self { boxes: &boxes.values, scores, filled })
+    }
+}
+
+/// Which of two lists holds the labels, by element type or name; `None` when that does not tell.
+fn labelled<'a>(a: &'a OutputTensor<'a>, b: &'a OutputTensor<'a>) -> Option<Scores<'a>> {
+    let is_label = |output: &OutputTensor<'_>| {
+        output.is_integer || ["label", "class", "cls"].iter().any(|part| output.name.contains(part))
+    };
+    match (is_label(a), is_label(b)) {
+        (false, true) => Some(Scores::Labelled { scores: &a.values, labels: &b.values }),
+        (true, false) => Some(Scores::Labelled { scores: &b.values, labels: &a.values }),
+        _ => None,
+    }
+}
+
+/// The widest matrix of `count` rows: a list that stands beside it has only one column.
+fn per_class<'a>(others: &[&'a OutputTensor<'a>], count: usize) -> Option<Scores<'a>> {
+    let matrices = others.iter().filter_map(|output| Some((*output, columns_of(output, count)?)));
+    let (output, classes) = matrices.max_by_key(|(_, columns)| *columns)?;
+    Some(Scores::PerClass { scores: &output.values, classes })
+}
+
+/// The number of boxes in `[n, 4]` or `[1, n, 4]`.
+fn box_count(output: &OutputTensor<'_>) -> Option<usize> {
+    match output.shape[..] {
+        [count, 4] | [1, count, 4] => Some(count),
+        _ => None,
+    }
+}
+
+/// True for one value for each of `count` boxes: `[n]`, `[1, n]`, `[n, 1]` or `[1, n, 1]`.
+fn is_list(output: &OutputTensor<'_>, count: usize) -> bool {
+    match output.shape[..] {
+        [n] | [1, n, 1] => n == count,
+        [a, b] => (a == 1 && b == count) || (a == count && b == 1),
+        _ => false,
+    }
+}
+
+/// The columns of `[n, columns]` or `[1, n, columns]` with a row for each of `count` boxes.
+fn columns_of(output: &OutputTensor<'_>, count: usize) -> Option<usize> {
+    match output.shape[..] {
+        [rows, columns] | [1, rows, columns] if rows == count => Some(columns),
+        _ => None,
+    }
+}
+
+/// True for the number of boxes found (`num_dets`, `num_detections`, `valid_detections`): one value.
+fn is_number(output: &OutputTensor<'_>) -> bool {
+    let named = ["num", "valid"].iter().any(|part| output.name.contains(part));
+    output.values.len() == 1 && named
 }
 
 fn single(spec: &ModelSpec, output: &OutputTensor<'_>, found: &mut Collector) -> Result<(), HeadError> {
@@ -79,17 +150,6 @@ fn single(spec: &ModelSpec, output: &OutputTensor<'_>, found: &mut Collector) ->
         }
     }
     Ok(())
-}
-
-/// The shape without a leading batch of 1 and without a trailing 1, which some exports leave on scores and labels.
-fn trimmed<'a>(output: &'a OutputTensor<'_>) -> &'a [usize] {
-    match &output.shape[..] {
-        [1, rest @ ..] if !rest.is_empty() => match rest {
-            [_, 1] => &rest[..1],
-            _ => rest,
-        },
-        shape => shape,
-    }
 }
 
 fn corners(row: &[f32]) -> Box2 {
@@ -151,6 +211,71 @@ mod tests {
         assert_eq!(decode(&spec, &batched), Err(HeadError::Label { label: 7, classes: 3 }));
         batched.remove(1);
         assert!(matches!(decode(&spec, &batched), Err(HeadError::Outputs { .. })));
+    }
+
+    /// Boxes, labels and scores of `count` objects with a shape each, decoded to what was found.
+    fn labelled_case(count: usize, shapes: [&[usize]; 3]) -> Result<usize, HeadError> {
+        let spec = spec(HeadFormat::Suppressed, 64, 64, 3);
+        let boxes: Vec<f32> = (0..count).flat_map(|i| [i as f32, 0.0, i as f32 + 10.0, 10.0]).collect();
+        let (labels, scores) = (vec![2.0; count], vec![0.75; count]);
+        // No name helps: the labels are told by their element type alone.
+        let outputs = [
+            OutputTensor::new("b", shapes[0], &boxes),
+            integers("l", shapes[1], &labels),
+            OutputTensor::new("s", shapes[2], &scores),
+        ];
+        let decoded = decode(&spec, &outputs)?;
+        for (index, found) in decoded.detections.iter().enumerate() {
+            assert_eq!((found.bbox.x_min, found.best()), (index as f32, (2, 0.75)), "{count} {shapes:?}");
+        }
+        Ok(decoded.detections.len())
+    }
+
+    #[test]
+    fn any_number_of_objects_with_and_without_batch() {
+        // 4 is also the number of a box's corners.
+        for n in [0, 1, 2, 4] {
+            let lists: [&[usize]; 4] = [&[n], &[1, n], &[n, 1], &[1, n, 1]];
+            for boxes in [&[n, 4][..], &[1, n, 4]] {
+                for list in lists {
+                    assert_eq!(labelled_case(n, [boxes, list, list]), Ok(n), "boxes {boxes:?}, lists {list:?}");
+                }
+            }
+        }
+        assert!(labelled_case(2, [&[2, 4], &[2], &[1, 2, 1, 1]]).is_err());
+    }
+
+    #[test]
+    fn the_number_of_objects_is_no_list_of_one() {
+        let spec = spec(HeadFormat::Suppressed, 64, 64, 3);
+        for (number, found) in [([1.0], 1), ([0.0], 0)] {
+            let outputs = [
+                integers("num_detections", &[1], &number),
+                OutputTensor::new("b", &[1, 1, 4], &[1.0, 2.0, 3.0, 4.0]),
+                OutputTensor::new("s", &[1, 1], &[0.75]),
+                integers("l", &[1, 1], &[2.0]),
+            ];
+            assert_eq!(decode(&spec, &outputs).unwrap().detections.len(), found);
+        }
+    }
+
+    #[test]
+    fn scores_for_each_class_of_any_number_of_objects() {
+        for classes in [1, 3, 4] {
+            let spec = spec(HeadFormat::Suppressed, 64, 64, classes);
+            for n in [0, 1, 2] {
+                let boxes = [1.0, 2.0, 3.0, 4.0].repeat(n);
+                let scores = vec![0.5; n * classes];
+                let plain = [OutputTensor::new("b", &[n, 4], &boxes), OutputTensor::new("s", &[n, classes], &scores)];
+                let batched =
+                    [OutputTensor::new("b", &[1, n, 4], &boxes), OutputTensor::new("s", &[1, n, classes], &scores)];
+                for outputs in [plain, batched] {
+                    let decoded = decode(&spec, &outputs).unwrap();
+                    assert_eq!(decoded.detections.len(), n, "{n} objects, {classes} classes");
+                    assert!(decoded.detections.iter().all(|found| found.probabilities == vec![0.5; classes]));
+                }
+            }
+        }
     }
 
     #[test]
