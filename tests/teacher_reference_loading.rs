@@ -73,7 +73,7 @@ fn a_foreign_model_is_guessed_even_when_it_leaves_its_shapes_open() {
 
 #[test]
 fn values_tell_a_decode_inside_the_graph() {
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     // [1, 84, 7] for 64x64 pixels: the shape of YOLOX's raw output.
@@ -87,7 +87,7 @@ fn values_tell_a_decode_inside_the_graph() {
 
 #[test]
 fn suppression_inside_works_with_one_object_and_with_none() {
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     for (name, count) in [("tiny_suppressed_one.onnx", 1), ("tiny_suppressed_none.onnx", 0)] {
@@ -101,7 +101,7 @@ fn suppression_inside_works_with_one_object_and_with_none() {
 
 #[test]
 fn classes_have_thresholds_of_their_own_until_one_is_set_for_all() {
-    if !has_runtime() {
+    if !support::onnx_runtime() {
         return;
     }
     let mut spec = spec(&["pallet", "person"]);
