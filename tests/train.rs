@@ -1,6 +1,8 @@
 //! `distill train` and `distill run` as a user runs them, on a folder of painted images with COCO labels.
 #![cfg(feature = "distill")]
 
+mod support;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -197,4 +199,80 @@ fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
     assert!(metadata.provenance.teachers.is_empty() && metadata.provenance.data.len() == 1);
     assert!(metadata.provenance.config.contains("name: scene") && metadata.parameters > 1000);
     assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 2);
+}
+
+#[test]
+fn a_killed_training_resumes_to_the_very_same_result() {
+    let scene = Scene::new("epochs: 40, batch: 4, workers: 1, checkpoint_steps: 2");
+    // What was computed, without how long it took.
+    let history = |output: &str| -> Vec<[f64; 4]> {
+        let text = std::fs::read_to_string(scene.path(output).join("train/metrics.jsonl")).unwrap();
+        let number = |line: &str| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            ["loss", "giou", "gradient_norm", "validation_ap"].map(|key| value[key].as_f64().unwrap())
+        };
+        text.lines().map(number).collect()
+    };
+    done(&scene.distill("train", &["--set", "output=whole"]));
+    let whole = history("whole");
+    assert_eq!(whole.len(), 40);
+
+    let mut child = scene.command("train", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let metrics = scene.path("out/train/metrics.jsonl");
+    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "ended before it was killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(history("out").len() < 40, "it was not killed in time");
+    done(&scene.distill("train", &["--resume"]));
+    assert_eq!(history("out"), whole);
+}
+
+#[test]
+fn a_checkpoint_of_other_settings_is_not_resumed() {
+    let scene = Scene::new("epochs: 1, batch: 4, workers: 1");
+    done(&scene.distill("train", &[]));
+    assert!(scene.path("out/train/checkpoint.bin").is_file());
+    // A training of other settings that is killed before its first checkpoint.
+    let other =
+        ["--set", "train.learning_rate=0.001", "--set", "train.epochs=400", "--set", "train.checkpoint_every=400"];
+    let mut child = scene.command("train", &other).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let metrics = scene.path("out/train/metrics.jsonl");
+    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "ended before it was killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!scene.path("out/train/checkpoint.bin").exists(), "the old checkpoint is gone");
+}
+
+#[test]
+fn a_run_with_a_teacher_labels_trains_exports_and_reports() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new("epochs: 1, batch: 4, workers: 1");
+    let teacher = support::tiny_model("tiny_yolov8.onnx");
+    let teacher = format!("teachers=[{{name: tiny, model: {}, class_map: {{class_1: crate}}}}]", teacher.display());
+    // Without the recording's own truth, the teacher's boxes are what the student is judged by.
+    let settings = ["--set", "targets=teachers", "--set", &teacher, "--set", "data.0.truth=null"];
+    let told = done(&scene.distill("run", &settings));
+    for stage in ["== label", "== train", "== export", "== evaluate"] {
+        assert!(told.contains(stage), "{told}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(scene.path("out/report.json")).unwrap()).unwrap();
+    let models = report["models"].as_array().unwrap();
+    let facts: Vec<_> = models.iter().map(|model| (model["name"].as_str(), model["role"].as_str())).collect();
+    assert_eq!(facts, [(Some("student"), Some("student")), (Some("tiny"), Some("teacher"))]);
+    assert_eq!(report["frames"], 8);
+    assert!((models[1]["ap50"].as_f64().unwrap() - 1.0).abs() < 1e-9, "a teacher agrees with itself");
+    let metadata = read_metadata(scene.path("out/student.onnx")).unwrap().expect("a bundle");
+    assert_eq!(metadata.provenance.teachers[0].name, "tiny");
+    assert_eq!(metadata.provenance.data[0].name, "images");
+    assert_eq!(metadata.figures["frames"], 8);
+    assert!(!metadata.provenance.config.contains(scene.folder.path().to_str().unwrap()));
 }

@@ -10,7 +10,7 @@ use super::{Outcome, WorkFailed};
 use crate::distill::{
     bag::{Frames, TruthSource},
     durable,
-    evaluate::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role, evaluate},
+    evaluate::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationReport, EvaluationTruth, Role, evaluate},
     split::{Block, Split, SplitConfig},
     targets::TargetSet,
     teacher::{Teacher, TeacherConfig},
@@ -145,10 +145,18 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     } else {
         out!("{}", report.to_text());
     }
-    if report.lost_data {
-        errln!("warning: part of the recording could not be read ({} frames not decoded)", report.undecodable);
-    }
+    tell_losses(&report);
     Ok(if report.lost_data { Outcome::DataLost } else { Outcome::Done })
+}
+
+/// Says on stderr what of the recordings could not be read.
+pub(super) fn tell_losses(report: &EvaluationReport) {
+    for loss in &report.losses {
+        errln!("warning: part of the recording could not be read: {loss}");
+    }
+    if report.undecodable > 0 {
+        errln!("warning: part of the recording could not be read: {} frames are not decodable", report.undecodable);
+    }
 }
 
 /// A bar for a number of frames that is not known beforehand; hidden where nobody looks.

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{
     Outcome, WorkFailed,
-    evaluate::progress_bar,
+    evaluate::{progress_bar, tell_losses},
     label::LabelDisplay,
     train::{
         ExperimentArgs, TrainEnd, stop_on_interrupt, targets_folder, train_stage, trained_weights, write_run_files,
@@ -210,6 +210,7 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
         Err(error) => return Err(error.into()),
     };
     out!("{}", report.to_text());
+    tell_losses(&report);
     let path = experiment.output.join("report.json");
     let json = serde_json::to_vec_pretty(&report)?;
     durable::write_bytes(&path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;

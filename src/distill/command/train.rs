@@ -19,13 +19,14 @@ use serde::Serialize;
 
 use super::{Outcome, WorkFailed};
 use crate::distill::{
+    bag::Frames,
     config::{Experiment, TargetSource},
     durable, stage,
     stage::StageBook,
     targets::TargetSet,
     train::{
         EpochRecord, Gathered, Observer, StepReport, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train,
-        weights_path,
+        truth_source, weights_path,
     },
 };
 
@@ -82,11 +83,25 @@ impl ExperimentArgs {
                 bail!("{}: data.{index}.path: {} is not there", self.config.display(), data.path.display());
             }
         }
+        self.check_inputs(&experiment)?;
         if experiment.threads > 0 {
             // Only the first pool of a process counts; a second one is asked for in tests alone.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(experiment.threads).build_global();
         }
         Ok(Some(experiment))
+    }
+
+    /// Looks at everything that the experiment reads before anything is computed or written.
+    fn check_inputs(&self, experiment: &Experiment) -> anyhow::Result<()> {
+        for teacher in experiment.teachers.iter().filter(|_| experiment.targets == TargetSource::Teachers) {
+            teacher.check_files()?;
+        }
+        for (index, data) in experiment.data.iter().enumerate() {
+            // Opening finds a wrong topic or truth; nothing is decoded.
+            Frames::open(&data.path, data.topic.as_deref(), truth_source(data))
+                .with_context(|| format!("{}: data.{index}", self.config.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +177,10 @@ pub(super) fn train_stage(
     stop: &AtomicBool,
 ) -> anyhow::Result<TrainEnd> {
     let targets = match experiment.targets {
+        TargetSource::Teachers if !targets_folder(experiment).exists() => bail!(
+            "there are no soft targets in {} yet; make them with `distill label`, or run all stages with `distill run`",
+            targets_folder(experiment).display()
+        ),
         TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
         TargetSource::Truth => None,
     };
@@ -209,9 +228,9 @@ pub(super) fn train_stage(
         outln!("stopped; a checkpoint is in {}; go on with --resume", folder.display());
         return Ok(TrainEnd::Interrupted);
     }
-    book.finish("train", &hash, gathered.lost_data)
+    book.finish("train", &hash, gathered.lost_data())
         .map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
-    Ok(TrainEnd::Finished { hash, lost_data: gathered.lost_data })
+    Ok(TrainEnd::Finished { hash, lost_data: gathered.lost_data() })
 }
 
 /// Folder of an experiment's soft targets.
@@ -265,6 +284,9 @@ fn print_gathered(gathered: &Gathered, seconds: Duration) {
             }
         }
         outln!("{line}");
+    }
+    for loss in &gathered.losses {
+        outln!("lost: {loss}");
     }
     let (memory, file) = gathered.train.size();
     outln!(

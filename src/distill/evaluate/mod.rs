@@ -153,8 +153,11 @@ pub fn evaluate(
     }
 
     let mut images = LatencyImages::default();
-    let (mut frames, mut judged, mut truths, mut undecodable, mut lost) = (0, 0, 0, 0, false);
-    'recordings: for recording in &job.recordings {
+    let (mut frames, mut judged, mut truths, mut undecodable, mut losses) = (0, 0, 0, 0, Vec::new());
+    for recording in &job.recordings {
+        if job.max_frames.is_some_and(|limit| frames >= limit) {
+            break;
+        }
         let (source, targets) = match &recording.truth {
             EvaluationTruth::Labels(source) => (source.clone(), None),
             EvaluationTruth::Targets(targets) => {
@@ -190,10 +193,12 @@ pub fn evaluate(
                 return Err(EvaluateError::Stopped);
             }
             if job.max_frames.is_some_and(|limit| frames >= limit) {
-                break 'recordings;
+                break;
             }
         }
-        lost |= !stream.loss().is_empty();
+        if !stream.loss().is_empty() {
+            losses.push(format!("{}: {}", recording.path.display(), stream.loss()));
+        }
     }
     if frames == 0 {
         return Err(nothing_done(job));
@@ -216,7 +221,8 @@ pub fn evaluate(
         frames,
         truths,
         undecodable,
-        lost_data: lost || undecodable > 0,
+        lost_data: !losses.is_empty() || undecodable > 0,
+        losses,
         latency_rounds: job.latency_rounds,
         models,
     })

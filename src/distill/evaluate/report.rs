@@ -38,6 +38,9 @@ pub struct EvaluationReport {
     pub undecodable: usize,
     /// Whether part of a recording could not be read.
     pub lost_data: bool,
+    /// What of the recordings could not be read, in words.
+    #[serde(default)]
+    pub losses: Vec<String>,
     /// How often each latency was measured.
     pub latency_rounds: usize,
     /// The models in the order they were named.

@@ -233,6 +233,9 @@ fn check_place(out: &Path, replace: bool) -> Result<(), SynthError> {
     if !out.exists() {
         return Ok(());
     }
+    if !out.is_dir() {
+        return occupied("is a file; choose another --out");
+    }
     if !replace {
         return occupied("exists already; choose another --out, or replace it with --force");
     }

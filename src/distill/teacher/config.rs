@@ -7,6 +7,7 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use super::TeacherError;
 use crate::model::{HeadFormat, ModelSpec};
 
 /// One teacher: any ONNX detector.
@@ -66,6 +67,25 @@ impl TeacherConfig {
             _ => None,
         };
         std::iter::once(&mut self.model).chain(spec)
+    }
+
+    /// Says whether its files can be read at all, without loading it.
+    ///
+    /// # Errors
+    /// [`TeacherError::Read`] that names the file.
+    pub fn check_files(&self) -> Result<(), TeacherError> {
+        let spec = match &self.spec {
+            Some(TeacherSpec::File(path)) => Some(path),
+            _ => None,
+        };
+        for path in std::iter::once(&self.model).chain(spec) {
+            std::fs::File::open(path).map_err(|source| TeacherError::Read {
+                teacher: self.display_name(),
+                path: path.display().to_string(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// What it is called in reports.

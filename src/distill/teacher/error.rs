@@ -44,7 +44,7 @@ pub enum TeacherError {
         /// Where the specification stands.
         place: String,
     },
-    /// The model's file cannot be hashed.
+    /// A file of it cannot be read.
     #[error("teacher {teacher}: cannot read {path}: {source}")]
     Read {
         /// The teacher.

@@ -32,8 +32,8 @@ pub struct Gathered {
     pub validation: ValidationSet,
     /// Each recording's frames by block.
     pub recordings: Vec<BlockCounts>,
-    /// Whether part of a recording could not be read.
-    pub lost_data: bool,
+    /// What of the recordings could not be read, in words.
+    pub losses: Vec<String>,
 }
 
 /// How many frames of a recording went where.
@@ -94,7 +94,7 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
         train: FrameSet::new(limit - limit / 4),
         validation: ValidationSet::new(limit / 4),
         recordings: Vec::new(),
-        lost_data: false,
+        losses: Vec::new(),
     };
     for (source, data) in experiment.data.iter().enumerate() {
         let split = split_of(data, experiment)?;
@@ -116,7 +116,9 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
             }
         }
         gathered.add(chunk, &spec, &mut counts)?;
-        gathered.lost_data |= counts.undecodable > 0 || !frames.loss().is_empty();
+        if !frames.loss().is_empty() {
+            gathered.losses.push(format!("{}: {}", data.path.display(), frames.loss()));
+        }
         gathered.recordings.push(counts);
     }
     Ok(gathered)
@@ -129,6 +131,11 @@ enum Ready {
 }
 
 impl Gathered {
+    /// Whether part of the recordings could not be read or decoded.
+    pub fn lost_data(&self) -> bool {
+        !self.losses.is_empty() || self.recordings.iter().any(|counts| counts.undecodable > 0)
+    }
+
     /// Decodes frames on all cores and adds them in their order.
     fn add(
         &mut self,
