@@ -201,6 +201,19 @@ fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
     assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 2);
 }
 
+/// Trains and kills the training, as a power cut would, once it has made so many epochs.
+fn kill_after(epochs: usize, scene: &Scene, more: &[&str]) {
+    let metrics = scene.path("out/train/metrics.jsonl");
+    let _ = std::fs::remove_file(&metrics);
+    let mut child = scene.command("train", more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < epochs {
+        assert!(child.try_wait().unwrap().is_none(), "ended before it was killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_killed_training_resumes_to_the_very_same_result() {
     let scene = Scene::new("epochs: 40, batch: 4, workers: 1, checkpoint_steps: 2");
@@ -217,14 +230,7 @@ fn a_killed_training_resumes_to_the_very_same_result() {
     let whole = history("whole");
     assert_eq!(whole.len(), 40);
 
-    let mut child = scene.command("train", &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let metrics = scene.path("out/train/metrics.jsonl");
-    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 3 {
-        assert!(child.try_wait().unwrap().is_none(), "ended before it was killed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_after(3, &scene, &[]);
     assert!(history("out").len() < 40, "it was not killed in time");
     done(&scene.distill("train", &["--resume"]));
     assert_eq!(history("out"), whole);
@@ -238,14 +244,7 @@ fn a_checkpoint_of_other_settings_is_not_resumed() {
     // A training of other settings that is killed before its first checkpoint.
     let other =
         ["--set", "train.learning_rate=0.001", "--set", "train.epochs=400", "--set", "train.checkpoint_every=400"];
-    let mut child = scene.command("train", &other).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let metrics = scene.path("out/train/metrics.jsonl");
-    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 2 {
-        assert!(child.try_wait().unwrap().is_none(), "ended before it was killed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_after(2, &scene, &other);
     assert!(!scene.path("out/train/checkpoint.bin").exists(), "the old checkpoint is gone");
 }
 

@@ -31,7 +31,7 @@ fn defaults_are_filled_in_and_paths_resolved() {
 fn resolved_form_reads_back_as_itself() {
     let experiment = read(SMALL, &[]).unwrap();
     let again = read(&experiment.to_yaml().unwrap(), &[]).unwrap();
-    assert_eq!(again, experiment);
+    assert_eq!(again, Experiment { written: again.written.clone(), ..experiment });
 }
 
 #[test]

@@ -1,0 +1,15 @@
+//! Any bytes as an ONNX file: no panic when its metadata is read, and what is written into it is found again.
+#![no_main]
+
+use distilled_perception::model::bundle::{BundleMetadata, metadata_of, write_metadata};
+use distilled_perception::model::{HeadFormat, InputSpec, ModelSpec};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = metadata_of(bytes);
+    let spec = ModelSpec::new(InputSpec::default(), HeadFormat::Yolov8, vec!["person".into()]);
+    let metadata = BundleMetadata::new(spec);
+    if let Ok(written) = write_metadata(bytes, &metadata) {
+        assert_eq!(metadata_of(&written).as_ref(), Ok(&Some(metadata)));
+    }
+});
