@@ -27,7 +27,7 @@ pub struct BagMessage<'a> {
 /// A message with its own bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnedMessage {
-    /// The topic's place in [`Bag::topics`].
+    /// The topic's place in [`Bag::topics`](super::Bag::topics).
     pub topic: usize,
     /// When it was recorded, nanoseconds since the epoch.
     pub log_time: i64,

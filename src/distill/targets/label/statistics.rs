@@ -16,7 +16,7 @@ pub struct ClassStatistics {
     pub class: String,
     /// Boxes of which it is the most probable class.
     pub boxes: u64,
-    /// Those among them with a fused score of at least [`CONFIDENT`].
+    /// Those among them with a fused score of at least 0.3.
     pub confident: u64,
     /// Sum of the teachers' agreement over the confident boxes.
     pub agreement_sum: f64,
