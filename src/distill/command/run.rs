@@ -225,7 +225,7 @@ fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::
     let bundle = bundle_path(experiment);
     let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
     let figures = serde_json::json!({
-        "data": experiment.data.iter().map(|data| file_name(&data.path)).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
+        "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
         "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
     });
     metadata.figures = match figures {

@@ -152,7 +152,7 @@ pub fn evaluate(
         });
     }
 
-    let mut images = LatencyImages::default();
+    let (mut images, mut seen) = (LatencyImages::default(), Vec::new());
     let (mut frames, mut judged, mut truths, mut undecodable, mut losses) = (0, 0, 0, 0, Vec::new());
     for recording in &job.recordings {
         if job.max_frames.is_some_and(|limit| frames >= limit) {
@@ -165,6 +165,7 @@ pub fn evaluate(
             }
         };
         let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), source)?;
+        let before = frames;
         for frame in &mut stream {
             let frame = frame?;
             if let Some((split, block)) = &recording.block
@@ -196,6 +197,9 @@ pub fn evaluate(
                 break;
             }
         }
+        if frames > before {
+            seen.push(recording.path.display().to_string());
+        }
         if !stream.loss().is_empty() {
             losses.push(format!("{}: {}", recording.path.display(), stream.loss()));
         }
@@ -210,7 +214,7 @@ pub fn evaluate(
         .map(|(model, latency)| model.report(latency))
         .collect::<Result<Vec<_>, EvaluateError>>()?;
     Ok(EvaluationReport {
-        data: job.recordings.iter().map(|recording| recording.path.display().to_string()).collect(),
+        data: seen,
         block: job.recordings.iter().find_map(|recording| recording.block.as_ref().map(|(_, block)| *block)),
         truth: match job.recordings.first().map(|recording| &recording.truth) {
             _ if judged == 0 => "none; nothing is judged".to_owned(),

@@ -22,7 +22,7 @@ pub enum Role {
 /// Everything that an evaluation found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationReport {
-    /// The recordings.
+    /// The recordings that had frames to judge.
     pub data: Vec<String>,
     /// The block of them that was judged, all frames without.
     pub block: Option<Block>,
