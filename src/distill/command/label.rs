@@ -26,12 +26,14 @@ use crate::distill::{
 ///
 /// Two teachers over a bag, for a student that knows persons:
 ///
-///   distill label --data my_bag --teacher yolox_nano.onnx --teacher nanodet_m.onnx --classes person --out targets
+///   distill label --data my_bag --teacher yolox_nano.onnx --teacher nanodet_m.onnx \
+///       --classes person --out targets
 ///
 /// Teachers whose names differ from the student's, or that are trusted less, are described in YAML (a list of entries as
 /// under `teachers:` of an experiment):
 ///
-///   distill label --data monday --data tuesday --teachers teachers.yaml --classes person,vehicle --out targets
+///   distill label --data monday --data tuesday --teachers teachers.yaml \
+///       --classes person,vehicle --out targets
 ///
 /// The work is kept in parts of --part-frames frames: stopped with Ctrl-C or by a power cut, the same command continues. On
 /// several machines give each its share and copy the parts into one folder:

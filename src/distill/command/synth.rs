@@ -26,7 +26,8 @@ use crate::distill::synth::{
 ///   distill synth --out runs/large --width 640 --height 384     # larger pictures
 ///
 /// The bag is a rosbag2 folder (MCAP). The same arguments give the same bytes. Truth lies on /truth/detections_2d (boxes around
-/// visible pixels), /truth/detections_3d, /truth/points and /truth/scan_labels (class and object per point).
+/// visible pixels), /truth/detections_3d, /truth/points and /truth/scan_labels (class and object per point). Racks, walls and all
+/// else that stands there for good are background, class 0.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct SynthArgs {
