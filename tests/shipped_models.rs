@@ -35,11 +35,41 @@ fn shipped_models_run() {
     if !support::onnx_runtime() {
         return;
     }
-    for (model, ..) in SHIPPED {
+    for (model, _, classes) in SHIPPED {
         let mut detector = Detector::load(root(model), &SessionOptions::default()).unwrap();
-        assert!(
-            detector.detect(&image::RgbImage::new(640, 360)).unwrap().detections.is_empty(),
-            "{model}: black is empty"
-        );
+        for detection in detector.detect(&image::RgbImage::new(640, 360)).unwrap().detections {
+            assert!(
+                detection.bbox.is_valid() && detection.probabilities.len() == classes.len(),
+                "{model}: {detection:?}"
+            );
+        }
+    }
+}
+
+/// A warehouse that neither teacher was trained on; docs/results tells what they reach on a longer one.
+#[test]
+#[cfg(feature = "distill")]
+fn warehouse_teachers_find_what_is_in_a_warehouse() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let distill = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_distill"));
+        let output = command.args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let bag = folder.path().join("bag");
+    let bag = bag.to_str().unwrap();
+    distill(&["synth", "--out", bag, "--seed", "4711", "--seconds", "8", "--rate", "5"]);
+    let models = SHIPPED.map(|(model, ..)| root(model));
+    let (base, small) = (models[0].to_str().unwrap(), models[1].to_str().unwrap());
+    let mut arguments = vec!["evaluate", "--model", base, "--model", small, "--data", bag];
+    arguments.extend(["--labels", "/truth/detections_2d", "--latency-rounds", "1", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&distill(&arguments)).unwrap();
+    for model in 0..2 {
+        let ap50 = report["models"][model]["ap50"].as_f64();
+        assert!(ap50 > Some(0.5), "{}: AP50 {ap50:?}", SHIPPED[model].0);
     }
 }

@@ -197,8 +197,8 @@ impl Experiment {
 
     /// The student network that this experiment trains.
     pub fn student_config(&self) -> StudentConfig {
-        let StudentSection { size, width, height } = self.student;
-        StudentConfig::new(size, self.classes.clone(), width, height)
+        let StudentSection { size, convolution, width, height } = self.student;
+        StudentConfig { convolution, ..StudentConfig::new(size, self.classes.clone(), width, height) }
     }
 
     /// The experiment as YAML with every default filled in and every path absolute.

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::distill::{split::Block, student::Size};
+use crate::distill::{
+    split::Block,
+    student::{Convolution, Size},
+    train::DEVICES,
+};
 
 /// A wrong value: its key and what is wrong with it.
 pub(super) type Complaint = (&'static str, String);
@@ -56,6 +60,8 @@ pub enum TargetSource {
 pub struct StudentSection {
     /// `micro`, `small` or `base`. Default `micro`.
     pub size: Size,
+    /// `plain` or `depthwise`. Default `plain`.
+    pub convolution: Convolution,
     /// Input width in pixels, a multiple of 32. Default 320.
     pub width: usize,
     /// Input height in pixels, a multiple of 32. Default 192.
@@ -64,7 +70,7 @@ pub struct StudentSection {
 
 impl Default for StudentSection {
     fn default() -> Self {
-        Self { size: Size::default(), width: 320, height: 192 }
+        Self { size: Size::default(), convolution: Convolution::default(), width: 320, height: 192 }
     }
 }
 
@@ -103,7 +109,8 @@ pub struct TrainConfig {
     pub clip: f64,
     /// Threads that prepare images; 0, the default, takes half of the cores.
     pub workers: usize,
-    /// Where it is computed: `cpu`. Default `cpu`.
+    /// Where it is computed: `cpu`, or in builds that have it `cuda` or `wgpu`, several of which are told apart by a number
+    /// (`cuda:1`). Default `cpu`.
     pub device: String,
     /// Megabytes of memory for decoded frames; what does not fit is kept in a temporary file. Default 1024.
     pub cache_mb: usize,
@@ -167,8 +174,10 @@ impl TrainConfig {
         if self.epochs > 1_000_000 {
             return Err(("train.epochs", format!("{} is more than a million", self.epochs)));
         }
-        if self.device != "cpu" {
-            return Err(("train.device", format!("`{}` is not known to this build; it has `cpu`", self.device)));
+        let kind = self.device.split(':').next().unwrap_or_default();
+        if !DEVICES.contains(&kind) {
+            let have = DEVICES.join(", ");
+            return Err(("train.device", format!("`{}` is not known to this build; it has {have}", self.device)));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return Err(("train.learning_rate", format!("{} must be a positive number", self.learning_rate)));

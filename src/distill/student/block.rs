@@ -6,11 +6,18 @@ use burn::{
     tensor::{Device, Tensor, activation::relu},
 };
 
-use super::{operator, seed::WeightSeed};
+use super::{
+    config::Convolution,
+    operator::{self, After},
+    seed::WeightSeed,
+};
 
-/// A convolution with "same" padding and BatchNorm, or with the bias that BatchNorm became by folding.
+/// A convolution with "same" padding and BatchNorm, or with the bias that BatchNorm became by folding. A depthwise-separable
+/// one (MobileNets, Howard et al. 2017) is two of them: each channel by itself, then all channels of each pixel.
 #[derive(Module, Debug)]
 pub struct ConvUnit {
+    depthwise: Option<Conv2d>,
+    depthwise_norm: Option<BatchNorm>,
     conv: Conv2d,
     norm: Option<BatchNorm>,
 }
@@ -25,43 +32,81 @@ impl ConvUnit {
         device: &Device,
     ) -> Self {
         let conv = plain_convolution(channels, kernel, stride, 2.0_f64.sqrt(), None, seed, device);
-        Self { conv, norm: Some(BatchNormConfig::new(channels[1]).init(device)) }
+        let norm = Some(BatchNormConfig::new(channels[1]).init(device));
+        Self { depthwise: None, depthwise_norm: None, conv, norm }
     }
 
-    /// Convolution and BatchNorm: `[B, in, H, W]` -> `[B, out, H / stride, W / stride]`.
-    pub fn linear(&self, input: Tensor<4>) -> Tensor<4> {
-        let output = operator::convolve(&self.conv, input);
-        match &self.norm {
-            Some(norm) => operator::normalize(norm, output, false),
-            None => output,
+    /// A unit of such a block.
+    pub(super) fn of(
+        convolution: Convolution,
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        seed: &mut WeightSeed,
+        device: &Device,
+    ) -> Self {
+        match convolution {
+            Convolution::Plain => Self::new(channels, kernel, stride, seed, device),
+            Convolution::Depthwise => {
+                let depthwise = depthwise_convolution(channels[0], kernel, stride, seed, device);
+                Self {
+                    depthwise: Some(depthwise),
+                    depthwise_norm: Some(BatchNormConfig::new(channels[0]).init(device)),
+                    ..Self::new(channels, 1, 1, seed, device)
+                }
+            }
         }
     }
 
-    /// [`Self::linear`], then ReLU.
+    /// Convolution, BatchNorm and ReLU: `[B, in, H, W]` -> `[B, out, H / stride, W / stride]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let output = operator::convolve(&self.conv, input);
-        match &self.norm {
-            Some(norm) => operator::normalize(norm, output, true),
-            None => relu(output),
-        }
+        self.forward_with(input, None)
+    }
+
+    /// [`Self::forward`] with something added before ReLU.
+    pub fn forward_with(&self, input: Tensor<4>, added: Option<Tensor<4>>) -> Tensor<4> {
+        let input = match &self.depthwise {
+            Some(depthwise) => rectified(self.depthwise_norm.as_ref(), operator::convolve(depthwise, input), None),
+            None => input,
+        };
+        rectified(self.norm.as_ref(), operator::convolve(&self.conv, input), added)
     }
 
     /// The same unit for inference without BatchNorm: its running statistics, scale and shift multiplied into the
     /// convolution's weights and bias.
     #[must_use]
     pub fn fold(self) -> Self {
-        let Self { mut conv, norm } = self;
-        let Some(norm) = norm else { return Self { conv, norm: None } };
-        let scale = norm.gamma.val() / (norm.running_var.value_sync() + norm.epsilon).sqrt();
-        let mut shift = norm.beta.val() - norm.running_mean.value_sync() * scale.clone();
-        if let Some(bias) = conv.bias {
-            shift = shift + bias.val() * scale.clone();
+        let Self { depthwise, depthwise_norm, conv, norm } = self;
+        Self {
+            depthwise: depthwise.map(|depthwise| folded(depthwise, depthwise_norm)),
+            depthwise_norm: None,
+            conv: folded(conv, norm),
+            norm: None,
         }
-        let [channels] = scale.dims();
-        conv.weight = Param::from_tensor(conv.weight.val() * scale.reshape([channels, 1, 1, 1]));
-        conv.bias = Some(Param::from_tensor(shift));
-        Self { conv, norm: None }
     }
+}
+
+/// BatchNorm, where it is not folded, then an addition where there is one, then ReLU.
+fn rectified(norm: Option<&BatchNorm>, input: Tensor<4>, added: Option<Tensor<4>>) -> Tensor<4> {
+    match (norm, added) {
+        (Some(norm), added) => operator::normalize(norm, input, After { added, rectified: true }),
+        (None, Some(added)) => relu(input + added),
+        (None, None) => relu(input),
+    }
+}
+
+/// The convolution whose outputs are those of a convolution and BatchNorm with its running statistics.
+fn folded(mut conv: Conv2d, norm: Option<BatchNorm>) -> Conv2d {
+    let Some(norm) = norm else { return conv };
+    let scale = norm.gamma.val() / (norm.running_var.value_sync() + norm.epsilon).sqrt();
+    let mut shift = norm.beta.val() - norm.running_mean.value_sync() * scale.clone();
+    if let Some(bias) = conv.bias {
+        shift = shift + bias.val() * scale.clone();
+    }
+    let [channels] = scale.dims();
+    conv.weight = Param::from_tensor(conv.weight.val() * scale.reshape([channels, 1, 1, 1]));
+    conv.bias = Some(Param::from_tensor(shift));
+    conv
 }
 
 /// Two things added: the input and one convolution unit of it, then ReLU (He et al. 2016, with one convolution).
@@ -71,13 +116,13 @@ pub struct Residual {
 }
 
 impl Residual {
-    pub(super) fn new(channels: usize, seed: &mut WeightSeed, device: &Device) -> Self {
-        Self { unit: ConvUnit::new([channels, channels], 3, 1, seed, device) }
+    pub(super) fn new(convolution: Convolution, channels: usize, seed: &mut WeightSeed, device: &Device) -> Self {
+        Self { unit: ConvUnit::of(convolution, [channels, channels], 3, 1, seed, device) }
     }
 
     /// `[B, C, H, W]` -> the same shape.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.unit.linear(input.clone()) + input)
+        self.unit.forward_with(input.clone(), Some(input))
     }
 
     /// See [`ConvUnit::fold`].
@@ -107,4 +152,16 @@ pub(super) fn plain_convolution(
         groups: 1,
         padding: PaddingConfig2d::Explicit(padding, padding, padding, padding),
     }
+}
+
+/// A convolution of each channel by itself, with "same" padding.
+fn depthwise_convolution(
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+    seed: &mut WeightSeed,
+    device: &Device,
+) -> Conv2d {
+    let plain = plain_convolution([1, channels], kernel, stride, 2.0_f64.sqrt(), None, seed, device);
+    Conv2d { groups: channels, ..plain }
 }

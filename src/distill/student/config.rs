@@ -25,9 +25,21 @@ pub enum Size {
     Base,
 }
 
+/// What the 3x3 convolutions after the first are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Convolution {
+    /// Convolutions over all channels.
+    #[default]
+    Plain,
+    /// Depthwise-separable ones (MobileNets, Howard et al. 2017): far fewer weights and multiply-accumulates, but more passes
+    /// over memory.
+    Depthwise,
+}
+
 /// Channels and depths of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Widths {
+pub struct Widths {
     /// Channels after the stem, at stride 2.
     pub stem: usize,
     /// Channels of the stages at strides 4, 8, 16, 32.
@@ -41,7 +53,8 @@ pub(super) struct Widths {
 }
 
 impl Size {
-    pub(super) fn widths(self) -> Widths {
+    /// Its channels and depths.
+    pub fn widths(self) -> Widths {
         match self {
             Self::Micro => {
                 Widths { stem: 16, stages: [24, 40, 64, 96], depths: [0, 1, 1, 1], neck: 32, smooth_finest: false }
@@ -70,6 +83,9 @@ pub struct StudentConfig {
     /// How wide and deep.
     #[serde(default)]
     pub size: Size,
+    /// What it is built of.
+    #[serde(default)]
+    pub convolution: Convolution,
     /// Class names in the order of the score vector.
     pub classes: Vec<String>,
     /// Input width in pixels, a multiple of 32.
@@ -131,7 +147,7 @@ pub enum ConfigError {
 impl StudentConfig {
     /// A student with the default distribution bins.
     pub fn new(size: Size, classes: Vec<String>, width: usize, height: usize) -> Self {
-        Self { size, classes, width, height, bins: default_bins() }
+        Self { size, convolution: Convolution::default(), classes, width, height, bins: default_bins() }
     }
 
     /// Checks what serde cannot.

@@ -14,11 +14,11 @@
 mod block;
 mod config;
 mod network;
-mod operator;
+pub mod operator;
 mod seed;
 mod weights;
 
 pub use block::{ConvUnit, Residual};
-pub use config::{ConfigError, STRIDES, Size, StudentConfig};
+pub use config::{ConfigError, Convolution, STRIDES, Size, StudentConfig, Widths};
 pub use network::{CameraStudent, StudentOutput};
 pub use weights::WeightsError;

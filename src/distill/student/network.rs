@@ -12,7 +12,7 @@ use burn::{
 
 use super::{
     block::{ConvUnit, Residual, plain_convolution},
-    config::{CLASS_PRIOR, ConfigError, StudentConfig},
+    config::{CLASS_PRIOR, ConfigError, Convolution, StudentConfig},
     operator::convolve,
     seed::WeightSeed,
 };
@@ -34,10 +34,16 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(channels: [usize; 2], depth: usize, seed: &mut WeightSeed, device: &Device) -> Self {
+    fn new(
+        convolution: Convolution,
+        channels: [usize; 2],
+        depth: usize,
+        seed: &mut WeightSeed,
+        device: &Device,
+    ) -> Self {
         Self {
-            reduce: ConvUnit::new(channels, 3, 2, seed, device),
-            refine: (0..depth).map(|_| Residual::new(channels[1], seed, device)).collect(),
+            reduce: ConvUnit::of(convolution, channels, 3, 2, seed, device),
+            refine: (0..depth).map(|_| Residual::new(convolution, channels[1], seed, device)).collect(),
         }
     }
 
@@ -60,12 +66,13 @@ struct Head {
 }
 
 impl Head {
-    fn new(channels: usize, classes: usize, bins: usize, seed: &mut WeightSeed, device: &Device) -> Self {
+    fn new(config: &StudentConfig, channels: usize, seed: &mut WeightSeed, device: &Device) -> Self {
+        let (convolution, classes, bins) = (config.convolution, config.classes.len(), config.bins);
         let prior_logit = (CLASS_PRIOR / (1.0 - CLASS_PRIOR)).ln();
         Self {
-            class_tower: ConvUnit::new([channels, channels], 3, 1, seed, device),
+            class_tower: ConvUnit::of(convolution, [channels, channels], 3, 1, seed, device),
             class_prediction: plain_convolution([channels, classes], 1, 1, 0.1, Some(prior_logit), seed, device),
-            box_tower: ConvUnit::new([channels, channels], 3, 1, seed, device),
+            box_tower: ConvUnit::of(convolution, [channels, channels], 3, 1, seed, device),
             box_prediction: plain_convolution([channels, 4 * bins], 1, 1, 0.1, Some(0.0), seed, device),
         }
     }
@@ -105,14 +112,15 @@ impl CameraStudent {
         let mut stages = Vec::new();
         let mut channels = widths.stem;
         for (&width, &depth) in widths.stages.iter().zip(&widths.depths) {
-            stages.push(Stage::new([channels, width], depth, seed, device));
+            stages.push(Stage::new(config.convolution, [channels, width], depth, seed, device));
             channels = width;
         }
         let laterals =
             widths.stages[1..].iter().map(|&width| ConvUnit::new([width, widths.neck], 1, 1, seed, device)).collect();
         let smoothed = if widths.smooth_finest { 2 } else { 1 };
-        let smooth = (0..smoothed).map(|_| ConvUnit::new([widths.neck; 2], 3, 1, seed, device)).collect();
-        let heads = (0..3).map(|_| Head::new(widths.neck, config.classes.len(), config.bins, seed, device)).collect();
+        let smooth =
+            (0..smoothed).map(|_| ConvUnit::of(config.convolution, [widths.neck; 2], 3, 1, seed, device)).collect();
+        let heads = (0..3).map(|_| Head::new(config, widths.neck, seed, device)).collect();
         Ok(Self { stem, stages, laterals, smooth, heads })
     }
 

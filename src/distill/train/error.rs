@@ -45,8 +45,11 @@ pub enum TrainError {
     #[error(transparent)]
     Student(#[from] StudentError),
     /// A device that this build does not have.
-    #[error("train.device: `{0}` is not known to this build; it has `cpu`")]
-    Device(String),
+    #[error("train.device: `{name}` is not known to this build; it has {}", super::DEVICES.join(", "))]
+    Device {
+        /// What was asked for.
+        name: String,
+    },
     /// A loss or gradient that is not a number.
     #[error(
         "training diverged in epoch {epoch}, step {step}: {what} is not a finite number. The batch: {frames}. \

@@ -11,12 +11,14 @@ mod average;
 mod cache;
 mod checkpoint;
 mod dataset;
+mod device;
 mod error;
 mod gather;
 mod journal;
 mod loader;
 mod optimizer;
 mod schedule;
+mod step;
 mod trainer;
 mod validate;
 
@@ -24,10 +26,12 @@ pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Viewpo
 pub use cache::{BlockId, PixelCache};
 pub use checkpoint::{Best, Checkpoint, EpochSums, Position};
 pub use dataset::{FrameSet, NetworkInput, Shrunk, ValidationSet, shrink};
+pub use device::{DEVICES, device};
 pub use error::TrainError;
 pub use gather::{BlockCounts, Gathered, gather, split_of, truth_source};
 pub use journal::EpochRecord;
 pub use loader::{Batch, Epoch, Loader};
 pub use schedule::Schedule;
+pub use step::{Step, TrainStep};
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, checkpoint_path, train, weights_path};
 pub use validate::Validator;

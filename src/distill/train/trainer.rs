@@ -8,25 +8,24 @@ use std::{
 
 use burn::{
     module::Module,
-    optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
 
 use super::{
     TrainError,
-    average::WeightAverage,
     checkpoint::{self, Best, Checkpoint, Position},
     dataset::{FrameSet, ValidationSet},
+    device::device,
     journal::{EpochRecord, Journal},
     loader::{Batch, Epoch, Loader},
-    optimizer::Stepper,
     schedule::Schedule,
+    step::{Step, TrainStep},
     validate::Validator,
 };
 use crate::{
     distill::{
         config::Experiment,
-        loss::{LossValues, detection_loss},
+        loss::LossValues,
         student::{CameraStudent, StudentConfig},
     },
     metrics::ApSummary,
@@ -133,13 +132,6 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
     run.finish(false)
 }
 
-fn device(name: &str) -> Result<Device, TrainError> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        other => Err(TrainError::Device(other.to_owned())),
-    }
-}
-
 /// A run under way.
 struct Run<'a> {
     job: &'a TrainJob<'a>,
@@ -152,10 +144,7 @@ struct Run<'a> {
     steps: usize,
     inner: Device,
     autodiff: Device,
-    /// Always there between steps; a step takes it out and puts the next one in.
-    student: Option<CameraStudent>,
-    stepper: Stepper,
-    average: WeightAverage,
+    step: TrainStep,
     best_weights: Option<Vec<u8>>,
     position: Position,
     images: usize,
@@ -173,8 +162,7 @@ impl<'a> Run<'a> {
         let steps = config.epochs * loader.batches();
         let autodiff = inner.clone().autodiff();
         let mut student = CameraStudent::new(&student_config, experiment.seed, &autodiff)?;
-        let mut stepper = Stepper::new(config);
-        let mut average = WeightAverage::new(&student.valid(), config.ema);
+        let mut saved_step = None;
         let mut position = Position::default();
         let mut best_weights = None;
         let settings = settings(job);
@@ -183,11 +171,13 @@ impl<'a> Run<'a> {
             let saved = Checkpoint::read(&path)?;
             check_settings(&path, &saved.settings, &settings)?;
             student = checkpoint::unpack(student, saved.student)?;
-            stepper = stepper.load(saved.optimizer)?;
-            let averaged = checkpoint::unpack(student.valid(), saved.average)?;
-            average = WeightAverage::resume(&averaged, config.ema, saved.position.average_updates);
+            saved_step = Some((saved.optimizer, checkpoint::unpack(student.valid(), saved.average)?));
             best_weights = saved.best;
             position = saved.position;
+        }
+        let mut step = TrainStep::new(student, config, &experiment.losses);
+        if let Some((optimizer, averaged)) = saved_step {
+            step = step.resume(optimizer, &averaged, config, position.average_updates)?;
         }
         let journal = Journal::open(&job.folder.join("metrics.jsonl"), position.epoch)?;
         Ok(Self {
@@ -201,19 +191,13 @@ impl<'a> Run<'a> {
             loader,
             inner,
             autodiff,
-            student: Some(student),
-            stepper,
-            average,
+            step,
             best_weights,
             position,
             images: 0,
             trained: Duration::ZERO,
             waited: Duration::ZERO,
         })
-    }
-
-    fn student(&self) -> &CameraStudent {
-        self.student.as_ref().expect("a step puts the student back")
     }
 
     /// Trains one epoch, or the rest of one, then validates and saves as the experiment wants it.
@@ -277,35 +261,23 @@ impl<'a> Run<'a> {
         let spec = self.student_config.input_spec();
         let count = batch.targets.len();
         let images = TensorData::new(batch.images, [count, 3, spec.height, spec.width]);
-        let student = self.student.take().expect("a step puts the student back");
-        let output = student.forward(Tensor::from_data(images, &self.autodiff));
-        let terms = detection_loss(&output, &batch.targets, &self.job.experiment.losses);
-        let losses = terms.values();
-        let diverged = |what: &str| TrainError::NotFinite {
-            epoch: self.position.epoch + 1,
-            step: self.position.step + 1,
-            what: what.to_owned(),
-            frames: batch.names.join(", "),
-        };
-        if !losses.is_finite() {
-            return Err(diverged(&format!(
-                "the loss (class {}, giou {}, distribution {})",
-                losses.class, losses.giou, losses.distribution
-            )));
-        }
-        let gradients = GradientsParams::from_grads(terms.total.backward(), &student);
         let rate = self.schedule.at(self.position.step);
-        let (student, norm) = self.stepper.step(rate, student, gradients);
-        if !norm.is_finite() {
-            return Err(diverged("the gradient"));
-        }
-        self.average.update(&student.valid());
-        self.student = Some(student);
+        let (losses, norm) = match self.step.run(Tensor::from_data(images, &self.autodiff), &batch.targets, rate) {
+            Step::Taken { losses, norm } => (losses, norm),
+            Step::NotFinite { what } => {
+                return Err(TrainError::NotFinite {
+                    epoch: self.position.epoch + 1,
+                    step: self.position.step + 1,
+                    what,
+                    frames: batch.names.join(", "),
+                });
+            }
+        };
         self.images += count;
         let position = &mut self.position;
         position.step += 1;
         position.batch += 1;
-        position.average_updates = self.average.updates();
+        position.average_updates = self.step.average_updates();
         position.sums.add(&losses, norm);
         Ok(StepReport { step: position.step, steps: self.steps, epoch: position.epoch + 1, losses, norm, rate })
     }
@@ -315,7 +287,7 @@ impl<'a> Run<'a> {
         if self.job.validation.is_empty() {
             return Ok(None);
         }
-        let averaged = self.average.student(self.student().valid());
+        let averaged = self.step.averaged();
         let summary = self.validator.judge(&averaged.clone().fold(), &self.inner)?;
         // Without any box to find there is nothing to choose by.
         if let (Some(ap), Some(ap50)) = (summary.ap, summary.ap50)
@@ -333,20 +305,19 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self) -> Result<(), TrainError> {
-        let snapshot = self.student().valid();
         let checkpoint = Checkpoint {
             position: self.position.clone(),
             settings: self.settings.clone(),
-            student: checkpoint::pack(&snapshot)?,
-            average: checkpoint::pack(&self.average.student(snapshot))?,
+            student: checkpoint::pack(&self.step.snapshot())?,
+            average: checkpoint::pack(&self.step.averaged())?,
             best: self.best_weights.clone(),
-            optimizer: self.stepper.to_bytes()?,
+            optimizer: self.step.optimizer_bytes()?,
         };
         checkpoint.write(&checkpoint_path(self.job.folder))
     }
 
     fn finish(self, interrupted: bool) -> Result<TrainReport, TrainError> {
-        let averaged = self.average.student(self.student().valid());
+        let averaged = self.step.averaged();
         let student = match &self.best_weights {
             Some(bytes) => checkpoint::unpack(averaged, bytes.clone())?,
             None => averaged,

@@ -1,218 +1,364 @@
-//! Convolution as a matrix product over tiles of unrolled patches, with "same" padding, on row-major `[B, C, H, W]` values.
+//! Convolution and its gradients on row-major `[B, C, H, W]` values: for each unit of rows or images, its planes, then the
+//! inner loops over them. Pointwise convolutions of large images take the images as they are.
 
-use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder, linalg::general_mat_mul};
+use std::cell::RefCell;
+
 use rayon::prelude::*;
 
-/// Columns (output pixels) of a tile: its patches should stay in the cache.
-const TILE: usize = 768;
+use super::{
+    kernel::{LANES, Runs, Weights, correlate, multiply},
+    planes::{Cut, Unit},
+};
 
-/// Sizes of a convolution whose padding is half its (odd) kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Geometry {
-    pub batch: usize,
-    pub channels_in: usize,
-    pub height: usize,
-    pub width: usize,
-    pub channels_out: usize,
-    pub kernel: usize,
-    pub stride: usize,
+pub(super) use super::planes::Geometry;
+
+/// Memory that each thread uses again and again.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Planes of the input.
+    planes: Vec<f32>,
+    /// Gradients of the outputs, spread.
+    gradient: Vec<f32>,
+    /// Outputs as they are computed.
+    wide: Vec<f32>,
+    /// What [`multiply`] needs.
+    tail: Vec<f32>,
 }
 
-impl Geometry {
-    pub(super) fn height_out(&self) -> usize {
-        (self.height - 1) / self.stride + 1
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Lends the thread's scratch. It is taken out meanwhile, because a thread that waits for others takes up other work.
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch = SCRATCH.take();
+    let result = work(&mut scratch);
+    SCRATCH.set(scratch);
+    result
+}
+
+fn room(values: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if values.len() < length {
+        values.resize(length, 0.0);
+    }
+    &mut values[..length]
+}
+
+/// Images so small that a plane is no more than a few blocks of columns are put together.
+const SMALL: usize = 480;
+
+/// Weights in as many parts as there are threads left for each task, with the rows of a part.
+struct Parts {
+    parts: Vec<Weights>,
+    rows: usize,
+}
+
+impl Parts {
+    fn new(tasks: usize, rows: usize, taps: usize, mut write: impl FnMut(usize, &mut [f32])) -> Self {
+        let threads = rayon::current_num_threads();
+        let count = if tasks >= threads { 1 } else { threads.div_ceil(tasks) };
+        // Whole blocks of rows.
+        let each = rows.div_ceil(count).next_multiple_of(4).min(rows);
+        let parts = (0..rows)
+            .step_by(each)
+            .map(|first| Weights::new(each.min(rows - first), taps, |row, line| write(first + row, line)));
+        Self { parts: parts.collect(), rows: each }
     }
 
-    pub(super) fn width_out(&self) -> usize {
-        (self.width - 1) / self.stride + 1
+    /// See [`multiply`].
+    fn multiply(
+        &self,
+        source: &[f32],
+        offsets: &[usize],
+        runs: Runs,
+        output: &mut [f32],
+        stride: usize,
+        scratch: &mut Vec<f32>,
+    ) {
+        match self.parts.as_slice() {
+            [whole] => multiply(whole, source, offsets, runs, output, stride, scratch),
+            parts => parts.par_iter().zip(output.par_chunks_mut(self.rows * stride)).for_each(|(part, output)| {
+                multiply(part, source, offsets, runs, output, stride, &mut Vec::new());
+            }),
+        }
     }
+}
 
-    fn pixels_in(&self) -> usize {
-        self.height * self.width
+/// [`correlate`] of so many rows, by all threads when there are fewer tasks than those.
+fn correlate_rows(
+    tasks: usize,
+    lines: &[f32],
+    stride: usize,
+    source: &[f32],
+    offsets: &[usize],
+    columns: usize,
+    sums: &mut [f32],
+) {
+    let (threads, taps) = (rayon::current_num_threads(), offsets.len());
+    let rows = sums.len() / taps;
+    if tasks >= threads {
+        return correlate(lines, stride, rows, source, offsets, columns, sums);
     }
+    let each = rows.div_ceil(threads.div_ceil(tasks)).next_multiple_of(4);
+    sums.par_chunks_mut(each * taps).enumerate().for_each(|(part, sums)| {
+        correlate(&lines[part * each * stride..], stride, sums.len() / taps, source, offsets, columns, sums);
+    });
+}
 
-    fn pixels_out(&self) -> usize {
-        self.height_out() * self.width_out()
+/// How the work on a batch is cut.
+fn cut(geometry: &Geometry, rows: usize) -> Cut {
+    let inputs = geometry.group_in() * geometry.phase_count();
+    let values = geometry.row() * (inputs + geometry.group_out());
+    let cut = Cut::new(geometry.batch, rows, values);
+    match geometry.is_pointwise() {
+        true if geometry.pixels_in() >= SMALL => Cut { images: 1, bands: vec![(0, rows)] },
+        true => Cut { bands: vec![(0, rows)], ..cut },
+        false => cut,
     }
+}
 
-    /// Values of one patch: the rows of the unrolled matrix.
-    fn patch(&self) -> usize {
-        self.channels_in * self.kernel * self.kernel
-    }
+/// Whether rows of so many pixels are computed one by one, straight to where they belong, and not together with the columns
+/// between them that belong to no pixel.
+fn is_row_by_row(width: usize) -> bool {
+    width.is_multiple_of(8) && width >= 16
+}
 
-    /// Output rows of a tile.
-    fn tile_rows(&self) -> usize {
-        (TILE / self.width_out()).clamp(1, self.height_out())
-    }
+/// Room for planes, and a little more that may be read; that little more is zero.
+fn planes_room(values: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    let room = room(values, length + LANES);
+    room[length..].fill(0.0);
+    room
+}
 
-    /// True when the unrolled matrix is the image itself.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == 1 && self.stride == 1
-    }
-
-    /// The first and one past the last output position along one side whose input position for this kernel offset exists.
-    fn valid(&self, offset: usize, side_in: usize, side_out: usize) -> (usize, usize) {
-        let padding = self.kernel / 2;
-        let first = padding.saturating_sub(offset).div_ceil(self.stride);
-        let end = (side_in + padding).saturating_sub(offset).div_ceil(self.stride).min(side_out);
-        (first.min(end), end)
-    }
-
-    /// For each row of the unrolled matrix: channel, vertical and horizontal kernel offset.
-    fn taps(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-        let (channels, kernel) = (self.channels_in, self.kernel);
-        (0..channels).flat_map(move |channel| {
-            (0..kernel).flat_map(move |vertical| (0..kernel).map(move |horizontal| (channel, vertical, horizontal)))
+/// Where each tap of a group's first channels begins in the planes of a unit.
+fn input_offsets(geometry: &Geometry, span: usize) -> Vec<usize> {
+    let phases = geometry.phase_count();
+    let taps = |channel| {
+        (0..geometry.area()).map(move |tap| {
+            let (phase, shift) = geometry.tap(tap);
+            (channel * phases + phase) * span + shift
         })
-    }
+    };
+    (0..geometry.group_in()).flat_map(taps).collect()
 }
 
-/// The convolution of a batch: `[B, out, H', W']`.
-pub(super) fn forward(geometry: Geometry, input: &[f32], weight: &[f32]) -> Vec<f32> {
-    let pixels = geometry.pixels_out();
-    let weight = matrix(weight, geometry.channels_out, geometry.patch());
-    let mut output = vec![0.0; geometry.batch * geometry.channels_out * pixels];
+/// The convolution of a batch: `[B, out, H', W']`. `weight` is `[out, in / groups, rows, columns]`.
+pub(super) fn forward(geometry: &Geometry, input: &[f32], weight: &[f32]) -> Vec<f32> {
+    let cut = cut(geometry, geometry.height_out());
+    let (taps, outs) = (geometry.group_in() * geometry.area(), geometry.group_out());
+    let tasks = geometry.batch.div_ceil(cut.images);
+    let weights: Vec<Parts> = weight
+        .chunks_exact(outs * taps)
+        .map(|weight| {
+            Parts::new(tasks, outs, taps, |row, line| line.copy_from_slice(&weight[row * taps..(row + 1) * taps]))
+        })
+        .collect();
+    let mut output = vec![0.0; geometry.batch * geometry.channels_out * geometry.pixels_out()];
     output
-        .par_chunks_mut(geometry.channels_out * pixels)
-        .zip(input.par_chunks(geometry.channels_in * geometry.pixels_in()))
-        .for_each_init(Vec::new, |patches, (output, image)| {
-            for (first, rows) in tiles(geometry) {
-                let columns = unroll(geometry, image, first, rows, patches);
-                let start = first * geometry.width_out();
-                let width = rows * geometry.width_out();
-                let mut tile = strided_mut(&mut output[start..], geometry.channels_out, width, pixels);
-                general_mat_mul(1.0, &weight, &columns, 0.0, &mut tile);
-            }
+        .par_chunks_mut(cut.images * geometry.channels_out * geometry.pixels_out())
+        .zip(input.par_chunks(cut.images * geometry.channels_in * geometry.pixels_in()))
+        .for_each(|(output, input)| {
+            with_scratch(|scratch| {
+                for &(first_row, rows) in &cut.bands {
+                    let images = input.len() / (geometry.channels_in * geometry.pixels_in());
+                    forward_unit(geometry, Unit { images, first_row, rows }, &weights, input, output, scratch);
+                }
+            });
         });
     output
 }
 
+fn forward_unit(
+    geometry: &Geometry,
+    unit: Unit,
+    weights: &[Parts],
+    input: &[f32],
+    output: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let (ins, outs) = (geometry.group_in(), geometry.group_out());
+    let direct = geometry.is_pointwise() && unit.images == 1;
+    let span = if direct { geometry.pixels_in() } else { unit.span(geometry) };
+    let offsets = input_offsets(geometry, span);
+    for (group, weights) in weights.iter().enumerate() {
+        if direct {
+            let input = &input[group * ins * span..];
+            let output = &mut output[group * outs * span..(group + 1) * outs * span];
+            weights.multiply(input, &offsets, Runs::one(span), output, span, &mut scratch.tail);
+            continue;
+        }
+        let of_channel = geometry.phase_count() * span;
+        let planes = planes_room(&mut scratch.planes, ins * of_channel);
+        for (channel, planes) in planes.chunks_exact_mut(of_channel).take(ins).enumerate() {
+            unit.split(geometry, input, group * ins + channel, planes);
+        }
+        let (width, pixels) = (geometry.width_out(), geometry.pixels_out());
+        if is_row_by_row(width) {
+            let step = geometry.row();
+            let runs = Runs { count: unit.rows, columns: width, source_step: step, output_step: width };
+            for image in 0..unit.images {
+                let first = (image * geometry.channels_out + group * outs) * pixels;
+                let output = &mut output[first..first + outs * pixels][unit.first_row * width..];
+                let planes = &planes[image * unit.plane(geometry)..];
+                weights.multiply(planes, &offsets, runs, output, pixels, &mut scratch.tail);
+            }
+            continue;
+        }
+        let columns = unit.columns(geometry).next_multiple_of(LANES);
+        let wide = room(&mut scratch.wide, outs * columns);
+        weights.multiply(planes, &offsets, Runs::one(columns), wide, columns, &mut scratch.tail);
+        for (channel, wide) in wide.chunks_exact(columns).enumerate() {
+            unit.gather(geometry, &wide[..unit.columns(geometry)], output, group * outs + channel);
+        }
+    }
+}
+
+/// Weights of the input's gradient for one phase: `[in, out * taps of the phase]`, and the taps.
+struct PhaseWeights {
+    weights: Parts,
+    taps: Vec<usize>,
+}
+
 /// Gradients of the input (empty unless asked for) and of the weights, given the output's gradient.
 pub(super) fn backward(
-    geometry: Geometry,
+    geometry: &Geometry,
     input: &[f32],
     weight: &[f32],
     gradient: &[f32],
     of_input: bool,
 ) -> (Vec<f32>, Vec<f32>) {
-    let (pixels, patch) = (geometry.pixels_out(), geometry.patch());
-    let transposed = matrix(weight, geometry.channels_out, patch).reversed_axes();
-    let image_in = geometry.channels_in * geometry.pixels_in();
-    let mut input_gradient = vec![0.0; if of_input { geometry.batch * image_in } else { 0 }];
-    let mut images: Vec<Option<&mut [f32]>> = input_gradient.chunks_mut(image_in).map(Some).collect();
-    images.resize_with(geometry.batch, || None);
-    let weight_gradients: Vec<Vec<f32>> = images
+    let cut = cut(geometry, geometry.height_out() + geometry.reach()[0]);
+    let (area, ins, outs) = (geometry.area(), geometry.group_in(), geometry.group_out());
+    let tasks = geometry.batch.div_ceil(cut.images);
+    let phase_weights = |weight: &[f32], phase: usize| {
+        let taps: Vec<usize> = (0..area).filter(|&tap| geometry.tap(tap).0 == phase).collect();
+        let weights = Parts::new(tasks, ins, outs * taps.len(), |channel, line| {
+            for (out, line) in line.chunks_exact_mut(taps.len()).enumerate() {
+                let weight = &weight[(out * ins + channel) * area..][..area];
+                line.iter_mut().zip(&taps).for_each(|(to, &tap)| *to = weight[tap]);
+            }
+        });
+        PhaseWeights { weights, taps }
+    };
+    let weights: Vec<Vec<PhaseWeights>> = weight
+        .chunks_exact(outs * ins * area)
+        .map(|weight| (0..geometry.phase_count()).map(|phase| phase_weights(weight, phase)).collect())
+        .collect();
+    let image_in = cut.images * geometry.channels_in * geometry.pixels_in();
+    let mut input_gradient = vec![0.0; if of_input { input.len() } else { 0 }];
+    let mut targets: Vec<Option<&mut [f32]>> = input_gradient.chunks_mut(image_in).map(Some).collect();
+    targets.resize_with(tasks, || None);
+    let sums: Vec<Vec<f32>> = targets
         .into_par_iter()
         .zip(input.par_chunks(image_in))
-        .zip(gradient.par_chunks(geometry.channels_out * pixels))
-        .map_init(
-            Default::default,
-            |(patches, unrolled): &mut (Vec<f32>, Vec<f32>), ((mut target, image), gradient)| {
-                let mut sum = vec![0.0; weight.len()];
-                for (first, rows) in tiles(geometry) {
-                    let width = rows * geometry.width_out();
-                    let tile = strided(&gradient[first * geometry.width_out()..], geometry.channels_out, width, pixels);
-                    let columns = unroll(geometry, image, first, rows, patches);
-                    let mut sum =
-                        ArrayViewMut2::from_shape((geometry.channels_out, patch), &mut sum).expect("sized above");
-                    general_mat_mul(1.0, &tile, &columns.t(), 1.0, &mut sum);
-                    if let Some(target) = &mut target {
-                        unrolled.resize(patch * width, 0.0);
-                        let mut back = strided_mut(unrolled, patch, width, width);
-                        general_mat_mul(1.0, &transposed, &tile, 0.0, &mut back);
-                        roll_up(geometry, unrolled, first, rows, target);
-                    }
+        .zip(gradient.par_chunks(cut.images * geometry.channels_out * geometry.pixels_out()))
+        .map(|((mut target, input), gradient)| {
+            let mut sums = vec![0.0; weight.len()];
+            with_scratch(|scratch| {
+                for &(first_row, rows) in &cut.bands {
+                    let images = input.len() / (geometry.channels_in * geometry.pixels_in());
+                    let unit = Unit { images, first_row, rows };
+                    let target = target.as_deref_mut();
+                    backward_unit(geometry, unit, tasks, &weights, input, gradient, target, &mut sums, scratch);
                 }
-                sum
-            },
-        )
+            });
+            sums
+        })
         .collect();
-    // Summed image by image, so that the result is the same for every number of threads.
-    let mut weight_gradient = vec![0.0; weight.len()];
-    for image in &weight_gradients {
+    // Summed in the order of the images, so that the result is the same for every number of threads.
+    let mut sums = sums.into_iter();
+    let mut weight_gradient = sums.next().unwrap_or_default();
+    for image in sums {
         weight_gradient.iter_mut().zip(image).for_each(|(sum, value)| *sum += value);
     }
     (input_gradient, weight_gradient)
 }
 
-/// First output row and number of rows of each tile.
-fn tiles(geometry: Geometry) -> impl Iterator<Item = (usize, usize)> {
-    let (rows, height) = (geometry.tile_rows(), geometry.height_out());
-    (0..height).step_by(rows).map(move |first| (first, rows.min(height - first)))
-}
-
-/// The patches of some output rows as a matrix `[patch, rows * width]`, in `patches` or in the image itself.
-fn unroll<'a>(
-    geometry: Geometry,
-    image: &'a [f32],
-    first: usize,
-    rows: usize,
-    patches: &'a mut Vec<f32>,
-) -> ArrayView2<'a, f32> {
-    let (width_in, width_out) = (geometry.width, geometry.width_out());
-    let width = rows * width_out;
-    if geometry.is_pointwise() {
-        return strided(&image[first * width_in..], geometry.channels_in, width, geometry.pixels_in());
-    }
-    patches.resize(geometry.patch() * width, 0.0);
-    let padding = geometry.kernel / 2;
-    for ((channel, vertical, horizontal), line) in geometry.taps().zip(patches.chunks_exact_mut(width)) {
-        let plane = &image[channel * geometry.pixels_in()..(channel + 1) * geometry.pixels_in()];
-        let (left, right) = geometry.valid(horizontal, width_in, width_out);
-        let (top, bottom) = geometry.valid(vertical, geometry.height, geometry.height_out());
-        for (row, line) in (first..).zip(line.chunks_exact_mut(width_out)) {
-            if row < top || row >= bottom {
-                line.fill(0.0);
+#[expect(clippy::too_many_arguments, reason = "the body of a loop")]
+fn backward_unit(
+    geometry: &Geometry,
+    unit: Unit,
+    tasks: usize,
+    weights: &[Vec<PhaseWeights>],
+    input: &[f32],
+    gradient: &[f32],
+    mut target: Option<&mut [f32]>,
+    sums: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let (ins, outs, phases) = (geometry.group_in(), geometry.group_out(), geometry.phase_count());
+    let direct = geometry.is_pointwise() && unit.images == 1;
+    let span = if direct { geometry.pixels_in() } else { unit.span(geometry) };
+    let offsets = input_offsets(geometry, span);
+    let of_group = outs * offsets.len();
+    for (group, (weights, sums)) in weights.iter().zip(sums.chunks_exact_mut(of_group)).enumerate() {
+        if direct {
+            let gradient = &gradient[group * outs * span..];
+            correlate_rows(tasks, gradient, span, &input[group * ins * span..], &offsets, span, sums);
+            if let (Some(target), [PhaseWeights { weights, .. }]) = (&mut target, weights.as_slice()) {
+                let offsets: Vec<usize> = (0..outs).map(|out| out * span).collect();
+                let target = &mut target[group * ins * span..(group + 1) * ins * span];
+                weights.multiply(gradient, &offsets, Runs::one(span), target, span, &mut scratch.tail);
+            }
+            continue;
+        }
+        let planes = planes_room(&mut scratch.planes, ins * phases * span);
+        for (channel, planes) in planes.chunks_exact_mut(phases * span).take(ins).enumerate() {
+            unit.split(geometry, input, group * ins + channel, planes);
+        }
+        let line = geometry.reach()[1] + span + LANES;
+        let lines = room(&mut scratch.gradient, outs * line);
+        for (channel, lines) in lines.chunks_exact_mut(line).enumerate() {
+            unit.spread(geometry, gradient, group * outs + channel, lines);
+        }
+        let margin = geometry.margin();
+        let columns = unit.columns(geometry).next_multiple_of(LANES);
+        correlate_rows(tasks, &lines[margin..], line, planes, &offsets, columns, sums);
+        let Some(target) = &mut target else { continue };
+        for (phase, PhaseWeights { weights, taps }) in weights.iter().enumerate() {
+            let back = |out: usize| taps.iter().map(move |&tap| out * line + margin - geometry.tap(tap).1);
+            let offsets: Vec<usize> = (0..outs).flat_map(back).collect();
+            if geometry.stride == 1 && is_row_by_row(geometry.width) {
+                let pixels = geometry.pixels_in();
+                for image in 0..unit.images {
+                    let first = (image * geometry.channels_in + group * ins) * pixels;
+                    let target = &mut target[first..first + ins * pixels];
+                    let lines = &lines[image * unit.plane(geometry)..];
+                    input_rows(geometry, unit, weights, lines, &offsets, target, &mut scratch.tail);
+                }
                 continue;
             }
-            let source = &plane[(row * geometry.stride + vertical - padding) * width_in..][..width_in];
-            line[..left].fill(0.0);
-            line[right..].fill(0.0);
-            let source = &source[left * geometry.stride + horizontal - padding..];
-            let line = &mut line[left..right];
-            if geometry.stride == 1 {
-                line.copy_from_slice(&source[..line.len()]);
-            } else {
-                line.iter_mut().zip(source.iter().step_by(geometry.stride)).for_each(|(to, from)| *to = *from);
-            }
+            let columns = (unit.images - 1) * unit.plane(geometry) + unit.rows * geometry.row();
+            let stride = phases * span;
+            let wide = &mut room(&mut scratch.wide, ins * stride)[phase * span..];
+            weights.multiply(lines, &offsets, Runs::one(columns), wide, stride, &mut scratch.tail);
         }
-    }
-    strided(patches, geometry.patch(), width, width)
-}
-
-/// Adds the gradients of some output rows' patches `[patch, rows * width]` to the image's.
-fn roll_up(geometry: Geometry, patches: &[f32], first: usize, rows: usize, image: &mut [f32]) {
-    let (width_in, width_out) = (geometry.width, geometry.width_out());
-    let padding = geometry.kernel / 2;
-    for ((channel, vertical, horizontal), line) in geometry.taps().zip(patches.chunks_exact(rows * width_out)) {
-        let plane = &mut image[channel * geometry.pixels_in()..(channel + 1) * geometry.pixels_in()];
-        let (left, right) = geometry.valid(horizontal, width_in, width_out);
-        let (top, bottom) = geometry.valid(vertical, geometry.height, geometry.height_out());
-        for (row, line) in (first..).zip(line.chunks_exact(width_out)) {
-            if row < top || row >= bottom {
-                continue;
-            }
-            let target = &mut plane[(row * geometry.stride + vertical - padding) * width_in..][..width_in];
-            let target = &mut target[left * geometry.stride + horizontal - padding..];
-            let line = &line[left..right];
-            if geometry.stride == 1 {
-                target[..line.len()].iter_mut().zip(line).for_each(|(to, from)| *to += from);
-            } else {
-                target.iter_mut().step_by(geometry.stride).zip(line).for_each(|(to, from)| *to += from);
-            }
+        if geometry.stride == 1 && is_row_by_row(geometry.width) {
+            continue;
+        }
+        for (channel, wide) in scratch.wide.chunks_exact(phases * span).take(ins).enumerate() {
+            unit.join(geometry, wide, target, group * ins + channel);
         }
     }
 }
 
-fn matrix(values: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
-    strided(values, rows, columns, columns)
-}
-
-/// A matrix whose rows lie `stride` values apart.
-fn strided(values: &[f32], rows: usize, columns: usize, stride: usize) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape((rows, columns).strides((stride, 1)), values).expect("the tile lies inside its image")
-}
-
-fn strided_mut(values: &mut [f32], rows: usize, columns: usize, stride: usize) -> ArrayViewMut2<'_, f32> {
-    ArrayViewMut2::from_shape((rows, columns).strides((stride, 1)), values).expect("the tile lies inside its image")
+/// The input's gradient, row by row, of one image of a convolution without stride.
+fn input_rows(
+    geometry: &Geometry,
+    unit: Unit,
+    weights: &Parts,
+    lines: &[f32],
+    offsets: &[usize],
+    target: &mut [f32],
+    scratch: &mut Vec<f32>,
+) {
+    let [top, left] = geometry.padding;
+    let first = unit.first_row.max(top);
+    let end = (unit.first_row + unit.rows).min(top + geometry.height);
+    let Some(count) = end.checked_sub(first) else { return };
+    let (row, width) = (geometry.row(), geometry.width);
+    let runs = Runs { count, columns: width, source_step: row, output_step: width };
+    let lines = &lines[(first - unit.first_row) * row + left..];
+    let target = &mut target[(first - top).min(geometry.height) * width..];
+    weights.multiply(lines, offsets, runs, target, geometry.pixels_in(), scratch);
 }

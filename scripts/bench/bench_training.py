@@ -1,0 +1,141 @@
+"""Trains the same student here and in PyTorch, turn by turn, and prints images per second and the ratio. See scripts/bench-training."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TOLERANCE = 2e-3
+
+
+class Trainer:
+    """One side: a process that obeys commands."""
+
+    def __init__(self, command, threads):
+        environment = os.environ | {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.says = self.answer()["ready"]
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args[0]} ended early, with code {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(arguments, size, convolution, threads):
+    """Throughput of both sides with a number of threads, and their first losses."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [arguments.ours, folder, "--size", size, "--convolution", convolution, "--batch", str(arguments.batch)]
+        ours = Trainer([*ours, "--device", arguments.device], threads)
+        theirs = [sys.executable, str(Path(__file__).with_name("torch_student.py")), folder]
+        theirs += ["--threads", str(threads), "--device", arguments.device.replace("wgpu", "cuda")]
+        sides = {"ours": ours}
+        for layout in arguments.layouts:
+            sides[f"pytorch {layout}"] = Trainer([*theirs, "--layout", layout], threads)
+        # The same weights, batch, loss and optimiser give the same losses for as long as rounding does not add up.
+        losses = {name: side.ask("steps 3")["losses"] for name, side in sides.items()}
+        for name, found in losses.items():
+            for a, b in zip(losses["ours"], found):
+                if abs(a - b) > TOLERANCE * abs(a):
+                    raise SystemExit(f"not the same training: losses {losses['ours']} here, {found} in {name}")
+        rounds = {name: [] for name in sides}
+        steps = {name: 3 for name in sides}
+        for turn in range(arguments.rounds + 1):
+            for name, side in sides.items():
+                seconds = side.ask(f"steps {steps[name]}")["seconds"]
+                if turn > 0:
+                    rounds[name].append(steps[name] * arguments.batch / seconds)
+                # About a second a turn.
+                steps[name] = max(1, round(steps[name] / seconds * arguments.seconds))
+        result = {
+            "size": size,
+            "convolution": convolution,
+            "threads": threads,
+            "batch": arguments.batch,
+            "student": ours.says,
+            "losses": losses,
+            "images_per_second": {name: statistics.median(values) for name, values in rounds.items()},
+            "peak_bytes": {name: side.ask("memory")["peak_bytes"] for name, side in sides.items()},
+            "pytorch": next(side.says for name, side in sides.items() if name != "ours"),
+        }
+        best = max((name for name in sides if name != "ours"), key=lambda name: result["images_per_second"][name])
+        # Each turn against the turn beside it, so that a machine that slows down slows both.
+        ratios = [a / b for a, b in zip(rounds["ours"], rounds[best])]
+        result |= {"reference": best, "ratio": statistics.median(ratios), "ratios": ratios}
+        if arguments.operators:
+            times = {name: {} for name in ("ours", "pytorch nchw")}
+            for _ in range(3):
+                for name, found in times.items():
+                    for operator, time in sides[name].ask("operators")["operators"].items():
+                        found[operator] = min(time, found.get(operator, time))
+            result["operators"] = times
+        for side in sides.values():
+            side.close()
+        return result
+
+
+def show(result):
+    speeds = result["images_per_second"]
+    for name, speed in speeds.items():
+        mebibytes = result["peak_bytes"][name] / 2**20
+        note = f"   ratio {result['ratio']:.2f} (to the faster layout)" if name == "ours" else ""
+        title = f"{result['size']} {result['convolution']}, {result['threads']} threads" if name == "ours" else ""
+        print(f"{title:28} {name:14} {speed:7.1f} images/s {mebibytes:7.0f} MiB{note}", flush=True)
+    if "operators" in result:
+        print(f"\n{'forward and backward, ' + str(result['threads']) + ' threads':60} {'ours':>9} {'PyTorch':>9} {'ratio':>6}")
+        ours, theirs = result["operators"]["ours"], result["operators"]["pytorch nchw"]
+        for operator, time in ours.items():
+            print(f"{operator:60} {time:6.2f} ms {theirs[operator]:6.2f} ms {theirs[operator] / time:6.2f}")
+        print(flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench-training", description=__doc__)
+    parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--sizes", nargs="+", default=["micro", "small"], metavar="SIZE", help="micro, small, base")
+    parser.add_argument("--convolutions", nargs="+", default=["plain", "depthwise"], metavar="KIND")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
+    parser.add_argument("--layouts", nargs="+", default=["nchw", "nhwc"], help="PyTorch's memory layouts (default: both)")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--no-operators", dest="operators", action="store_false", help="leave the table of operators out")
+    parser.add_argument("--json", type=Path, help="write everything that was measured to this file, too")
+    arguments = parser.parse_args()
+    results = []
+    for convolution in arguments.convolutions:
+        for size in arguments.sizes:
+            for threads in arguments.threads:
+                results.append(measure(arguments, size, convolution, threads))
+                # One table a number of threads is enough.
+                show(results[-1])
+            arguments.operators = False
+    by_threads = {}
+    for result in results:
+        by_threads.setdefault((result["size"], result["convolution"]), {})[result["threads"]] = result["images_per_second"]["ours"]
+    for (size, convolution), speeds in by_threads.items():
+        if {1, 2} <= set(speeds):
+            print(f"{size} {convolution}: two threads are {speeds[2] / speeds[1]:.2f} times one")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
