@@ -59,6 +59,11 @@ impl TrainStep {
 
     /// Trains on a batch of normalised images `[B, 3, H, W]` with their boxes in input pixels.
     pub fn run(&mut self, images: Tensor<4>, targets: &[Vec<TargetBox>], rate: f64) -> Step {
+        // As one of the threads that compute, not as one that waits for them anew in every operator.
+        rayon::scope(|_| self.run_here(images, targets, rate))
+    }
+
+    fn run_here(&mut self, images: Tensor<4>, targets: &[Vec<TargetBox>], rate: f64) -> Step {
         let student = self.student.take().expect("a step puts the student back");
         let terms = detection_loss(&student.forward(images), targets, &self.losses);
         let losses = terms.values();

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::{
+    any_values,
     kernel::{LANES, Runs, Weights, correlate, multiply},
     planes::{Cut, Unit},
 };
@@ -153,7 +154,7 @@ pub(super) fn forward(geometry: &Geometry, input: &[f32], weight: &[f32]) -> Vec
             Parts::new(tasks, outs, taps, |row, line| line.copy_from_slice(&weight[row * taps..(row + 1) * taps]))
         })
         .collect();
-    let mut output = vec![0.0; geometry.batch * geometry.channels_out * geometry.pixels_out()];
+    let mut output = any_values(geometry.batch * geometry.channels_out * geometry.pixels_out());
     output
         .par_chunks_mut(cut.images * geometry.channels_out * geometry.pixels_out())
         .zip(input.par_chunks(cut.images * geometry.channels_in * geometry.pixels_in()))
@@ -245,7 +246,10 @@ pub(super) fn backward(
         .map(|weight| (0..geometry.phase_count()).map(|phase| phase_weights(weight, phase)).collect())
         .collect();
     let image_in = cut.images * geometry.channels_in * geometry.pixels_in();
-    let mut input_gradient = vec![0.0; if of_input { input.len() } else { 0 }];
+    let mut input_gradient = any_values(if of_input { input.len() } else { 0 });
+    if !geometry.sees_all() {
+        input_gradient.fill(0.0);
+    }
     let mut targets: Vec<Option<&mut [f32]>> = input_gradient.chunks_mut(image_in).map(Some).collect();
     targets.resize_with(tasks, || None);
     let sums: Vec<Vec<f32>> = targets

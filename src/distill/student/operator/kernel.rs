@@ -15,6 +15,24 @@ const CHUNK: usize = 512;
 /// Lanes that any vector register divides. Lines that are a multiple of this long need no special end.
 pub(super) const LANES: usize = 16;
 
+/// Runs a closure with the machine's best vector instructions, if the closure is marked `#[inline(always)]`. (Given to pulp as it
+/// is, a closure is called by way of a shim that is compiled without them.)
+#[inline(always)]
+pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    struct Vectorized<F>(F);
+
+    impl<R, F: FnOnce() -> R> WithSimd for Vectorized<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> R {
+            (self.0)()
+        }
+    }
+
+    Arch::new().dispatch(Vectorized(work))
+}
+
 /// Weights `[rows, taps]`, cut into blocks of rows and transposed within them: the order in which [`multiply`] reads them.
 #[derive(Debug, Clone)]
 pub(super) struct Weights {

@@ -7,6 +7,7 @@
 
 mod convolution;
 mod kernel;
+mod memory;
 mod normalization;
 mod planes;
 
@@ -21,10 +22,11 @@ use burn::{
         flex::FlexTensor,
     },
     nn::{BatchNorm, PaddingConfig2d, conv::Conv2d},
-    tensor::{Tensor, TensorData, activation::relu},
+    tensor::{Tensor, activation::relu},
 };
 
 use convolution::Geometry;
+use memory::{any_values, tensor};
 use normalization::{Normalization, Planes, Statistics};
 
 /// burn's CPU device with gradients.
@@ -204,10 +206,6 @@ impl Backward<Flex, 4> for AddedNormalizationStep {
 /// The values of a contiguous float tensor.
 fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("a student's tensors are contiguous 32-bit floats")
-}
-
-fn tensor(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape.to_vec()))
 }
 
 #[cfg(test)]

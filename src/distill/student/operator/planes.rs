@@ -4,9 +4,7 @@
 //! Then output `n` of a plane is the sum over taps of weight times `phase[n + shift]`, where the rows of phases and outputs
 //! are equally long; the few outputs at the end of each row that belong to no pixel are computed and left out.
 
-use pulp::{Arch, Simd, WithSimd};
-
-use super::kernel::{clear, join_pairs, split_pairs};
+use super::kernel::{clear, join_pairs, split_pairs, vectorized};
 
 /// Sizes of a convolution without dilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +101,14 @@ impl Geometry {
         self.reach()[0] * self.row() + self.reach()[1]
     }
 
+    /// Whether every pixel of the input is on a row and in a column of some phase.
+    pub(super) fn sees_all(&self) -> bool {
+        let [reach, beside] = self.reach();
+        let rows = (self.height_out() + reach) * self.stride >= self.height + self.padding[0];
+        let columns = (self.width_out() + beside) * self.stride >= self.width + self.padding[1];
+        rows && columns && self.phases() == [self.stride; 2]
+    }
+
     /// Row of the image that is a phase's row; none where that is padding.
     fn source_row(&self, phase: usize, place: usize) -> Option<usize> {
         let row = (place * self.stride + phase).checked_sub(self.padding[0])?;
@@ -176,13 +182,53 @@ impl Unit {
 
     /// Takes one channel of images `[images, C, H, W]` apart: `planes` becomes `[phases, images, plane]`.
     pub(super) fn split(&self, geometry: &Geometry, images: &[f32], channel: usize, planes: &mut [f32]) {
-        Arch::new().dispatch(Split { unit: self, geometry, images, channel, planes });
+        let (plane, span, row) = (self.plane(geometry), self.span(geometry), geometry.row());
+        let [vertical, horizontal] = geometry.phases();
+        vectorized(
+            #[inline(always)]
+            || {
+                for image in 0..self.images {
+                    let pixels = &images[(image * geometry.channels_in + channel) * geometry.pixels_in()..];
+                    for phase in 0..vertical {
+                        let planes = &mut planes[phase * horizontal * span..(phase + 1) * horizontal * span];
+                        for place in 0..self.rows + geometry.reach()[0] {
+                            let lines = &mut planes[image * plane + place * row..];
+                            match geometry.source_row(phase, self.first_row + place) {
+                                Some(source) => {
+                                    let source = &pixels[source * geometry.width..][..geometry.width];
+                                    split_line(geometry, row, source, lines, span);
+                                }
+                                None => lines.chunks_mut(span).for_each(|line| line[..row].fill(0.0)),
+                            }
+                        }
+                    }
+                }
+            },
+        );
     }
 
     /// The reverse of [`Self::split`], for the unit's own rows: puts planes `[phases, images, plane]` together as one channel
     /// of images `[images, C, H, W]`. What no tap sees keeps its value.
     pub(super) fn join(&self, geometry: &Geometry, planes: &[f32], images: &mut [f32], channel: usize) {
-        Arch::new().dispatch(Join { unit: self, geometry, planes, images, channel });
+        let (plane, span, row) = (self.plane(geometry), self.span(geometry), geometry.row());
+        let [vertical, horizontal] = geometry.phases();
+        vectorized(
+            #[inline(always)]
+            || {
+                for image in 0..self.images {
+                    let pixels = &mut images[(image * geometry.channels_in + channel) * geometry.pixels_in()..];
+                    for phase in 0..vertical {
+                        let planes = &planes[phase * horizontal * span..(phase + 1) * horizontal * span];
+                        for place in 0..self.rows {
+                            if let Some(target) = geometry.source_row(phase, self.first_row + place) {
+                                let target = &mut pixels[target * geometry.width..][..geometry.width];
+                                join_line(geometry, row, &planes[image * plane + place * row..], span, target);
+                            }
+                        }
+                    }
+                }
+            },
+        );
     }
 
     /// Lays gradients of outputs `[images, C, H', W']` of one channel out as [`Self::split`] lays the input, behind
@@ -217,74 +263,6 @@ impl Unit {
             let pixels = &mut outputs[(image * geometry.channels_out + channel) * geometry.pixels_out()..];
             let pixels = pixels[self.first_row * width..].chunks_exact_mut(width).take(rows);
             pixels.zip(lines.chunks(row)).for_each(|(to, from)| to.copy_from_slice(&from[..width]));
-        }
-    }
-}
-
-/// See [`Unit::split`].
-struct Split<'a> {
-    unit: &'a Unit,
-    geometry: &'a Geometry,
-    images: &'a [f32],
-    channel: usize,
-    planes: &'a mut [f32],
-}
-
-impl WithSimd for Split<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { unit, geometry, images, channel, planes } = self;
-        let (plane, span, row) = (unit.plane(geometry), unit.span(geometry), geometry.row());
-        let [vertical, horizontal] = geometry.phases();
-        for image in 0..unit.images {
-            let pixels = &images[(image * geometry.channels_in + channel) * geometry.pixels_in()..];
-            for phase in 0..vertical {
-                let planes = &mut planes[phase * horizontal * span..(phase + 1) * horizontal * span];
-                for place in 0..unit.rows + geometry.reach()[0] {
-                    let at = image * plane + place * row;
-                    match geometry.source_row(phase, unit.first_row + place) {
-                        Some(source) => {
-                            let source = &pixels[source * geometry.width..][..geometry.width];
-                            split_line(geometry, row, source, &mut planes[at..], span);
-                        }
-                        None => planes[at..].chunks_mut(span).for_each(|line| line[..row].fill(0.0)),
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// See [`Unit::join`].
-struct Join<'a> {
-    unit: &'a Unit,
-    geometry: &'a Geometry,
-    planes: &'a [f32],
-    images: &'a mut [f32],
-    channel: usize,
-}
-
-impl WithSimd for Join<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { unit, geometry, planes, images, channel } = self;
-        let (plane, span, row) = (unit.plane(geometry), unit.span(geometry), geometry.row());
-        let [vertical, horizontal] = geometry.phases();
-        for image in 0..unit.images {
-            let pixels = &mut images[(image * geometry.channels_in + channel) * geometry.pixels_in()..];
-            for phase in 0..vertical {
-                let planes = &planes[phase * horizontal * span..(phase + 1) * horizontal * span];
-                for place in 0..unit.rows {
-                    if let Some(target) = geometry.source_row(phase, unit.first_row + place) {
-                        let target = &mut pixels[target * geometry.width..][..geometry.width];
-                        join_line(geometry, row, &planes[image * plane + place * row..], span, target);
-                    }
-                }
-            }
         }
     }
 }

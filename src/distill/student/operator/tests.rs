@@ -3,7 +3,7 @@
 use burn::{
     module::Param,
     nn::BatchNormConfig,
-    tensor::{Device, Distribution},
+    tensor::{Device, Distribution, TensorData},
 };
 use proptest::prelude::*;
 use serde::Deserialize;
