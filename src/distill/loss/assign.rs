@@ -51,7 +51,7 @@ impl Cells {
     }
 
     /// The box that distances (left, top, right, bottom, in strides) make around a cell's centre.
-    pub fn decode(&self, cell: usize, distances: &[f32]) -> Box2 {
+    pub fn decode(&self, cell: usize, distances: &[f32; 4]) -> Box2 {
         let ((x, y), stride) = (self.centers[cell], self.strides[cell]);
         Box2::new(
             x - distances[0] * stride,
@@ -63,12 +63,12 @@ impl Cells {
 }
 
 /// What the student predicts for one image at present.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Predictions<'a> {
     /// Class probabilities `[cells, classes]`.
     pub probabilities: &'a [f32],
-    /// Distances `[cells, 4]` in strides.
-    pub distances: &'a [f32],
+    /// A cell's four distances in strides. Asked for where it matters only, because most cells lie in no box.
+    pub distances: &'a dyn Fn(usize) -> [f32; 4],
 }
 
 /// One cell that learns a box.
@@ -104,7 +104,7 @@ pub fn assign(
             .map(|cell| {
                 let classes = object.probabilities.len();
                 let score = predictions.probabilities[cell * classes + class].max(0.0);
-                let iou = cells.decode(cell, &predictions.distances[cell * 4..cell * 4 + 4]).iou(&object.bbox);
+                let iou = cells.decode(cell, &(predictions.distances)(cell)).iou(&object.bbox);
                 let alignment = score.powf(config.alignment_score) * iou.powf(config.alignment_iou);
                 let near = FLOOR / (1.0 + distance(cells.centers[cell], object.bbox.center()) / cells.strides[cell]);
                 let alignment = if alignment.is_finite() { alignment + near } else { near };
@@ -170,7 +170,8 @@ mod tests {
 
     fn assign_all(targets: &[TargetBox], distances: &[f32]) -> Vec<Assigned> {
         let probabilities = vec![0.01; cells().len()];
-        let predictions = Predictions { probabilities: &probabilities, distances };
+        let of_cell = |cell: usize| std::array::from_fn(|side| distances[cell * 4 + side]);
+        let predictions = Predictions { probabilities: &probabilities, distances: &of_cell };
         assign(&cells(), predictions, targets, &LossConfig::default())
     }
 

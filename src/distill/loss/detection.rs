@@ -80,15 +80,14 @@ pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config
         Tensor::<2>::from_data(TensorData::new(goals.scores, [flat.images * flat.cells.len(), flat.classes]), &device);
     let importance =
         Tensor::<2>::from_data(TensorData::new(goals.importance, [flat.images * flat.cells.len(), 1]), &device);
-    let class = (quality_focal(flat.class_logits / temperature, scores, config.focus) * importance).sum()
+    let class = (quality_focal(flat.class_logits.clone() / temperature, scores, config.focus) * importance).sum()
         * (temperature * temperature / normalizer);
 
     let rows = goals.rows.len();
     let (giou, distribution) = if rows == 0 {
         (Tensor::zeros([1], &device), Tensor::zeros([1], &device))
     } else {
-        let index = Tensor::<1, Int>::from_data(goals.rows.as_slice(), &device);
-        let logits = flat.distributions.select(0, index).reshape([rows * 4, flat.bins]);
+        let logits = flat.select(&goals.rows);
         let weights = Tensor::<1>::from_data(goals.weights.as_slice(), &device);
         let predicted = expected_distances(logits.clone()).reshape([rows, 4]);
         let truth = Tensor::<2>::from_data(TensorData::new(goals.distances.clone(), [rows, 4]), &device);
@@ -108,8 +107,8 @@ struct Flat {
     bins: usize,
     /// `[images * cells, classes]`.
     class_logits: Tensor<2>,
-    /// `[images * cells, 4 * bins]`.
-    distributions: Tensor<2>,
+    /// The maps, `[images, 4 * bins, rows, columns]`, of which few cells are needed.
+    distributions: Vec<Tensor<4>>,
 }
 
 impl Flat {
@@ -122,8 +121,83 @@ impl Flat {
         });
         let cells = Cells::new(maps);
         let class_logits = in_one_row(&output.class_logits).reshape([images * cells.len(), classes]);
-        let distributions = in_one_row(&output.box_distributions).reshape([images * cells.len(), 4 * bins]);
-        Self { cells, images, classes, bins, class_logits, distributions }
+        Self { cells, images, classes, bins, class_logits, distributions: output.box_distributions.clone() }
+    }
+
+    /// For each map its first cell and how many it has.
+    fn levels(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.distributions.iter().scan(0, |first, map| {
+            let [_, _, rows, columns] = map.dims();
+            *first += rows * columns;
+            Some((*first - rows * columns, rows * columns))
+        })
+    }
+
+    /// Logits of some rows' distances, `[rows * 4, bins]`.
+    fn select(&self, rows: &[Row]) -> Tensor<2> {
+        let channels = 4 * self.bins;
+        // Level by level, and then back into the order that was asked for.
+        let mut found = Vec::new();
+        let mut places = vec![0; rows.len()];
+        let mut count = 0;
+        for ((first, size), map) in self.levels().zip(&self.distributions) {
+            let mut indices: Vec<i64> = Vec::new();
+            for (place, row) in rows.iter().enumerate().filter(|(_, row)| (first..first + size).contains(&row.cell)) {
+                places[place] = count;
+                count += 1;
+                let start = row.image * channels * size + row.cell - first;
+                indices.extend((0..channels).map(|channel| (start + channel * size) as i64));
+            }
+            if !indices.is_empty() {
+                let [_, _, height, width] = map.dims();
+                let values = map.clone().reshape([self.images * channels * height * width]);
+                let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &map.device());
+                found.push(values.select(0, indices).reshape([-1, channels as i32]));
+            }
+        }
+        let found: Tensor<2> = Tensor::cat(found, 0);
+        let places: Vec<i64> = places.into_iter().map(|place| place as i64).collect();
+        let places = Tensor::<1, Int>::from_data(places.as_slice(), &found.device());
+        found.select(0, places).reshape([rows.len() * 4, self.bins])
+    }
+}
+
+/// One cell of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    image: usize,
+    cell: usize,
+}
+
+/// The maps' distances as plain numbers.
+struct Distances {
+    bins: usize,
+    /// First cell, number of cells and logits `[images, 4 * bins, cells]` of each map.
+    levels: Vec<(usize, usize, Vec<f32>)>,
+}
+
+impl Distances {
+    fn new(flat: &Flat) -> Self {
+        let maps = flat.levels().zip(&flat.distributions);
+        let levels = maps.map(|((first, size), map)| (first, size, read(map.clone().detach())));
+        Self { bins: flat.bins, levels: levels.collect() }
+    }
+
+    /// Expected distances of a cell, in strides.
+    fn of(&self, Row { image, cell }: Row) -> [f32; 4] {
+        let Some((first, size, logits)) = self.levels.iter().rfind(|(first, ..)| *first <= cell) else {
+            return [0.0; 4];
+        };
+        std::array::from_fn(|side| {
+            let start = (image * 4 + side) * self.bins * size + cell - first;
+            let logits = logits[start..].iter().step_by(*size).take(self.bins);
+            let highest = logits.clone().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+            let (sum, weighted) = logits.enumerate().fold((0.0, 0.0), |(sum, weighted), (bin, logit)| {
+                let share = (logit - highest).exp();
+                (sum + share, weighted + share * bin as f32)
+            });
+            weighted / sum
+        })
     }
 }
 
@@ -155,8 +229,8 @@ struct Goals {
     scores: Vec<f32>,
     /// Weight of each cell's class term, `[images * cells]`: the trust in its box, 1 for the background.
     importance: Vec<f32>,
-    /// Assigned cells as rows of the flat tensors.
-    rows: Vec<i64>,
+    /// Assigned cells.
+    rows: Vec<Row>,
     /// Their true distances in strides, `[rows, 4]`.
     distances: Vec<f32>,
     /// Weight of their box terms: best target score x trust.
@@ -169,9 +243,7 @@ impl Goals {
     fn new(flat: &Flat, targets: &[Vec<TargetBox>], config: &LossConfig) -> Self {
         let (cells, classes) = (&flat.cells, flat.classes);
         let probabilities = read(sigmoid(flat.class_logits.clone().detach()));
-        let logits = flat.distributions.clone().detach();
-        let rows = flat.images * cells.len() * 4;
-        let distances = read(expected_distances(logits.reshape([rows, flat.bins])));
+        let distances = Distances::new(flat);
         let mut goals = Self {
             scores: vec![0.0; probabilities.len()],
             importance: vec![1.0; flat.images * cells.len()],
@@ -197,10 +269,17 @@ impl Goals {
             }
             let predictions = Predictions {
                 probabilities: &probabilities[first * classes..(first + cells.len()) * classes],
-                distances: &distances[first * 4..(first + cells.len()) * 4],
+                distances: &|cell| distances.of(Row { image, cell }),
             };
             for assigned in assign(cells, predictions, &boxes, config) {
-                goals.push(first, cells, assigned, &boxes[assigned.target], (flat.bins - 1) as f32, config.temperature);
+                goals.push(
+                    Row { image, cell: assigned.cell },
+                    cells,
+                    assigned,
+                    &boxes[assigned.target],
+                    (flat.bins - 1) as f32,
+                    config.temperature,
+                );
             }
         }
         goals
@@ -208,7 +287,7 @@ impl Goals {
 
     fn push(
         &mut self,
-        first: usize,
+        row: Row,
         cells: &Cells,
         assigned: Assigned,
         object: &TargetBox,
@@ -216,19 +295,19 @@ impl Goals {
         temperature: f32,
     ) {
         let classes = object.probabilities.len();
-        let row = first + assigned.cell;
+        let place = row.image * cells.len() + row.cell;
         let mut best = 0.0_f32;
         for (class, &probability) in object.probabilities.iter().enumerate() {
             let score = soften(probability, temperature) * assigned.quality;
-            self.scores[row * classes + class] = score;
+            self.scores[place * classes + class] = score;
             best = best.max(score);
         }
         let ((x, y), stride) = (cells.centers[assigned.cell], cells.strides[assigned.cell]);
         let bbox = object.bbox;
         let distances = [x - bbox.x_min, y - bbox.y_min, bbox.x_max - x, bbox.y_max - y];
         self.distances.extend(distances.map(|distance| (distance / stride).clamp(0.0, longest)));
-        self.rows.push(row as i64);
-        self.importance[row] = object.weight.min(1.0);
+        self.rows.push(row);
+        self.importance[place] = object.weight.min(1.0);
         self.weights.push(best * object.weight.min(1.0));
         self.score_sum += best;
     }
@@ -303,14 +382,12 @@ mod tests {
     fn best_boxes(output: &StudentOutput, class: usize) -> Vec<(f32, Box2)> {
         let flat = Flat::new(output);
         let scores = read(sigmoid(flat.class_logits.clone()));
-        let rows = flat.images * flat.cells.len() * 4;
-        let distances = read(expected_distances(flat.distributions.clone().reshape([rows, flat.bins])));
+        let distances = Distances::new(&flat);
         (0..flat.images)
             .map(|image| {
                 let score = |cell: usize| scores[(image * flat.cells.len() + cell) * flat.classes + class];
                 let best = (0..flat.cells.len()).max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap();
-                let row = image * flat.cells.len() + best;
-                (score(best), flat.cells.decode(best, &distances[row * 4..row * 4 + 4]))
+                (score(best), flat.cells.decode(best, &distances.of(Row { image, cell: best })))
             })
             .collect()
     }

@@ -216,3 +216,91 @@ fn uneven_padding_and_dilation_are_burns() {
     assert!(geometry(&layer, input.dims(), case.weight()).is_none());
     assert_eq!(convolve(&layer, input).dims(), [1, 3, 3, 4]);
 }
+
+/// Written by scripts/reference/operators.py.
+const PYTORCH: &str = include_str!("../../../../tests/fixtures/operators.json");
+
+#[derive(Deserialize)]
+struct Reference {
+    convolutions: Vec<ReferenceConvolution>,
+    normalizations: Vec<ReferenceNormalization>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceConvolution {
+    case: Case,
+    input: Vec<f32>,
+    weight: Vec<f32>,
+    factor: Vec<f32>,
+    output: Vec<f32>,
+    of_input: Vec<f32>,
+    of_weight: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceNormalization {
+    shape: [usize; 4],
+    rectified: bool,
+    input: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    added: Vec<f32>,
+    factor: Vec<f32>,
+    output: Vec<f32>,
+    of_input: Vec<f32>,
+    of_gamma: Vec<f32>,
+    of_beta: Vec<f32>,
+    of_added: Vec<f32>,
+}
+
+fn of_values<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), &device())
+}
+
+fn assert_near(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let allowed = 1e-4 * expected.abs().max(1.0);
+        assert!((found - expected).abs() <= allowed, "{what} {place}: {found}, PyTorch {expected}");
+    }
+}
+
+#[test]
+fn convolutions_and_gradients_equal_pytorchs() {
+    let reference: Reference = serde_json::from_str(PYTORCH).unwrap();
+    for ReferenceConvolution { case, input, weight, factor, output, of_input, of_weight } in reference.convolutions {
+        let layer = convolution(&case, of_values(&weight, case.weight()));
+        let input = of_values(&input, case.input()).require_grad();
+        let shape = layer.forward(input.clone()).dims();
+        let factor = of_values(&factor, shape);
+        let found = differentiate(convolve, &layer, &input, Some(&factor)).map(read);
+        for ((what, found), expected) in
+            ["output", "input gradient", "weight gradient"].iter().zip(&found).zip([&output, &of_input, &of_weight])
+        {
+            assert_near(&format!("{what} of {case:?}"), found, expected);
+        }
+    }
+}
+
+#[test]
+fn normalizations_and_gradients_equal_pytorchs() {
+    let reference: Reference = serde_json::from_str(PYTORCH).unwrap();
+    for case in reference.normalizations {
+        let mut layer = BatchNormConfig::new(case.shape[1]).init(&device());
+        layer.gamma = Param::from_tensor(of_values(&case.gamma, [case.shape[1]]));
+        layer.beta = Param::from_tensor(of_values(&case.beta, [case.shape[1]]));
+        let input = of_values(&case.input, case.shape).require_grad();
+        let added = (!case.added.is_empty()).then(|| of_values(&case.added, case.shape).require_grad());
+        let output = normalize(&layer, input.clone(), After { added: added.clone(), rectified: case.rectified });
+        let gradients = (output.clone() * of_values(&case.factor, case.shape)).sum().backward();
+        assert_near("output", &read(output.inner()), &case.output);
+        assert_near("input gradient", &read(input.grad(&gradients).unwrap()), &case.of_input);
+        let parameter =
+            |parameter: &Param<Tensor<1>>| parameter.val().grad(&gradients).unwrap().try_into_vec_as::<f32>().unwrap();
+        assert_near("gamma", &parameter(&layer.gamma), &case.of_gamma);
+        assert_near("beta", &parameter(&layer.beta), &case.of_beta);
+        if let Some(added) = added {
+            assert_near("added", &read(added.grad(&gradients).unwrap()), &case.of_added);
+        }
+    }
+}
