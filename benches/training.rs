@@ -27,6 +27,7 @@ use burn::{
 };
 use clap::Parser;
 use distilled_perception::distill::{
+    allocator::{MiMalloc, keep_freed_memory},
     config::TrainConfig,
     loss::{LossConfig, TargetBox},
     student::{
@@ -43,7 +44,7 @@ use serde_json::json;
 
 /// As in `distill`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Trains a student on one batch, commanded from standard input.
 #[derive(Debug, Parser)]
@@ -126,6 +127,7 @@ fn operators() -> Vec<OperatorCase> {
 }
 
 fn main() -> anyhow::Result<()> {
+    keep_freed_memory();
     let arguments = Arguments::parse();
     let device = distilled_perception::distill::train::device(&arguments.device)?.autodiff();
     let classes = vec!["person".to_owned(), "forklift".to_owned()];

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-/// A step of training frees what the next one asks for again; the C library's allocator gives megabytes back to the system each
-/// time, and taking them anew costs more than BatchNorm itself.
 #[cfg(feature = "distill")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: distilled_perception::distill::allocator::MiMalloc =
+    distilled_perception::distill::allocator::MiMalloc;
 
 #[cfg(feature = "distill")]
 fn main() -> ExitCode {
+    distilled_perception::distill::allocator::keep_freed_memory();
     distilled_perception::distill::command::main()
 }
 

@@ -132,26 +132,22 @@ fn planes_room(values: &mut Vec<f32>, length: usize) -> &mut [f32] {
 }
 
 /// Where each tap of a group's first channels begins in the planes of a unit.
-fn input_offsets(geometry: &Geometry, span: usize) -> Vec<usize> {
+fn input_offsets(geometry: &Geometry, taps: &[(usize, usize)], span: usize) -> Vec<usize> {
     let phases = geometry.phase_count();
-    let taps = |channel| {
-        (0..geometry.area()).map(move |tap| {
-            let (phase, shift) = geometry.tap(tap);
-            (channel * phases + phase) * span + shift
-        })
-    };
-    (0..geometry.group_in()).flat_map(taps).collect()
+    let of_channel = |channel| taps.iter().map(move |(phase, shift)| (channel * phases + phase) * span + shift);
+    (0..geometry.group_in()).flat_map(of_channel).collect()
 }
 
 /// The convolution of a batch: `[B, out, H', W']`. `weight` is `[out, in / groups, rows, columns]`.
 pub(super) fn forward(geometry: &Geometry, input: &[f32], weight: &[f32]) -> Vec<f32> {
     let cut = cut(geometry, geometry.height_out());
-    let (taps, outs) = (geometry.group_in() * geometry.area(), geometry.group_out());
+    let (length, outs) = (geometry.group_in() * geometry.area(), geometry.group_out());
+    let taps = geometry.taps();
     let tasks = geometry.batch.div_ceil(cut.images);
     let weights: Vec<Parts> = weight
-        .chunks_exact(outs * taps)
+        .chunks_exact(outs * length)
         .map(|weight| {
-            Parts::new(tasks, outs, taps, |row, line| line.copy_from_slice(&weight[row * taps..(row + 1) * taps]))
+            Parts::new(tasks, outs, length, |row, line| line.copy_from_slice(&weight[row * length..(row + 1) * length]))
         })
         .collect();
     let mut output = any_values(geometry.batch * geometry.channels_out * geometry.pixels_out());
@@ -162,7 +158,7 @@ pub(super) fn forward(geometry: &Geometry, input: &[f32], weight: &[f32]) -> Vec
             with_scratch(|scratch| {
                 for &(first_row, rows) in &cut.bands {
                     let images = input.len() / (geometry.channels_in * geometry.pixels_in());
-                    forward_unit(geometry, Unit { images, first_row, rows }, &weights, input, output, scratch);
+                    forward_unit(geometry, Unit { images, first_row, rows }, &taps, &weights, input, output, scratch);
                 }
             });
         });
@@ -172,6 +168,7 @@ pub(super) fn forward(geometry: &Geometry, input: &[f32], weight: &[f32]) -> Vec
 fn forward_unit(
     geometry: &Geometry,
     unit: Unit,
+    taps: &[(usize, usize)],
     weights: &[Parts],
     input: &[f32],
     output: &mut [f32],
@@ -180,7 +177,7 @@ fn forward_unit(
     let (ins, outs) = (geometry.group_in(), geometry.group_out());
     let direct = geometry.is_pointwise() && unit.images == 1;
     let span = if direct { geometry.pixels_in() } else { unit.span(geometry) };
-    let offsets = input_offsets(geometry, span);
+    let offsets = input_offsets(geometry, taps, span);
     for (group, weights) in weights.iter().enumerate() {
         if direct {
             let input = &input[group * ins * span..];
@@ -214,10 +211,10 @@ fn forward_unit(
     }
 }
 
-/// Weights of the input's gradient for one phase: `[in, out * taps of the phase]`, and the taps.
+/// Weights of the input's gradient for one phase, `[in, out * taps of the phase]`, and the shifts of these taps.
 struct PhaseWeights {
     weights: Parts,
-    taps: Vec<usize>,
+    shifts: Vec<usize>,
 }
 
 /// Gradients of the input (empty unless asked for) and of the weights, given the output's gradient.
@@ -230,16 +227,17 @@ pub(super) fn backward(
 ) -> (Vec<f32>, Vec<f32>) {
     let cut = cut(geometry, geometry.height_out() + geometry.reach()[0]);
     let (area, ins, outs) = (geometry.area(), geometry.group_in(), geometry.group_out());
+    let taps = geometry.taps();
     let tasks = geometry.batch.div_ceil(cut.images);
     let phase_weights = |weight: &[f32], phase: usize| {
-        let taps: Vec<usize> = (0..area).filter(|&tap| geometry.tap(tap).0 == phase).collect();
-        let weights = Parts::new(tasks, ins, outs * taps.len(), |channel, line| {
-            for (out, line) in line.chunks_exact_mut(taps.len()).enumerate() {
+        let members: Vec<usize> = (0..area).filter(|&tap| taps[tap].0 == phase).collect();
+        let weights = Parts::new(tasks, ins, outs * members.len(), |channel, line| {
+            for (out, line) in line.chunks_exact_mut(members.len()).enumerate() {
                 let weight = &weight[(out * ins + channel) * area..][..area];
-                line.iter_mut().zip(&taps).for_each(|(to, &tap)| *to = weight[tap]);
+                line.iter_mut().zip(&members).for_each(|(to, &tap)| *to = weight[tap]);
             }
         });
-        PhaseWeights { weights, taps }
+        PhaseWeights { weights, shifts: members.iter().map(|&tap| taps[tap].1).collect() }
     };
     let weights: Vec<Vec<PhaseWeights>> = weight
         .chunks_exact(outs * ins * area)
@@ -263,7 +261,7 @@ pub(super) fn backward(
                     let images = input.len() / (geometry.channels_in * geometry.pixels_in());
                     let unit = Unit { images, first_row, rows };
                     let target = target.as_deref_mut();
-                    backward_unit(geometry, unit, tasks, &weights, input, gradient, target, &mut sums, scratch);
+                    backward_unit(geometry, unit, tasks, &taps, &weights, input, gradient, target, &mut sums, scratch);
                 }
             });
             sums
@@ -283,6 +281,7 @@ fn backward_unit(
     geometry: &Geometry,
     unit: Unit,
     tasks: usize,
+    taps: &[(usize, usize)],
     weights: &[Vec<PhaseWeights>],
     input: &[f32],
     gradient: &[f32],
@@ -293,7 +292,7 @@ fn backward_unit(
     let (ins, outs, phases) = (geometry.group_in(), geometry.group_out(), geometry.phase_count());
     let direct = geometry.is_pointwise() && unit.images == 1;
     let span = if direct { geometry.pixels_in() } else { unit.span(geometry) };
-    let offsets = input_offsets(geometry, span);
+    let offsets = input_offsets(geometry, taps, span);
     let of_group = outs * offsets.len();
     for (group, (weights, sums)) in weights.iter().zip(sums.chunks_exact_mut(of_group)).enumerate() {
         if direct {
@@ -319,8 +318,8 @@ fn backward_unit(
         let columns = unit.columns(geometry).next_multiple_of(LANES);
         correlate_rows(tasks, &lines[margin..], line, planes, &offsets, columns, sums);
         let Some(target) = &mut target else { continue };
-        for (phase, PhaseWeights { weights, taps }) in weights.iter().enumerate() {
-            let back = |out: usize| taps.iter().map(move |&tap| out * line + margin - geometry.tap(tap).1);
+        for (phase, PhaseWeights { weights, shifts }) in weights.iter().enumerate() {
+            let back = |out: usize| shifts.iter().map(move |shift| out * line + margin - shift);
             let offsets: Vec<usize> = (0..outs).flat_map(back).collect();
             if geometry.stride == 1 && is_row_by_row(geometry.width) {
                 let pixels = geometry.pixels_in();

@@ -11,7 +11,7 @@ const VECTORS: usize = 3;
 /// Blocks of columns that are worked through with all rows before the next ones, so that they stay in the first cache.
 const PANEL: usize = 4;
 /// Columns summed up before the sums leave the registers.
-const CHUNK: usize = 512;
+const CHUNK: usize = 1024;
 /// Lanes that any vector register divides. Lines that are a multiple of this long need no special end.
 pub(super) const LANES: usize = 16;
 

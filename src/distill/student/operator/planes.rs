@@ -89,11 +89,14 @@ impl Geometry {
         self.phases()[0] * self.phases()[1]
     }
 
-    /// Phase of a tap and its shift there.
-    pub(super) fn tap(&self, tap: usize) -> (usize, usize) {
-        let (vertical, horizontal) = (tap / self.kernel[1], tap % self.kernel[1]);
-        let phase = vertical % self.stride * self.phases()[1] + horizontal % self.stride;
-        (phase, vertical / self.stride * self.row() + horizontal / self.stride)
+    /// For each tap its phase and its shift there.
+    pub(super) fn taps(&self) -> Vec<(usize, usize)> {
+        let (row, phases, stride) = (self.row(), self.phases()[1], self.stride);
+        let places = (0..self.kernel[0]).flat_map(|row| (0..self.kernel[1]).map(move |column| (row, column)));
+        let tap = |(vertical, horizontal): (usize, usize)| {
+            (vertical % stride * phases + horizontal % stride, vertical / stride * row + horizontal / stride)
+        };
+        places.map(tap).collect()
     }
 
     /// Where a gradient's first own row begins behind the rows and columns that taps reach back to; see [`Unit::spread`].
@@ -132,8 +135,8 @@ pub(super) struct Cut {
     pub bands: Vec<(usize, usize)>,
 }
 
-/// Values of a unit's planes that should fit into the second cache of a core (256 KiB of them).
-const UNIT: usize = 65_536;
+/// Values of a unit's planes that should fit into the second cache of a core (384 KiB of them).
+const UNIT: usize = 98_304;
 
 impl Cut {
     /// Cuts a batch whose planes have `rows` rows and take `values` values a row: large images into rows, small images put
