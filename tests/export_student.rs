@@ -11,7 +11,7 @@ use distilled_perception::{
     distill::{
         export::{count_macs, export, read_onnx, student_graph, write_onnx},
         loss::{LossConfig, TargetBox, detection_loss},
-        student::{CameraStudent, Size, StudentConfig, WeightsError},
+        student::{CameraStudent, Convolution, Size, StudentConfig, WeightsError},
     },
     geometry::Box2,
     model::{
@@ -51,8 +51,13 @@ fn trained(config: &StudentConfig, device: &Device) -> CameraStudent {
 fn the_bundle_says_what_burn_says() {
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
-    for size in [Size::Micro, Size::Small, Size::Base] {
-        let config = StudentConfig { width: 96, height: 64, ..config(size) };
+    for (size, convolution) in [
+        (Size::Micro, Convolution::Plain),
+        (Size::Small, Convolution::Plain),
+        (Size::Base, Convolution::Plain),
+        (Size::Micro, Convolution::Depthwise),
+    ] {
+        let config = StudentConfig { width: 96, height: 64, convolution, ..config(size) };
         let student = trained(&config, &device.clone().autodiff());
         let path = folder.path().join("student.onnx");
         let written = export(&student, &BundleMetadata::new(config.model_spec()), &path).unwrap();
@@ -105,12 +110,13 @@ fn the_graph_is_plain_and_within_budget() {
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
     // Parameters, bytes and million multiply-accumulates at most.
-    for (size, parameters, bytes, macs) in [
-        (Size::Micro, 400_000, 1_800_000, 105),
-        (Size::Small, 800_000, 3_200_000, 260),
-        (Size::Base, 1_200_000, 5_000_000, 650),
+    for (size, convolution, parameters, bytes, macs) in [
+        (Size::Micro, Convolution::Plain, 400_000, 1_800_000, 105),
+        (Size::Small, Convolution::Plain, 800_000, 3_200_000, 260),
+        (Size::Base, Convolution::Plain, 1_200_000, 5_000_000, 650),
+        (Size::Small, Convolution::Depthwise, 120_000, 500_000, 50),
     ] {
-        let config = config(size);
+        let config = StudentConfig { convolution, ..config(size) };
         let student = CameraStudent::new(&config, 1, &device).unwrap();
         let model = student_graph(&student, config.width, config.height).unwrap();
         let mut operators: Vec<&str> = model.graph.node.iter().map(|node| node.op_type.as_str()).collect();

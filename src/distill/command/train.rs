@@ -59,6 +59,10 @@ pub struct ExperimentArgs {
     /// Change a value of the experiment; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Where to train: cpu, or in builds with these features cuda or wgpu, several of which are told apart as cuda:0, cuda:1.
+    /// The same as --set train.device=...
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
     /// Go on with a training that was interrupted.
     #[arg(long)]
     pub(super) resume: bool,
@@ -73,7 +77,9 @@ pub struct ExperimentArgs {
 impl ExperimentArgs {
     /// Reads the experiment; prints it when that is all that is wanted, then there is none.
     pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
-        let experiment = Experiment::load(&self.config, &self.set)?;
+        let device = self.device.iter().map(|device| format!("train.device={device}"));
+        let set: Vec<String> = self.set.iter().cloned().chain(device).collect();
+        let experiment = Experiment::load(&self.config, &set)?;
         if self.print_config {
             out!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
             return Ok(None);

@@ -1,11 +1,13 @@
-//! Decoded frames kept for all epochs: in memory up to a limit, the rest in a temporary file that vanishes with the process.
+//! Decoded frames kept for all epochs: in memory up to a limit, the rest in a temporary file that vanishes with the process
+//! and is mapped into memory, so that what is read often stays there as far as there is room.
 
 use std::{
-    borrow::Cow,
     fs::File,
     io::{self, Write},
-    os::unix::fs::FileExt,
+    sync::OnceLock,
 };
+
+use memmap2::Mmap;
 
 /// Blocks of bytes, written once and read by many threads.
 #[derive(Debug)]
@@ -14,13 +16,15 @@ pub struct PixelCache {
     used: usize,
     blocks: Vec<Block>,
     spill: Option<File>,
-    spilled: u64,
+    spilled: usize,
+    /// The temporary file as it was when a block of it was asked for.
+    map: OnceLock<Mmap>,
 }
 
 #[derive(Debug)]
 enum Block {
     Memory(Box<[u8]>),
-    File { offset: u64, length: usize },
+    File { offset: usize, length: usize },
 }
 
 /// A block in a [`PixelCache`].
@@ -30,7 +34,7 @@ pub struct BlockId(usize);
 impl PixelCache {
     /// An empty cache that keeps up to `limit` bytes in memory.
     pub fn new(limit: usize) -> Self {
-        Self { limit, used: 0, blocks: Vec::new(), spill: None, spilled: 0 }
+        Self { limit, used: 0, blocks: Vec::new(), spill: None, spilled: 0, map: OnceLock::new() }
     }
 
     /// Keeps a block.
@@ -47,32 +51,39 @@ impl PixelCache {
                 none => none.insert(tempfile::tempfile()?),
             };
             file.write_all(&bytes)?;
+            self.map = OnceLock::new();
             let offset = self.spilled;
-            self.spilled += bytes.len() as u64;
+            self.spilled += bytes.len();
             Block::File { offset, length: bytes.len() }
         };
         self.blocks.push(block);
         Ok(BlockId(self.blocks.len() - 1))
     }
 
-    /// The block's bytes, borrowed when they are in memory.
+    /// The block's bytes.
     ///
     /// # Errors
-    /// When the temporary file cannot be read.
-    pub fn get(&self, id: BlockId) -> io::Result<Cow<'_, [u8]>> {
-        match (&self.blocks[id.0], &self.spill) {
-            (Block::Memory(bytes), _) => Ok(Cow::Borrowed(bytes)),
-            (Block::File { offset, length }, Some(file)) => {
-                let mut bytes = vec![0; *length];
-                file.read_exact_at(&mut bytes, *offset)?;
-                Ok(Cow::Owned(bytes))
-            }
-            (Block::File { .. }, None) => Err(io::Error::other("the temporary file of the frame cache is gone")),
+    /// When the temporary file cannot be mapped.
+    pub fn get(&self, id: BlockId) -> io::Result<&[u8]> {
+        match &self.blocks[id.0] {
+            Block::Memory(bytes) => Ok(bytes),
+            Block::File { offset, length } => Ok(&self.map()?[*offset..offset + length]),
         }
     }
 
+    fn map(&self) -> io::Result<&Mmap> {
+        if let Some(map) = self.map.get() {
+            return Ok(map);
+        }
+        let file = self.spill.as_ref().ok_or_else(|| io::Error::other("the temporary file of the frame cache is gone"))?;
+        // SAFETY: the file has no name, so nobody else can change it or cut it short, and this cache writes to it only through
+        // `&mut self`, while no block is lent.
+        let map = unsafe { Mmap::map(file) }?;
+        Ok(self.map.get_or_init(|| map))
+    }
+
     /// Bytes in memory and bytes in the temporary file.
-    pub fn size(&self) -> (usize, u64) {
+    pub fn size(&self) -> (usize, usize) {
         (self.used, self.spilled)
     }
 }
@@ -86,8 +97,11 @@ mod tests {
         let mut cache = PixelCache::new(10);
         let ids: Vec<BlockId> = (0..5u8).map(|value| cache.push(vec![value; 4]).unwrap()).collect();
         assert_eq!(cache.size(), (8, 12));
-        for (value, id) in ids.into_iter().enumerate() {
-            assert_eq!(*cache.get(id).unwrap(), [value as u8; 4]);
+        for (value, id) in ids.iter().enumerate() {
+            assert_eq!(cache.get(*id).unwrap(), [value as u8; 4]);
         }
+        let later = cache.push(vec![9; 7]).unwrap();
+        assert_eq!(cache.get(later).unwrap(), [9; 7]);
+        assert_eq!(cache.get(ids[4]).unwrap(), [4; 4]);
     }
 }

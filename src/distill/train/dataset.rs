@@ -1,7 +1,5 @@
 //! The frames that are trained on and validated on, decoded once.
 
-use std::borrow::Cow;
-
 use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
     images::{Image, ImageRef},
@@ -76,11 +74,11 @@ impl FrameSet {
     }
 
     /// Bytes in memory and bytes in the cache's temporary file.
-    pub fn size(&self) -> (usize, u64) {
+    pub fn size(&self) -> (usize, usize) {
         self.cache.size()
     }
 
-    pub(super) fn pixels(&self, index: usize) -> Result<Cow<'_, [u8]>, TrainError> {
+    pub(super) fn pixels(&self, index: usize) -> Result<&[u8], TrainError> {
         self.cache.get(self.frames[index].block).map_err(TrainError::Cache)
     }
 
