@@ -67,6 +67,10 @@ struct Arguments {
     /// Where it is computed.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Compute with burn's own operators, for comparison. (Ours know nothing of gradient checkpointing, so that is switched on;
+    /// it keeps what is costly to compute, as convolutions are.)
+    #[arg(long)]
+    burn: bool,
     /// cargo's mark of a benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -130,6 +134,7 @@ fn main() -> anyhow::Result<()> {
     keep_freed_memory();
     let arguments = Arguments::parse();
     let device = distilled_perception::distill::train::device(&arguments.device)?.autodiff();
+    let device = if arguments.burn { device.gradient_checkpointing() } else { device };
     let classes = vec!["person".to_owned(), "forklift".to_owned()];
     let config = StudentConfig {
         convolution: arguments.convolution,

@@ -28,9 +28,12 @@ class Trainer:
             raise SystemExit(f"{self.process.args[0]} ended early, with code {self.process.wait()}")
         return json.loads(line)
 
-    def ask(self, command):
+    def tell(self, command):
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
+
+    def ask(self, command):
+        self.tell(command)
         return self.answer()
 
     def close(self):
@@ -38,14 +41,41 @@ class Trainer:
         self.process.wait()
 
 
+def command_of_ours(arguments, folder, size, convolution):
+    ours = [arguments.ours, folder, "--size", size, "--convolution", convolution, "--batch", str(arguments.batch)]
+    return [*ours, "--device", arguments.device]
+
+
+def measure_scaling(arguments, size, convolution):
+    """What two threads are worth to a training, and what two cores are worth to the machine: two trainings of one thread at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = command_of_ours(arguments, folder, size, convolution)
+        one, other, both = Trainer(command, 1), Trainer(command, 1), Trainer(command, 2)
+        for side in (one, other, both):
+            side.ask("steps 5")
+        steps = max(1, round(5 / one.ask("steps 5")["seconds"] * arguments.seconds))
+        threads, processes = [], []
+        for _ in range(arguments.rounds):
+            alone = one.ask(f"steps {steps}")["seconds"]
+            threads.append(alone / both.ask(f"steps {steps}")["seconds"])
+            for side in (one, other):
+                side.tell(f"steps {steps}")
+            processes.append(sum(alone / side.answer()["seconds"] for side in (one, other)))
+        for side in (one, other, both):
+            side.close()
+        result = {"size": size, "convolution": convolution}
+        return result | {"threads": statistics.median(threads), "processes": statistics.median(processes)}
+
+
 def measure(arguments, size, convolution, threads):
     """Throughput of both sides with a number of threads, and their first losses."""
     with tempfile.TemporaryDirectory() as folder:
-        ours = [arguments.ours, folder, "--size", size, "--convolution", convolution, "--batch", str(arguments.batch)]
-        ours = Trainer([*ours, "--device", arguments.device], threads)
+        ours = Trainer(command_of_ours(arguments, folder, size, convolution), threads)
         theirs = [sys.executable, str(Path(__file__).with_name("torch_student.py")), folder]
         theirs += ["--threads", str(threads), "--device", arguments.device.replace("wgpu", "cuda")]
         sides = {"ours": ours}
+        if arguments.burn:
+            sides["burn"] = Trainer([*command_of_ours(arguments, folder, size, convolution), "--burn"], threads)
         for layout in arguments.layouts:
             sides[f"pytorch {layout}"] = Trainer([*theirs, "--layout", layout], threads)
         # The same weights, batch, loss and optimiser give the same losses for as long as rounding does not add up.
@@ -72,9 +102,9 @@ def measure(arguments, size, convolution, threads):
             "losses": losses,
             "images_per_second": {name: statistics.median(values) for name, values in rounds.items()},
             "peak_bytes": {name: side.ask("memory")["peak_bytes"] for name, side in sides.items()},
-            "pytorch": next(side.says for name, side in sides.items() if name != "ours"),
+            "pytorch": next(side.says for name, side in sides.items() if name.startswith("pytorch")),
         }
-        best = max((name for name in sides if name != "ours"), key=lambda name: result["images_per_second"][name])
+        best = max((name for name in sides if name.startswith("pytorch")), key=lambda name: result["images_per_second"][name])
         # Each turn against the turn beside it, so that a machine that slows down slows both.
         ratios = [a / b for a, b in zip(rounds["ours"], rounds[best])]
         result |= {"reference": best, "ratio": statistics.median(ratios), "ratios": ratios}
@@ -116,6 +146,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--burn", action="store_true", help="beside both, train with burn's own operators")
     parser.add_argument("--no-operators", dest="operators", action="store_false", help="leave the table of operators out")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file, too")
     arguments = parser.parse_args()
@@ -124,17 +155,22 @@ def main():
         for size in arguments.sizes:
             for threads in arguments.threads:
                 results.append(measure(arguments, size, convolution, threads))
-                # One table a number of threads is enough.
                 show(results[-1])
+            # One table for each number of threads is enough.
             arguments.operators = False
-    by_threads = {}
-    for result in results:
-        by_threads.setdefault((result["size"], result["convolution"]), {})[result["threads"]] = result["images_per_second"]["ours"]
-    for (size, convolution), speeds in by_threads.items():
-        if {1, 2} <= set(speeds):
-            print(f"{size} {convolution}: two threads are {speeds[2] / speeds[1]:.2f} times one")
+    scaling = []
+    if {1, 2} <= set(arguments.threads) and arguments.device == "cpu":
+        for convolution in arguments.convolutions:
+            for size in arguments.sizes:
+                scaling.append(measure_scaling(arguments, size, convolution))
+                threads, processes = scaling[-1]["threads"], scaling[-1]["processes"]
+                print(
+                    f"{size} {convolution}: two threads train {threads:.2f} times as fast as one; "
+                    f"two trainings at once, of one thread each, {processes:.2f} times",
+                    flush=True,
+                )
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({"trainings": results, "scaling": scaling}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

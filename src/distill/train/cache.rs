@@ -75,7 +75,8 @@ impl PixelCache {
         if let Some(map) = self.map.get() {
             return Ok(map);
         }
-        let file = self.spill.as_ref().ok_or_else(|| io::Error::other("the temporary file of the frame cache is gone"))?;
+        let file =
+            self.spill.as_ref().ok_or_else(|| io::Error::other("the temporary file of the frame cache is gone"))?;
         // SAFETY: the file has no name, so nobody else can change it or cut it short, and this cache writes to it only through
         // `&mut self`, while no block is lent.
         let map = unsafe { Mmap::map(file) }?;

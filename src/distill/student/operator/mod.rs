@@ -3,7 +3,7 @@
 //! burn's CPU device computes the weight gradient of a convolution as a convolution with a kernel as large as the image, and
 //! BatchNorm as some thirty passes over memory. Here a convolution is a matrix product whose right matrix is never made
 //! ([`kernel`], [`planes`]), and BatchNorm with what follows it one pass forward and two backward. Results do not depend on
-//! the number of threads. On other devices, and without gradients, burn's operators are used; ONNX export never sees these.
+//! the number of threads. On other devices burn's operators are used, and ONNX export sees those alone.
 
 mod convolution;
 mod kernel;
@@ -53,18 +53,24 @@ fn geometry(layer: &Conv2d, input: [usize; 4], weight: [usize; 4]) -> Option<Geo
 pub fn convolve(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     let weight = layer.weight.val();
     let Some(geometry) = geometry(layer, input.dims(), weight.dims()) else { return layer.forward(input) };
-    let primitives = (input.clone().try_into_primitive::<Training>(), weight.try_into_primitive::<Training>());
-    let (Ok(x), Ok(w)) = primitives else { return layer.forward(input) };
-    let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
-    let (x, w) = (x.to_contiguous(), w.to_contiguous());
-    let output = convolution::forward(&geometry, values(&x), values(&w));
     let shape = [geometry.batch, geometry.channels_out, geometry.height_out(), geometry.width_out()];
-    let output = tensor(output, &shape);
-    let output = match ConvolutionStep.prepare::<NoCheckpointing>([x_node, w_node]).compute_bound().stateful() {
-        OpsKind::Tracked(step) => step.finish((geometry, x, w), output),
-        OpsKind::UnTracked(step) => step.finish(output),
+    let tracked = (input.clone().try_into_primitive::<Training>(), weight.clone().try_into_primitive::<Training>());
+    let output = if let (Ok(x), Ok(w)) = tracked {
+        let ((x, x_node), (w, w_node)) = (x.into_parts(), w.into_parts());
+        let (x, w) = (x.to_contiguous(), w.to_contiguous());
+        let output = tensor(convolution::forward(&geometry, values(&x), values(&w)), &shape);
+        let output = match ConvolutionStep.prepare::<NoCheckpointing>([x_node, w_node]).compute_bound().stateful() {
+            OpsKind::Tracked(step) => step.finish((geometry, x, w), output),
+            OpsKind::UnTracked(step) => step.finish(output),
+        };
+        Tensor::from_primitive::<Training>(output)
+    } else if let (Ok(x), Ok(w)) = (input.clone().try_into_primitive::<Flex>(), weight.try_into_primitive::<Flex>()) {
+        // Validation.
+        let (x, w) = (x.to_contiguous(), w.to_contiguous());
+        Tensor::from_primitive::<Flex>(tensor(convolution::forward(&geometry, values(&x), values(&w)), &shape))
+    } else {
+        return layer.forward(input);
     };
-    let output = Tensor::from_primitive::<Training>(output);
     match &layer.bias {
         Some(bias) => output + bias.val().reshape([1, geometry.channels_out, 1, 1]),
         None => output,

@@ -202,6 +202,17 @@ fn results_do_not_depend_on_the_number_of_threads() {
     }
 }
 
+#[test]
+fn convolutions_without_gradients_are_the_same() {
+    let case =
+        Case { batch: 2, channels: [4, 6], size: [9, 16], kernel: [3, 3], stride: 2, padding: [1, 1], groups: 2 };
+    let layer = convolution(&case, random(case.weight()));
+    let input = random(case.input());
+    let tracked = read(convolve(&layer, input.clone()).inner());
+    let plain = convolution(&case, layer.weight.val().inner());
+    assert_eq!(read(convolve(&plain, input.inner())), tracked);
+}
+
 /// What is not computed here is left to burn.
 #[test]
 fn uneven_padding_and_dilation_are_burns() {
