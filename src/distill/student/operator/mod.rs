@@ -2,7 +2,7 @@
 //!
 //! burn's CPU device computes the weight gradient of a convolution as a convolution with a kernel as large as the image, and
 //! BatchNorm as some thirty passes over memory. Here a convolution is a matrix product whose right matrix is never made
-//! ([`kernel`], [`planes`]), and BatchNorm with what follows it one pass forward and two backward. Results do not depend on
+//! (`kernel`, `planes`), and BatchNorm with what follows it one pass forward and two backward. Results do not depend on
 //! the number of threads. On other devices burn's operators are used, and ONNX export sees those alone.
 
 mod convolution;
