@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::distill::{
     split::Block,
     student::{Convolution, Size},
-    train::DEVICES,
+    train::{DEVICES, device},
 };
 
 /// A wrong value: its key and what is wrong with it.
@@ -174,8 +174,7 @@ impl TrainConfig {
         if self.epochs > 1_000_000 {
             return Err(("train.epochs", format!("{} is more than a million", self.epochs)));
         }
-        let kind = self.device.split(':').next().unwrap_or_default();
-        if !DEVICES.contains(&kind) {
+        if device(&self.device).is_err() {
             let have = DEVICES.join(", ");
             return Err(("train.device", format!("`{}` is not known to this build; it has {have}", self.device)));
         }

@@ -5,7 +5,7 @@
 //! box takes the candidates of greatest alignment `score^a * iou^b` between what the student predicts there and the box. A
 //! cell wanted by several boxes goes to the one it is most aligned with, where a box that the teachers doubt bids less.
 
-use crate::{distill::student::StudentConfig, geometry::Box2};
+use crate::{distill::student::StudentConfig, geometry::Box2, model::head::gfl::around};
 
 use super::{LossConfig, TargetBox};
 
@@ -53,12 +53,7 @@ impl Cells {
     /// The box that distances (left, top, right, bottom, in strides) make around a cell's centre.
     pub fn decode(&self, cell: usize, distances: &[f32; 4]) -> Box2 {
         let ((x, y), stride) = (self.centers[cell], self.strides[cell]);
-        Box2::new(
-            x - distances[0] * stride,
-            y - distances[1] * stride,
-            x + distances[2] * stride,
-            y + distances[3] * stride,
-        )
+        around(x, y, *distances, stride)
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     distill::student::{STRIDES, StudentOutput},
     geometry::Box2,
+    model::head::gfl::expectation,
 };
 
 /// The named terms, each already divided by the batch's sum of target scores but not yet weighted.
@@ -191,12 +192,7 @@ impl Distances {
         std::array::from_fn(|side| {
             let start = (image * 4 + side) * self.bins * size + cell - first;
             let logits = logits[start..].iter().step_by(*size).take(self.bins);
-            let highest = logits.clone().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-            let (sum, weighted) = logits.enumerate().fold((0.0, 0.0), |(sum, weighted), (bin, logit)| {
-                let share = (logit - highest).exp();
-                (sum + share, weighted + share * bin as f32)
-            });
-            weighted / sum
+            expectation(logits.copied())
         })
     }
 }

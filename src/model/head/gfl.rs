@@ -1,10 +1,11 @@
 //! Distances as distributions, after Generalized Focal Loss (Li et al. 2020, section 3.2): a softmax over bins `0..n`
-//! whose expectation is the distance in units of the stride. Shared by NanoDet and our own student.
+//! whose expectation is the distance in units of the stride. Shared by NanoDet, our own student and the
+//! assignment of its loss.
 
 use crate::geometry::Box2;
 
 /// Expectation of the bin number under the softmax of `bins` logits; NaN when a logit is not finite.
-pub(super) fn expectation(logits: impl Iterator<Item = f32> + Clone) -> f32 {
+pub(crate) fn expectation(logits: impl Iterator<Item = f32> + Clone) -> f32 {
     let mut peak = f32::NEG_INFINITY;
     for logit in logits.clone() {
         if !logit.is_finite() {
@@ -22,7 +23,7 @@ pub(super) fn expectation(logits: impl Iterator<Item = f32> + Clone) -> f32 {
 }
 
 /// The box around a point from its distances to the left, top, right and bottom edges in units of the stride.
-pub(super) fn around(center_x: f32, center_y: f32, distances: [f32; 4], stride: f32) -> Box2 {
+pub(crate) fn around(center_x: f32, center_y: f32, distances: [f32; 4], stride: f32) -> Box2 {
     let [left, top, right, bottom] = distances.map(|distance| distance * stride);
     Box2::new(center_x - left, center_y - top, center_x + right, center_y + bottom)
 }

@@ -7,7 +7,7 @@
 mod detect;
 mod detr;
 mod fastestdet;
-mod gfl;
+pub(crate) mod gfl;
 mod nanodet;
 mod student;
 mod suppressed;

@@ -48,6 +48,14 @@ fn room(values: &mut Vec<f32>, length: usize) -> &mut [f32] {
 /// Images so small that a plane is no more than a few blocks of columns are put together.
 const SMALL: usize = 480;
 
+/// How many of so many rows a thread takes, when there are so many tasks for all threads: all, unless some would have nothing to
+/// do. Whole blocks of rows.
+fn rows_of_part(tasks: usize, rows: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let parts = if tasks >= threads { 1 } else { threads.div_ceil(tasks) };
+    rows.div_ceil(parts).next_multiple_of(4).min(rows)
+}
+
 /// Weights in as many parts as there are threads left for each task, with the rows of a part.
 struct Parts {
     parts: Vec<Weights>,
@@ -56,10 +64,7 @@ struct Parts {
 
 impl Parts {
     fn new(tasks: usize, rows: usize, taps: usize, mut write: impl FnMut(usize, &mut [f32])) -> Self {
-        let threads = rayon::current_num_threads();
-        let count = if tasks >= threads { 1 } else { threads.div_ceil(tasks) };
-        // Whole blocks of rows.
-        let each = rows.div_ceil(count).next_multiple_of(4).min(rows);
+        let each = rows_of_part(tasks, rows);
         let parts = (0..rows)
             .step_by(each)
             .map(|first| Weights::new(each.min(rows - first), taps, |row, line| write(first + row, line)));
@@ -95,12 +100,12 @@ fn correlate_rows(
     columns: usize,
     sums: &mut [f32],
 ) {
-    let (threads, taps) = (rayon::current_num_threads(), offsets.len());
+    let taps = offsets.len();
     let rows = sums.len() / taps;
-    if tasks >= threads {
+    let each = rows_of_part(tasks, rows);
+    if each == rows {
         return correlate(lines, stride, rows, source, offsets, columns, sums);
     }
-    let each = rows.div_ceil(threads.div_ceil(tasks)).next_multiple_of(4);
     sums.par_chunks_mut(each * taps).enumerate().for_each(|(part, sums)| {
         correlate(&lines[part * each * stride..], stride, sums.len() / taps, source, offsets, columns, sums);
     });
@@ -124,10 +129,15 @@ fn is_row_by_row(width: usize) -> bool {
     width.is_multiple_of(8) && width >= 16
 }
 
-/// Room for planes, and a little more that may be read; that little more is zero.
-fn planes_room(values: &mut Vec<f32>, length: usize) -> &mut [f32] {
-    let room = room(values, length + LANES);
-    room[length..].fill(0.0);
+/// The planes of a group's input channels, `[channels, phases, images, plane]`, and a few zeros more that may be read.
+fn planes_of<'a>(geometry: &Geometry, unit: Unit, input: &[f32], group: usize, values: &'a mut Vec<f32>) -> &'a [f32] {
+    let (ins, of_channel) = (geometry.group_in(), geometry.phase_count() * unit.span(geometry));
+    let room = room(values, ins * of_channel + LANES);
+    let (planes, more) = room.split_at_mut(ins * of_channel);
+    more.fill(0.0);
+    for (channel, planes) in planes.chunks_exact_mut(of_channel).enumerate() {
+        unit.split(geometry, input, group * ins + channel, planes);
+    }
     room
 }
 
@@ -185,11 +195,7 @@ fn forward_unit(
             weights.multiply(input, &offsets, Runs::one(span), output, span, &mut scratch.tail);
             continue;
         }
-        let of_channel = geometry.phase_count() * span;
-        let planes = planes_room(&mut scratch.planes, ins * of_channel);
-        for (channel, planes) in planes.chunks_exact_mut(of_channel).take(ins).enumerate() {
-            unit.split(geometry, input, group * ins + channel, planes);
-        }
+        let planes = planes_of(geometry, unit, input, group, &mut scratch.planes);
         let (width, pixels) = (geometry.width_out(), geometry.pixels_out());
         if is_row_by_row(width) {
             let step = geometry.row();
@@ -305,10 +311,7 @@ fn backward_unit(
             }
             continue;
         }
-        let planes = planes_room(&mut scratch.planes, ins * phases * span);
-        for (channel, planes) in planes.chunks_exact_mut(phases * span).take(ins).enumerate() {
-            unit.split(geometry, input, group * ins + channel, planes);
-        }
+        let planes = planes_of(geometry, unit, input, group, &mut scratch.planes);
         let line = geometry.reach()[1] + span + LANES;
         let lines = room(&mut scratch.gradient, outs * line);
         for (channel, lines) in lines.chunks_exact_mut(line).enumerate() {

@@ -15,6 +15,7 @@ use burn::{
     backend::{
         Autodiff, Flex,
         autodiff::{
+            NodeId,
             checkpoint::{base::Checkpointer, strategy::NoCheckpointing},
             grads::Gradients,
             ops::{Backward, Ops, OpsKind},
@@ -88,12 +89,8 @@ impl Backward<Flex, 2> for ConvolutionStep {
         let (geometry, x, w) = ops.state;
         let output = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let (of_x, of_w) = convolution::backward(&geometry, values(&x), values(&w), values(&output), x_node.is_some());
-        if let Some(node) = x_node {
-            gradients.register::<Flex>(node.id, tensor(of_x, x.layout().shape()));
-        }
-        if let Some(node) = w_node {
-            gradients.register::<Flex>(node.id, tensor(of_w, w.layout().shape()));
-        }
+        register(gradients, x_node.map(|node| node.id), of_x, x.layout().shape());
+        register(gradients, w_node.map(|node| node.id), of_w, w.layout().shape());
     }
 }
 
@@ -173,13 +170,9 @@ impl Backward<Flex, 3> for NormalizationStep {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let found = normalization.backward(values(&x), None, values(&gradient));
         let (channels, shape) = (&[normalization.planes.channels], x.layout().shape());
-        for (node, gradient, shape) in
-            [(x_node, found.x, &shape[..]), (gamma_node, found.gamma, channels), (beta_node, found.beta, channels)]
-        {
-            if let Some(node) = node {
-                gradients.register::<Flex>(node.id, tensor(gradient, shape));
-            }
-        }
+        register(gradients, x_node.map(|node| node.id), found.x, shape);
+        register(gradients, gamma_node.map(|node| node.id), found.gamma, channels);
+        register(gradients, beta_node.map(|node| node.id), found.beta, channels);
     }
 }
 
@@ -195,17 +188,20 @@ impl Backward<Flex, 4> for AddedNormalizationStep {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let found = normalization.backward(values(&x), Some(values(&output)), values(&gradient));
         let (channels, shape) = (&[normalization.planes.channels], x.layout().shape());
-        for (node, gradient, shape) in
-            [(x_node, found.x, &shape[..]), (gamma_node, found.gamma, channels), (beta_node, found.beta, channels)]
-        {
-            if let Some(node) = node {
-                gradients.register::<Flex>(node.id, tensor(gradient, shape));
-            }
-        }
+        register(gradients, x_node.map(|node| node.id), found.x, shape);
+        register(gradients, gamma_node.map(|node| node.id), found.gamma, channels);
+        register(gradients, beta_node.map(|node| node.id), found.beta, channels);
         if let Some(node) = added_node {
             let added = found.added.map_or(gradient, |added| tensor(added, shape));
             gradients.register::<Flex>(node.id, added);
         }
+    }
+}
+
+/// Notes a gradient where one is wanted.
+fn register(gradients: &mut Gradients, node: Option<NodeId>, values: Vec<f32>, shape: &[usize]) {
+    if let Some(node) = node {
+        gradients.register::<Flex>(node, tensor(values, shape));
     }
 }
 
