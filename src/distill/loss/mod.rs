@@ -1,4 +1,6 @@
-//! Losses by which a student learns from soft boxes.
+//! Losses by which a student learns from soft boxes, and from what its teacher computes on the way to them.
+//!
+//! # Soft boxes
 //!
 //! Each cell of the output maps is assigned to at most one box ([`assign`]); then three named terms are summed:
 //!
@@ -10,15 +12,40 @@
 //!
 //! The box terms are weighted by the cell's target score and by the trust in the box; all terms are divided by the sum of the
 //! target scores in the batch, as in TOOD (Feng et al. 2021).
+//!
+//! # Outputs, features and relations
+//!
+//! Plain functions of a student's and a teacher's tensors. Each returns one number, not yet weighted, is finite for zeros as
+//! well, and sends gradients to the student only.
+//!
+//! | of | functions |
+//! |---|---|
+//! | raw outputs | [`softened_divergence`], [`binary_divergence`], [`localization_divergence`] |
+//! | feature maps | [`hint`], [`attention_transfer`], [`channel_wise`], [`focal_guided`], [`patient`], [`cosine`] |
+//! | relations between images ([`image_embeddings`]) or boxes ([`box_embeddings`]) | [`relation_distance`], [`relation_angle`], [`similarity_preserving`] |
+//! | two maps of one network | [`flow()`] |
 
 mod assign;
 mod detection;
+mod embedding;
+mod feature;
+mod flow;
+#[cfg(test)]
+mod reference;
+mod relation;
+mod response;
 mod terms;
+mod vectors;
 
 use serde::{Deserialize, Serialize};
 
 pub use assign::{Assigned, Cells, Predictions, assign};
 pub use detection::{LossTerms, LossValues, detection_loss};
+pub use embedding::{box_embeddings, image_embeddings};
+pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};
+pub use flow::flow;
+pub use relation::{relation_angle, relation_distance, similarity_preserving};
+pub use response::{binary_divergence, localization_divergence, softened_divergence};
 pub use terms::{distribution_focal, generalized_iou_loss, quality_focal};
 
 use crate::geometry::Box2;

@@ -1,0 +1,122 @@
+//! Whole images and single objects as vectors, between which the losses of relations compare.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::geometry::Box2;
+
+/// Embeds each image as its features' average: `[batch, channels, H, W]` -> `[batch, channels]`.
+pub fn image_embeddings(features: Tensor<4>) -> Tensor<2> {
+    let [images, channels, height, width] = features.dims();
+    features.reshape([images, channels, height * width]).mean_dim(2).reshape([images, channels])
+}
+
+/// Embeds each box as the average of the features inside it: `[batch, channels, H, W]` -> `[boxes, channels]`, in the order
+/// of the boxes.
+///
+/// `boxes` are those of the images of the batch, by index, in pixels of the network's input; `stride` is the map's, in pixels
+/// a cell. A cell is inside a box when its centre is, left and top edge included. A box between the centres has the features
+/// of the cell at its own centre, and one outside the map those of the nearest. Boxes without an area or with edges that are
+/// not finite numbers and boxes of images that the batch has not are passed over, which does not depend on the map: student
+/// and teacher embed the same boxes.
+///
+/// `None` with fewer than two boxes, which have no relations.
+pub fn box_embeddings(features: Tensor<4>, boxes: &[(usize, Box2)], stride: f32) -> Option<Tensor<2>> {
+    let [images, channels, height, width] = features.dims();
+    let boxes: Vec<(usize, Box2)> =
+        boxes.iter().copied().filter(|(image, bbox)| *image < images && bbox.is_valid()).collect();
+    if boxes.len() < 2 {
+        return None;
+    }
+    // Each image's boxes in a row of slots, as many as the fullest image needs: one matrix product for each image.
+    let mut taken = vec![0; images];
+    let mut places = Vec::with_capacity(boxes.len());
+    for (image, _) in &boxes {
+        places.push(taken[*image]);
+        taken[*image] += 1;
+    }
+    let slots = taken.into_iter().max().unwrap_or_default();
+    let cells = height * width;
+    let mut shares = vec![0.0_f32; images * slots * cells];
+    let mut indices: Vec<i64> = Vec::with_capacity(boxes.len());
+    for ((image, bbox), place) in boxes.iter().zip(places) {
+        let row = image * slots + place;
+        indices.push(row as i64);
+        let inside = cells_inside(bbox, stride, height, width);
+        let share = 1.0 / inside.len() as f32;
+        inside.into_iter().for_each(|cell| shares[row * cells + cell] = share);
+    }
+    let device = features.device();
+    let shares = Tensor::<3>::from_data(TensorData::new(shares, [images, slots, cells]), &device);
+    let features = features.reshape([images, channels, cells]).swap_dims(1, 2);
+    let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &device);
+    Some(shares.matmul(features).reshape([images * slots, channels]).select(0, indices))
+}
+
+/// The cells, row by row, whose centres are inside a box; the nearest to its centre when there are none.
+fn cells_inside(bbox: &Box2, stride: f32, height: usize, width: usize) -> Vec<usize> {
+    let between = |low: f32, high: f32, count: usize| -> Vec<usize> {
+        (0..count).filter(|&cell| (low..high).contains(&((cell as f32 + 0.5) * stride))).collect()
+    };
+    let columns = between(bbox.x_min, bbox.x_max, width);
+    let mut inside = Vec::new();
+    for row in between(bbox.y_min, bbox.y_max, height) {
+        inside.extend(columns.iter().map(|column| row * width + column));
+    }
+    if !inside.is_empty() {
+        return inside;
+    }
+    // A conversion from a float keeps to what the integer can hold: what is left of the map gets its first column.
+    let nearest = |center: f32, count: usize| ((center / stride) as usize).min(count.saturating_sub(1));
+    let (x, y) = bbox.center();
+    vec![nearest(y, height) * width + nearest(x, width)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distill::loss::reference::{cases, check, values, waves};
+
+    #[test]
+    fn embeddings_agree_with_the_reference() {
+        for case in cases("image_embeddings") {
+            let features = case.input::<4>("student").unwrap().require_grad();
+            let embeddings = image_embeddings(features.clone());
+            check("images", &features, embeddings, &case.loss, case.gradient("student"));
+        }
+        for case in cases("box_embeddings") {
+            let features = case.input::<4>("student").unwrap().require_grad();
+            let boxes: Vec<(usize, Box2)> = case
+                .boxes
+                .iter()
+                .map(|&(image, [x_min, y_min, x_max, y_max])| (image, Box2::new(x_min, y_min, x_max, y_max)))
+                .collect();
+            let stride = case.setting("stride");
+            let embeddings = box_embeddings(features.clone(), &boxes, stride).unwrap();
+            check(&format!("stride {stride}"), &features, embeddings, &case.loss, case.gradient("student"));
+        }
+    }
+
+    #[test]
+    fn cells_belong_to_a_box_by_their_centers() {
+        let inside = |bbox: Box2| cells_inside(&bbox, 8.0, 3, 4);
+        assert_eq!(inside(Box2::new(4.0, 12.0, 20.0, 24.0)), [4, 5, 8, 9]);
+        assert_eq!(inside(Box2::new(9.0, 9.0, 10.0, 10.0)), [5]);
+        assert_eq!(inside(Box2::new(-90.0, 30.0, -80.0, 90.0)), [8]);
+        assert_eq!(inside(Box2::new(90.0, -90.0, 99.0, -80.0)), [3]);
+    }
+
+    #[test]
+    fn a_single_valid_box_has_no_relations() {
+        let features = waves([2, 3, 4, 5], 0.0);
+        let good = Box2::new(0.0, 0.0, 16.0, 16.0);
+        let bad = [(0, Box2::new(3.0, 3.0, 3.0, 9.0)), (2, good), (1, Box2::new(f32::NAN, 0.0, 9.0, 9.0))];
+        let mut boxes = bad.to_vec();
+        boxes.push((1, good));
+        assert!(box_embeddings(features.clone(), &[], 8.0).is_none());
+        assert!(box_embeddings(features.clone(), &boxes, 8.0).is_none());
+        boxes.push((0, good));
+        let embeddings = box_embeddings(features, &boxes, 8.0).unwrap();
+        assert_eq!(embeddings.dims(), [2, 3]);
+        assert!(values(embeddings).iter().all(|value| value.is_finite()));
+    }
+}
