@@ -85,11 +85,12 @@ impl FeatureMap {
 /// whose rounding up gives as many cells, as strided convolutions do, else the ratio all the same.
 pub(super) fn stride(input: usize, cells: usize) -> f64 {
     let cells = cells.max(1);
-    let rounded_up = || (1..16).map(|power| 1_usize << power).find(|&stride| input.div_ceil(stride) == cells);
-    match if input.is_multiple_of(cells) { None } else { rounded_up() } {
-        Some(stride) => stride as f64,
-        None => input as f64 / cells as f64,
+    let ratio = input as f64 / cells as f64;
+    if input.is_multiple_of(cells) {
+        return ratio;
     }
+    let power = (1..16).map(|power| 1_usize << power).find(|&stride| input.div_ceil(stride) == cells);
+    power.map_or(ratio, |stride| stride as f64)
 }
 
 /// For each of `parts` equal parts of the image along an axis, the cells of the map that it is made of and their shares, which
