@@ -1,5 +1,6 @@
 //! The decoders against values made by scripts/reference/teachers.py, an independent implementation in NumPy: on random outputs
-//! of every head format, and on what the three published detectors give for real frames.
+//! of every head format, and on what the three published detectors give for real frames. Tensors inside a network against those
+//! that ONNX Runtime gives it in Python.
 
 mod support;
 
@@ -65,6 +66,26 @@ struct RealModel {
     std: [f32; 3],
     score_threshold: f32,
     frames: std::collections::BTreeMap<String, Vec<Expected>>,
+}
+
+#[derive(Deserialize)]
+#[cfg(feature = "distill")]
+struct Tapped {
+    model: String,
+    size: usize,
+    frame: String,
+    mean: [f32; 3],
+    std: [f32; 3],
+    every: usize,
+    tensors: Vec<Inner>,
+}
+
+#[derive(Deserialize)]
+#[cfg(feature = "distill")]
+struct Inner {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
 }
 
 fn fixture(name: &str) -> PathBuf {
@@ -202,6 +223,37 @@ fn real_models_find_the_person_in_real_frames() {
             assert!(found.timing.infer.as_nanos() > 0 && found.timing.preprocess.as_nanos() > 0);
             // The same image gives the same bits.
             assert_eq!(detector.detect(&frame).unwrap().detections, found.detections);
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "distill")]
+fn tensors_inside_a_network_are_what_the_reference_gets() {
+    use distilled_perception::{distill::teacher::tapped_bytes, model::Session};
+
+    let Some(models) = models() else { return };
+    let tapped: Tapped = read("tapped.json");
+    let path = models.join(&tapped.model);
+    let names: Vec<String> = tapped.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+    assert!(names.len() >= 3);
+    let bytes = tapped_bytes(&path, &names).unwrap();
+    let mut session = Session::from_bytes(&bytes, &tapped.model, &SessionOptions::default()).unwrap();
+    let frame = image::open(fixture(&tapped.frame)).unwrap().into_rgb8();
+    let input = tensor(&frame, tapped.size, tapped.mean, tapped.std);
+    let outputs = session.run(&[1, 3, tapped.size, tapped.size], &input).unwrap();
+    for expected in &tapped.tensors {
+        let found = outputs.tensor(&expected.name).unwrap();
+        assert_eq!(found.shape, expected.shape, "{}", expected.name);
+        let values: Vec<f32> = found.values.iter().copied().step_by(tapped.every).collect();
+        assert_eq!(values.len(), expected.values.len(), "{}", expected.name);
+        for (value, expected_value) in values.iter().zip(&expected.values) {
+            let tolerance = 1e-3 * expected_value.abs().max(1.0);
+            assert!(
+                (value - expected_value).abs() < tolerance,
+                "{}: {value}, expected {expected_value}",
+                expected.name
+            );
         }
     }
 }

@@ -38,6 +38,8 @@ const USAGE: &[Case] = &[
     ("evaluate --model tiny.onnx --data bag --latency-rounds 0", &["--latency-rounds"]),
     ("evaluate --model tiny.onnx --data bag --block morning", &["--block", "morning"]),
     ("teacher", &["<MODEL>"]),
+    ("teacher tiny.onnx --all", &["--tensors"]),
+    ("teacher tiny.onnx --json", &["--tensors"]),
     ("completions", &["<SHELL>"]),
     ("completions tcsh", &["tcsh"]),
 ];
@@ -220,6 +222,12 @@ const TEACHER: &[Case] = &[
     ("teacher half.onnx", &["half.onnx"]),
     ("teacher notes.txt", &["notes.txt"]),
     ("teacher spec.onnx", &["spec.yaml", "haed"]),
+    ("teacher missing.onnx --tensors", &["missing.onnx"]),
+    ("teacher empty_folder --tensors", &["empty_folder"]),
+    ("teacher zero.onnx --tensors", &["zero.onnx"]),
+    ("teacher text.onnx --tensors", &["text.onnx"]),
+    ("teacher half.onnx --tensors --all", &["half.onnx"]),
+    ("teacher notes.txt --tensors --json", &["notes.txt"]),
 ];
 
 /// The folder that all commands run in: right inputs and wrong ones.

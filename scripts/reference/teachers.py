@@ -5,11 +5,12 @@ The formulas are written here from the papers and the projects' own documentatio
 Loss: Li et al. 2020; FastestDet's README; DETR: Carion et al. 2020; Ultralytics' export documentation), vectorised and in
 double precision; none of this package's code is used.
 
-Three kinds of files are written to tests/fixtures/teachers/:
+Four kinds of files are written to tests/fixtures/teachers/:
 
   synthetic.json   random output tensors of every head format, and the boxes in them. Needs NumPy only.
   tiny_*.onnx      networks of a few nodes with known outputs, to test loading. Needs onnx.
   expected.json    what the real models find in the committed frame_*.png. Needs onnxruntime, Pillow and the models.
+  tapped.json      values of tensors inside a real model for one of these frames. Needs the same.
 
 Frames become input tensors by an integer rule, so that no resampling can differ:
 
@@ -245,18 +246,23 @@ def tensor(rgb, n, mean, std):
     return ((bgr - np.float32(mean)) / np.float32(std)).transpose(2, 0, 1)[None]
 
 
-def expected(data):
+def session_of(model):
     import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def expected(data):
     from PIL import Image
 
     frames = sorted(OUT.glob("frame_*.png"))
     assert frames, "no frames: run with --frames once"
     written = []
     for file, head, decode, n, mean, std, threshold in MODELS:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(data / "models" / file, options, providers=["CPUExecutionProvider"])
+        session = session_of(data / "models" / file)
         names = [output.name for output in session.get_outputs()]
         per_frame = {}
         for frame in frames:
@@ -267,13 +273,41 @@ def expected(data):
     return {"iou_threshold": IOU, "models": written}
 
 
+TAPPED = ["781", "841", "990"]
+EVERY = 997
+
+
+def tapped(data):
+    """Every 997th value of tensors inside of YOLOX-nano: backbone at strides 8 and 16, neck at stride 16."""
+    from PIL import Image
+
+    file, _, _, n, mean, std, _ = MODELS[0]
+
+    def field(number, content):
+        assert len(content) < 128
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    # Protobuf merges messages that follow one another: ModelProto.graph is 7, GraphProto.output 12, ValueInfoProto.name 1.
+    outputs = b"".join(field(12, field(1, name.encode())) for name in TAPPED)
+    session = session_of((data / "models" / file).read_bytes() + field(7, outputs))
+    frame = "frame_indoor_150.png"
+    image = tensor(np.asarray(Image.open(OUT / frame).convert("RGB")), n, mean, std)
+    values = session.run(TAPPED, {session.get_inputs()[0].name: image})
+    tensors = [
+        {"name": name, "shape": list(value.shape), "values": [float(f"{v:.7g}") for v in value.ravel()[::EVERY]]}
+        for name, value in zip(TAPPED, values)
+    ]
+    return {"model": file, "size": n, "frame": frame, "mean": mean, "std": std, "every": EVERY, "tensors": tensors}
+
+
 def tiny():
     """Networks whose outputs do not depend on the image: [batch, 3, size, size] -> constants + 0 * mean of the image."""
     from onnx import TensorProto, helper, numpy_helper
 
-    def save(name, batch, outputs, size=32, open_sizes=False):
+    def save(name, batch, outputs, size=32, open_sizes=False, inside=(), last="images"):
         nodes = [
-            helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+            *inside,
+            helper.make_node("ReduceMean", [last], ["mean"], keepdims=0),
             helper.make_node("Mul", ["mean", "nought"], ["nothing"]),
         ]
         constants = [numpy_helper.from_array(np.float32(0), "nought")]
@@ -301,7 +335,17 @@ def tiny():
     yolov8 = np.zeros((1, 6, 21), np.float32)
     yolov8[0, :, 4] = [16, 8, 8, 4, 0.25, 0.75]
     save("yolov8", 1, [("output0", yolov8, [1, 6, 21])])
-    # The same with the shapes left open, as exporters leave them for dynamic batches.
+    # The same with feature maps before it: means of 2x2 and 4x4 pixels. What has other shapes or types is none.
+    pools = [
+        helper.make_node("AveragePool", ["images"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Shape", ["half"], ["half_shape"]),
+        helper.make_node("Cast", ["half"], ["half_mask"], to=TensorProto.BOOL),
+        helper.make_node("AveragePool", ["half"], ["quarter"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Concat", ["quarter", "quarter"], ["doubled"], axis=1),
+        helper.make_node("GlobalAveragePool", ["doubled"], ["pooled"]),
+    ]
+    save("pools", 1, [("output0", yolov8, [1, 6, 21])], inside=pools, last="pooled")
+    # The first with the shapes left open, as exporters leave them for dynamic batches.
     save("dynamic", "batch", [("output0", yolov8, ["batch", "channels", "anchors"])])
     boxes = np.float32([[4, 8, 20, 24], [0, 0, 9, 9]])
     labels, scores = np.int64([2, 0]), np.float32([0.5, 0.125])
@@ -342,7 +386,7 @@ def frames(data):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with models/ and bags/; without it expected.json is not made")
+    parser.add_argument("--data", type=Path, help="folder with models/ and bags/; without it expected.json and tapped.json are not made")
     parser.add_argument("--frames", action="store_true", help="take the frames from the bags again")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -352,8 +396,9 @@ def main():
         if args.frames:
             frames(args.data)
         (OUT / "expected.json").write_text(json.dumps(expected(args.data), separators=(",", ":")) + "\n")
+        (OUT / "tapped.json").write_text(json.dumps(tapped(args.data), separators=(",", ":")) + "\n")
     else:
-        print("skipped: expected.json, which needs --data with the models")
+        print("skipped: expected.json and tapped.json, which need --data with the models")
 
 
 if __name__ == "__main__":

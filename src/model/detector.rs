@@ -8,9 +8,9 @@ use image::RgbImage;
 
 use super::bundle::{BundleMetadata, METADATA_KEY};
 use super::guess::GuessError;
-use super::head;
+use super::head::{self, OutputTensor};
+use super::network::{Network, Translate};
 use super::{ModelError, ModelSpec, Session, SessionOptions, SoftDetection};
-use crate::geometry::{Candidate, suppress};
 use crate::sensing::letterbox::{InputFiller, Letterbox};
 
 /// How long each stage of one detection took.
@@ -42,6 +42,17 @@ pub struct Detections {
     pub skipped: usize,
 }
 
+/// What was found in one image, and the tensors that were tapped on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tapped {
+    /// The boxes.
+    pub found: Detections,
+    /// The tensors in the order of their names at [`Detector::tap`], none without it.
+    pub tensors: Vec<OutputTensor<'static>>,
+    /// Where the image lies in the network's input.
+    pub letterbox: Letterbox,
+}
+
 /// Where a detector's specification comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SpecSource {
@@ -69,8 +80,7 @@ impl std::fmt::Display for SpecSource {
 /// A network with its specification and the memory that it needs from image to image.
 #[derive(Debug)]
 pub struct Detector {
-    session: Session,
-    spec: ModelSpec,
+    network: Network,
     source: SpecSource,
     filler: InputFiller,
     input: Vec<f32>,
@@ -148,12 +158,13 @@ impl Detector {
         let input = vec![0.0; 3 * spec.input.width * spec.input.height];
         tracing::debug!(model = session.model(), head = spec.head.name(), %source, "detector loaded");
         let own_thresholds = (spec.score_threshold, spec.class_thresholds.clone());
-        Ok(Self { session, spec, source, filler: InputFiller::new(), input, own_thresholds, reported: false })
+        let network = Network::new(session, spec);
+        Ok(Self { network, source, filler: InputFiller::new(), input, own_thresholds, reported: false })
     }
 
     /// The specification in use. Thresholds may be changed through [`Self::set_thresholds`].
     pub fn spec(&self) -> &ModelSpec {
-        &self.spec
+        &self.network.spec
     }
 
     /// Where the specification comes from.
@@ -171,7 +182,7 @@ impl Detector {
 
     /// The network in ONNX Runtime.
     pub fn session(&self) -> &Session {
-        &self.session
+        &self.network.session
     }
 
     /// Sets what is kept: the lowest score, the overlap that suppresses, and how many boxes an image may have.
@@ -180,10 +191,10 @@ impl Detector {
     /// there; with the specification's own score these come back.
     pub fn set_thresholds(&mut self, score: f32, iou: f32, max_detections: usize) {
         let (own_score, own_of_classes) = &self.own_thresholds;
-        self.spec.class_thresholds = if score == *own_score { own_of_classes.clone() } else { BTreeMap::new() };
-        self.spec.score_threshold = score;
-        self.spec.iou_threshold = iou;
-        self.spec.max_detections = max_detections;
+        self.network.spec.class_thresholds = if score == *own_score { own_of_classes.clone() } else { BTreeMap::new() };
+        self.network.spec.score_threshold = score;
+        self.network.spec.iou_threshold = iou;
+        self.network.spec.max_detections = max_detections;
     }
 
     /// Finds objects in an image of any size.
@@ -191,7 +202,7 @@ impl Detector {
     /// # Errors
     /// ONNX Runtime fails, or the outputs do not fit the head.
     pub fn detect(&mut self, image: &RgbImage) -> Result<Detections, ModelError> {
-        self.find(image, None)
+        Ok(self.find(image, None, false)?.found)
     }
 
     /// [`Self::detect`] with scores of other classes: `translate` makes them out of a score for each of the network's classes.
@@ -206,21 +217,52 @@ impl Detector {
         image: &RgbImage,
         translate: &dyn Fn(&[f32]) -> Vec<f32>,
     ) -> Result<Detections, ModelError> {
-        self.find(image, Some(translate))
+        Ok(self.find(image, Some(translate), false)?.found)
     }
 
-    fn find(&mut self, image: &RgbImage, translate: Option<Translate<'_>>) -> Result<Detections, ModelError> {
+    /// [`Self::detect_translated`] with the tensors named at [`Self::tap`].
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or the outputs do not fit the head.
+    pub fn detect_tapped(
+        &mut self,
+        image: &RgbImage,
+        translate: &dyn Fn(&[f32]) -> Vec<f32>,
+    ) -> Result<Tapped, ModelError> {
+        self.find(image, Some(translate), true)
+    }
+
+    /// The tensors named at [`Self::tap`] alone, with the place of the image in the network's input.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails.
+    pub fn tapped(&mut self, image: &RgbImage) -> Result<(Vec<OutputTensor<'static>>, Letterbox), ModelError> {
+        let letterbox = self.filler.fill(image, &self.network.spec.input, &mut self.input);
+        Ok((self.network.tapped(&self.input)?, letterbox))
+    }
+
+    /// Puts a copy of the network in its place that gives more tensors: `bytes` are the same ONNX file with further outputs after
+    /// its own, of which [`Self::detect_tapped`] and [`Self::tapped`] hand out those in `names`. The boxes stay what they were.
+    ///
+    /// # Errors
+    /// The bytes cannot be run, or a name is not among their outputs; the network before then stays in place.
+    pub fn tap(&mut self, bytes: &[u8], names: &[String], options: &SessionOptions) -> Result<(), ModelError> {
+        let session = Session::from_bytes(bytes, self.network.session.model(), options)?;
+        self.network.tap(session, names)
+    }
+
+    fn find(&mut self, image: &RgbImage, translate: Option<Translate<'_>>, wanted: bool) -> Result<Tapped, ModelError> {
         let start = Instant::now();
-        let letterbox = self.filler.fill(image, &self.spec.input, &mut self.input);
+        let letterbox = self.filler.fill(image, &self.network.spec.input, &mut self.input);
         let preprocess = start.elapsed();
-        let mut found = run(&mut self.session, &self.spec, &self.input, &letterbox, translate)?;
+        let (mut found, tensors) = self.network.detect(&self.input, &letterbox, translate, wanted)?;
         found.timing.preprocess = preprocess;
         if found.skipped > 0 && !self.reported {
             self.reported = true;
-            let (model, skipped) = (self.session.model(), found.skipped);
+            let (model, skipped) = (self.network.session.model(), found.skipped);
             tracing::warn!(model, skipped, "the network gives boxes that are not finite; they are left out");
         }
-        Ok(found)
+        Ok(Tapped { found, tensors, letterbox })
     }
 
     /// Finds objects in a ready input tensor `[3, height, width]`; `letterbox` takes the boxes to image pixels.
@@ -228,7 +270,7 @@ impl Detector {
     /// # Errors
     /// The tensor has another length, ONNX Runtime fails, or the outputs do not fit the head.
     pub fn detect_tensor(&mut self, input: &[f32], letterbox: &Letterbox) -> Result<Detections, ModelError> {
-        run(&mut self.session, &self.spec, input, letterbox, None)
+        Ok(self.network.detect(input, letterbox, None, false)?.0)
     }
 
     /// Runs the network once on an empty input, so that the first image does not pay for the memory that ONNX Runtime takes
@@ -239,8 +281,9 @@ impl Detector {
     pub fn warm_up(&mut self) -> Result<Duration, ModelError> {
         let start = Instant::now();
         self.input.fill(0.0);
-        let letterbox = Letterbox::new(self.spec.input.width as u32, self.spec.input.height as u32, &self.spec.input);
-        run(&mut self.session, &self.spec, &self.input, &letterbox, None)?;
+        let input = &self.network.spec.input;
+        let letterbox = Letterbox::new(input.width as u32, input.height as u32, input);
+        self.network.detect(&self.input, &letterbox, None, false)?;
         Ok(start.elapsed())
     }
 }
@@ -254,111 +297,4 @@ fn guess(session: &mut Session, width: usize, height: usize) -> Result<Result<Mo
     let outputs = session.run_on_empty(width, height)?;
     let spec = ModelSpec::guess_by_values(&outputs.tensors()?, width, height);
     Ok(spec)
-}
-
-/// Scores of other classes out of a score for each of the network's.
-type Translate<'t> = &'t dyn Fn(&[f32]) -> Vec<f32>;
-
-fn run(
-    session: &mut Session,
-    spec: &ModelSpec,
-    input: &[f32],
-    letterbox: &Letterbox,
-    translate: Option<Translate<'_>>,
-) -> Result<Detections, ModelError> {
-    let model = session.model().to_owned();
-    let start = Instant::now();
-    let outputs = session.run(&[1, 3, spec.input.height, spec.input.width], input)?;
-    let infer = start.elapsed();
-    let start = Instant::now();
-    let decoded = head::decode(spec, &outputs.tensors()?).map_err(|source| ModelError::Head { model, source })?;
-    let selected = match translate {
-        None => select(spec, decoded.detections, |class| spec.threshold(class)),
-        Some(translate) => select(spec, translated(decoded.detections, translate), |_| spec.score_threshold),
-    };
-    let detections = selected
-        .into_iter()
-        .map(|found| SoftDetection { bbox: letterbox.to_image(found.bbox), ..found })
-        // What lay in the padding has no area in the image.
-        .filter(|found| found.bbox.is_valid())
-        .collect();
-    let timing = StageTiming { preprocess: Duration::ZERO, infer, decode: start.elapsed() };
-    Ok(Detections { detections, timing, skipped: decoded.skipped })
-}
-
-/// Boxes with the scores of other classes. One that is none of these says nothing.
-fn translated(detections: Vec<SoftDetection>, translate: Translate<'_>) -> Vec<SoftDetection> {
-    detections
-        .into_iter()
-        .map(|found| SoftDetection { probabilities: translate(&found.probabilities), ..found })
-        .filter(|found| found.score() > 0.0)
-        .collect()
-}
-
-/// What reaches the threshold of its class, best first: suppressed, but for heads that need none, and the best ones only.
-fn select(
-    spec: &ModelSpec,
-    mut detections: Vec<SoftDetection>,
-    threshold: impl Fn(usize) -> f32,
-) -> Vec<SoftDetection> {
-    detections.retain(|found| {
-        let (class, score) = found.best();
-        score >= threshold(class)
-    });
-    let candidates: Vec<_> = detections
-        .iter()
-        .map(|found| {
-            let (class, score) = found.best();
-            Candidate { bbox: found.bbox, class, score }
-        })
-        .collect();
-    // With a threshold of 1 nothing is suppressed: an overlap is never above it.
-    let iou_threshold = if spec.head.needs_suppression() { spec.iou_threshold } else { 1.0 };
-    let kept = suppress(&candidates, iou_threshold, spec.max_detections);
-    kept.into_iter()
-        .map(|index| {
-            let empty = SoftDetection { bbox: candidates[index].bbox, probabilities: Vec::new() };
-            std::mem::replace(&mut detections[index], empty)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::geometry::Box2;
-    use crate::model::{HeadFormat, InputSpec};
-
-    /// Chairs (class 0) and persons (class 1) side by side, all apart from each other.
-    fn crowd() -> (ModelSpec, Vec<SoftDetection>) {
-        let classes = vec!["chair".to_owned(), "person".to_owned()];
-        let mut spec = ModelSpec::new(InputSpec::default(), HeadFormat::Yolov8, classes);
-        (spec.score_threshold, spec.max_detections) = (0.0625, 3);
-        let found = |place: usize, probabilities: [f32; 2]| SoftDetection {
-            bbox: Box2::new(place as f32 * 20.0, 0.0, place as f32 * 20.0 + 10.0, 10.0),
-            probabilities: probabilities.to_vec(),
-        };
-        let mut detections: Vec<_> = (0..9).map(|place| found(place, [0.75, 0.0])).collect();
-        detections.extend([found(20, [0.0, 0.25]), found(21, [0.0, 0.5])]);
-        (spec, detections)
-    }
-
-    #[test]
-    fn classes_that_are_not_wanted_take_no_place_among_the_best() {
-        let (spec, detections) = crowd();
-        let among_all = select(&spec, detections.clone(), |class| spec.threshold(class));
-        assert_eq!(among_all.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(0, 0.75); 3]);
-        let persons = translated(detections, &|probabilities: &[f32]| vec![probabilities[1]]);
-        let persons = select(&spec, persons, |_| spec.score_threshold);
-        assert_eq!(persons.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(0, 0.5), (0, 0.25)]);
-    }
-
-    #[test]
-    fn each_class_has_its_threshold() {
-        let (mut spec, detections) = crowd();
-        spec.max_detections = 100;
-        spec.class_thresholds = BTreeMap::from([("person".to_owned(), 0.375), ("chair".to_owned(), 0.875)]);
-        let kept = select(&spec, detections, |class| spec.threshold(class));
-        assert_eq!(kept.iter().map(SoftDetection::best).collect::<Vec<_>>(), [(1, 0.5)]);
-    }
 }

@@ -96,6 +96,26 @@ pub enum ModelError {
         /// Its element type.
         element: String,
     },
+    /// The network does not give a tensor that was asked for.
+    #[error("model {model} has no output {output}; ask for one of its outputs by its name in the graph")]
+    NoOutput {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The name that was asked for.
+        output: String,
+    },
+    /// A tensor that was asked for as a feature map is none.
+    #[error(
+        "tensor {tensor} of model {model} has shape {shape:?}; a feature map has floats of shape [1, channels, height, width]"
+    )]
+    NoMap {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The tensor's name.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// ONNX Runtime failed while running the network.
     #[error("ONNX Runtime failed on model {model}: {reason}")]
     Run {

@@ -11,6 +11,7 @@ mod detector;
 mod error;
 mod guess;
 pub mod head;
+mod network;
 mod onnx_file;
 mod runtime;
 mod session;
@@ -19,7 +20,7 @@ mod unknown_key;
 
 pub use coco::COCO_CLASSES;
 pub use detection::SoftDetection;
-pub use detector::{Detections, Detector, SpecSource, StageTiming};
+pub use detector::{Detections, Detector, SpecSource, StageTiming, Tapped};
 pub use error::ModelError;
 pub use guess::GuessError;
 pub use onnx_file::{OnnxFacts, onnx_facts};

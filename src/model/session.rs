@@ -289,8 +289,15 @@ impl Outputs<'_> {
         self.values.keys().map(|name| self.tensor(name)).collect()
     }
 
-    fn tensor<'a>(&'a self, name: &'a str) -> Result<OutputTensor<'a>, ModelError> {
-        let value = &self.values[name];
+    /// The output of this name, as [`Self::tensors`] has it.
+    ///
+    /// # Errors
+    /// [`ModelError::NoOutput`] for an unknown name, [`ModelError::OutputType`] for an element type that cannot be read.
+    pub fn tensor<'a>(&'a self, name: &'a str) -> Result<OutputTensor<'a>, ModelError> {
+        // ONNX Runtime's crate does not take the question for an empty name.
+        let value = if name.is_empty() { None } else { self.values.get(name) };
+        let missing = || ModelError::NoOutput { model: self.model.to_owned(), output: name.to_owned() };
+        let value = value.ok_or_else(missing)?;
         let wrong_type =
             |element: String| ModelError::OutputType { model: self.model.to_owned(), output: name.to_owned(), element };
         let failed = |error: ort::Error| ModelError::Run { model: self.model.to_owned(), reason: error.to_string() };

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use super::Outcome;
 use crate::{
-    distill::teacher::{Teacher, TeacherConfig},
+    distill::teacher::{FeatureTensor, Teacher, TeacherConfig, list_tensors},
     model::bundle::BundleMetadata,
 };
+
+/// Strides of a student's maps, the one that hints are usually given at first.
+const HINT_STRIDES: [usize; 3] = [16, 8, 32];
 
 /// Look at an ONNX detector: its outputs, how they are read, and what it is called in YAML.
 ///
@@ -18,6 +22,12 @@ use crate::{
 ///
 ///   distill teacher runs/indoor_person/student.onnx
 ///
+/// A student can also learn from tensors inside the network. They are listed with their sizes, the ends of stages only or all:
+///
+///   distill teacher yolox_nano.onnx --tensors
+///   distill teacher yolox_nano.onnx --tensors --all
+///   distill teacher yolox_nano.onnx --tensors --json | jq '.[] | select(.stride == 16) | .name'
+///
 /// Where the outputs alone do not tell the format, the error names what may be meant; write it into a YAML beside the
 /// model (detector.onnx -> detector.yaml) or into the teacher's entry of the experiment.
 #[derive(Debug, Args)]
@@ -25,10 +35,23 @@ use crate::{
 pub struct TeacherArgs {
     /// The ONNX file.
     model: PathBuf,
+    /// List the feature maps inside the network that a student can learn from: those at the end of a stage, after which the
+    /// stride changes.
+    #[arg(long)]
+    tensors: bool,
+    /// List every feature map.
+    #[arg(long, requires = "tensors")]
+    all: bool,
+    /// Print the feature maps as JSON for programs instead of a table for people.
+    #[arg(long, requires = "tensors")]
+    json: bool,
 }
 
-/// Prints the network's inputs and outputs, then the specification as YAML.
+/// Prints the network's inputs and outputs, then the specification as YAML; or its feature maps.
 pub fn run(args: TeacherArgs) -> anyhow::Result<Outcome> {
+    if args.tensors {
+        return print_tensors(&args);
+    }
     let detector = Teacher::load_detector(&TeacherConfig::new(&args.model))?;
     let session = detector.session();
     outln!("model    {}", session.model());
@@ -50,6 +73,60 @@ pub fn run(args: TeacherArgs) -> anyhow::Result<Outcome> {
     outln!("\nTo change any of it, write this into {}:\n", args.model.with_extension("yaml").display());
     out!("{}", serde_yaml::to_string(spec)?);
     Ok(Outcome::Done)
+}
+
+/// The feature maps inside the network, and how an experiment names one.
+fn print_tensors(args: &TeacherArgs) -> anyhow::Result<Outcome> {
+    let mut tensors = list_tensors(&TeacherConfig::new(&args.model))?;
+    let count = tensors.len();
+    let example = example(&tensors);
+    if !args.all {
+        tensors.retain(|tensor| tensor.suggested);
+    }
+    if args.json {
+        outln!("{}", serde_json::to_string_pretty(&tensors)?);
+        return Ok(Outcome::Done);
+    }
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY).set_header([
+        "tensor",
+        "made by",
+        "channels",
+        "height x width",
+        "stride",
+        "end of stage",
+    ]);
+    for tensor in &tensors {
+        table.add_row([
+            Cell::new(&tensor.name),
+            Cell::new(&tensor.op),
+            right(tensor.channels.to_string()),
+            right(format!("{} x {}", tensor.height, tensor.width)),
+            right(tensor.stride.to_string()),
+            Cell::new(if tensor.suggested { "yes" } else { "" }),
+        ]);
+    }
+    outln!("{table}");
+    let hidden = count - tensors.len();
+    if hidden > 0 {
+        outln!("{hidden} more inside the stages; --all lists them");
+    }
+    if let Some(example) = example {
+        outln!(
+            "\nFor a student to learn from one, in a term under `distillation.terms` of its experiment:\n\n{example}"
+        );
+    }
+    Ok(Outcome::Done)
+}
+
+/// The YAML that pairs one of the tensors with the student's map of its stride: the widest end of a stage, of several the last.
+fn example(tensors: &[FeatureTensor]) -> Option<String> {
+    let at = |stride: usize| tensors.iter().filter(move |tensor| tensor.suggested && tensor.stride == stride);
+    let tensor = HINT_STRIDES.into_iter().find_map(|stride| at(stride).max_by_key(|tensor| tensor.channels))?;
+    // Quoted, because many exporters name tensors by numbers.
+    let name = serde_json::to_string(&tensor.name).ok()?;
+    Some(format!("pairs: [{{tensor: {name}, student: neck_{}}}]", tensor.stride))
 }
 
 /// Where a bundle comes from and what it is worth.

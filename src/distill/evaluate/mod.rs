@@ -15,10 +15,10 @@ use crate::{
         export::{ExportFailed, count_macs, read_onnx},
         split::{Block, Split},
         targets::FrameTargets,
-        teacher::{EnsembleOptions, Teacher, TeacherConfig, TeacherError},
+        teacher::{EnsembleOptions, Teacher, TeacherConfig, TeacherError, scored},
     },
     metrics::{ApAccumulator, Demand, LatencyRecorder, ScoredBox, TruthBox},
-    model::{ModelError, SoftDetection, onnx_facts},
+    model::{ModelError, onnx_facts},
 };
 
 /// Scores down to this count for average precision, whatever a model's own threshold is.
@@ -329,11 +329,6 @@ impl UnderTest<'_> {
             detections: self.kept,
         })
     }
-}
-
-fn scored(found: &SoftDetection) -> ScoredBox {
-    let (class, score) = found.best();
-    ScoredBox { bbox: found.bbox, class, score }
 }
 
 /// A few images out of a stream of unknown length, spread evenly: when there are twice as many as wanted, every other one goes.

@@ -100,7 +100,7 @@ pub(super) fn nearest_hint<'a>(
         let best = known
             .clone()
             .into_iter()
-            .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known.as_str()))
+            .map(|known| (likeness(name, known), known.as_str()))
             .filter(|(likeness, _)| *likeness > 0.75)
             .max_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((_, best)) = best
@@ -110,6 +110,11 @@ pub(super) fn nearest_hint<'a>(
         }
     }
     if nearest.is_empty() { String::new() } else { format!("; did you mean `{}`?", nearest.join("`, `")) }
+}
+
+/// How alike two names are, whatever their case: 1 where they are the same, 0 where nothing is.
+pub(super) fn likeness(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(&a.to_lowercase(), &b.to_lowercase())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Why a teacher cannot teach.
 
+use super::TensorError;
 use crate::model::ModelError;
 
 /// Why a teacher or an ensemble cannot be used.
@@ -43,6 +44,14 @@ pub enum TeacherError {
         source: Box<ModelError>,
         /// Where the specification stands.
         place: String,
+    },
+    /// Tensors inside the network cannot be had.
+    #[error("teacher {teacher}: {source}")]
+    Tensors {
+        /// The teacher.
+        teacher: String,
+        /// Why.
+        source: TensorError,
     },
     /// A file of it cannot be read.
     #[error("teacher {teacher}: cannot read {path}: {source}")]

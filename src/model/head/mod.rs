@@ -43,6 +43,16 @@ impl<'a> OutputTensor<'a> {
     pub fn new(name: &'a str, shape: &[usize], values: &'a [f32]) -> Self {
         Self { name: name.into(), shape: shape.to_vec(), values: values.into(), is_integer: false }
     }
+
+    /// The same tensor with a copy of its values, which outlives what it was borrowed from.
+    pub fn to_static(&self) -> OutputTensor<'static> {
+        OutputTensor {
+            name: Cow::Owned(self.name.to_string()),
+            shape: self.shape.clone(),
+            values: Cow::Owned(self.values.to_vec()),
+            is_integer: self.is_integer,
+        }
+    }
 }
 
 /// What a head decodes to, before suppression.
