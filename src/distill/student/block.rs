@@ -8,6 +8,7 @@ use burn::{
 
 use super::{
     config::Convolution,
+    inherit::{InheritError, every_nth, take_norm, take_weights},
     operator::{self, After},
     seed::WeightSeed,
 };
@@ -72,6 +73,28 @@ impl ConvUnit {
         rectified(self.norm.as_ref(), operator::convolve(&self.conv, input), added)
     }
 
+    /// This unit with every n-th output channel of another one, whose inputs are the channels `ins`; says which outputs these are.
+    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
+        let (wanted, given) = (self.conv.weight.dims()[0], from.conv.weight.dims()[0]);
+        let outs = every_nth(layer, wanted, given)?;
+        let depthwise = match (self.depthwise, &from.depthwise) {
+            (Some(own), Some(from)) => Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), ..own }),
+            (None, None) => None,
+            (own, _) => {
+                let (wanted, given) = (usize::from(own.is_some()), usize::from(from.depthwise.is_some()));
+                return Err(InheritError::new(&format!("depthwise convolution of {layer}"), wanted, given));
+            }
+        };
+        let norm = |norm: &Option<BatchNorm>, channels: &[usize]| norm.as_ref().map(|norm| take_norm(norm, channels));
+        let unit = Self {
+            depthwise,
+            depthwise_norm: norm(&from.depthwise_norm, ins),
+            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), ..self.conv },
+            norm: norm(&from.norm, &outs),
+        };
+        Ok((unit, outs))
+    }
+
     /// The same unit for inference without BatchNorm: its running statistics, scale and shift multiplied into the
     /// convolution's weights and bias.
     #[must_use]
@@ -123,6 +146,11 @@ impl Residual {
     /// `[B, C, H, W]` -> the same shape.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         self.unit.forward_with(input.clone(), Some(input))
+    }
+
+    /// See [`ConvUnit::inherit`]; its outputs are its inputs' channels.
+    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<Self, InheritError> {
+        Ok(Self { unit: self.unit.inherit(&from.unit, ins, layer)?.0 })
     }
 
     /// See [`ConvUnit::fold`].

@@ -11,14 +11,20 @@
 //! in units of the stride, each as a distribution over `bins` whole numbers (Generalized Focal Loss, Li et al. 2020).
 //! Decoding is left outside the network: see [`crate::model::HeadFormat::Student`].
 
+mod adapter;
+mod anchor;
 mod block;
 mod config;
+mod inherit;
 mod network;
 pub mod operator;
 mod seed;
 mod weights;
 
+pub use adapter::Adapters;
+pub use anchor::{AnchorPoint, UnknownAnchor};
 pub use block::{ConvUnit, Residual};
 pub use config::{ConfigError, Convolution, STRIDES, Size, StudentConfig, Widths};
+pub use inherit::InheritError;
 pub use network::{CameraStudent, StudentOutput};
 pub use weights::WeightsError;

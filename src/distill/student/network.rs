@@ -1,5 +1,7 @@
 //! The network: backbone, neck, heads.
 
+use std::collections::BTreeMap;
+
 use burn::{
     module::Module,
     nn::conv::Conv2d,
@@ -11,8 +13,10 @@ use burn::{
 };
 
 use super::{
+    AnchorPoint, STRIDES,
     block::{ConvUnit, Residual, plain_convolution},
     config::{CLASS_PRIOR, ConfigError, Convolution, StudentConfig},
+    inherit::{InheritError, every_nth, take_channels, take_weights},
     operator::convolve,
     seed::WeightSeed,
 };
@@ -51,6 +55,14 @@ impl Stage {
         self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
     }
 
+    fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
+        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, layer)?;
+        let layers = every_nth(&format!("depth of {layer}"), self.refine.len(), from.refine.len())?;
+        let refine = self.refine.into_iter().zip(layers);
+        let refine = refine.map(|(unit, place)| unit.inherit(&from.refine[place], &outs, layer));
+        Ok((Self { reduce, refine: refine.collect::<Result<_, _>>()? }, outs))
+    }
+
     fn fold(self) -> Self {
         Self { reduce: self.reduce.fold(), refine: self.refine.into_iter().map(Residual::fold).collect() }
     }
@@ -81,6 +93,31 @@ impl Head {
         let class_features = self.class_tower.forward(features.clone());
         let box_features = self.box_tower.forward(features);
         (convolve(&self.class_prediction, class_features), convolve(&self.box_prediction, box_features))
+    }
+
+    fn inherit(self, from: &Self, ins: &[usize]) -> Result<Self, InheritError> {
+        let (class_tower, class_features) = self.class_tower.inherit(&from.class_tower, ins, "class tower")?;
+        let (box_tower, box_features) = self.box_tower.inherit(&from.box_tower, ins, "box tower")?;
+        let prediction = |own: Conv2d, from: &Conv2d, ins: &[usize], layer: &str| {
+            let (wanted, given) = (own.weight.dims()[0], from.weight.dims()[0]);
+            if wanted != given {
+                return Err(InheritError::new(layer, wanted, given));
+            }
+            let outs: Vec<usize> = (0..given).collect();
+            let bias = from.bias.as_ref().map(|bias| take_channels(bias, &outs));
+            Ok(Conv2d { weight: take_weights(&from.weight, &outs, ins), bias, ..own })
+        };
+        Ok(Self {
+            class_tower,
+            class_prediction: prediction(
+                self.class_prediction,
+                &from.class_prediction,
+                &class_features,
+                "class prediction",
+            )?,
+            box_tower,
+            box_prediction: prediction(self.box_prediction, &from.box_prediction, &box_features, "box prediction")?,
+        })
     }
 
     fn fold(self) -> Self {
@@ -127,10 +164,31 @@ impl CameraStudent {
     /// Detects on a batch of normalised images `[B, 3, H, W]` (see [`StudentConfig::input_spec`]); height and width must be
     /// multiples of 32.
     pub fn forward(&self, images: Tensor<4>) -> StudentOutput {
+        self.run(images, &mut |_, _| {})
+    }
+
+    /// [`Self::forward`], with the features at some anchor points.
+    pub fn forward_with_features(
+        &self,
+        images: Tensor<4>,
+        anchors: &[AnchorPoint],
+    ) -> (StudentOutput, BTreeMap<AnchorPoint, Tensor<4>>) {
+        let mut features = BTreeMap::new();
+        let output = self.run(images, &mut |anchor, tensor| {
+            if anchors.contains(&anchor) {
+                features.insert(anchor, tensor.clone());
+            }
+        });
+        (output, features)
+    }
+
+    /// Shows the features of each anchor point to `pass`.
+    fn run(&self, images: Tensor<4>, pass: &mut dyn FnMut(AnchorPoint, &Tensor<4>)) -> StudentOutput {
         let mut features = self.stem.forward(images);
         let mut pyramid = Vec::with_capacity(3);
         for (index, stage) in self.stages.iter().enumerate() {
             features = stage.forward(features);
+            pass(AnchorPoint::of_stage(index), &features);
             if index > 0 {
                 pyramid.push(self.laterals[index - 1].forward(features.clone()));
             }
@@ -143,9 +201,53 @@ impl CameraStudent {
                 None => sum,
             };
         }
-        let (class_logits, box_distributions) =
-            pyramid.into_iter().zip(&self.heads).map(|(features, head)| head.forward(features)).unzip();
-        StudentOutput { class_logits, box_distributions }
+        let mut output = StudentOutput { class_logits: Vec::new(), box_distributions: Vec::new() };
+        for ((features, head), stride) in pyramid.into_iter().zip(&self.heads).zip(STRIDES) {
+            pass(AnchorPoint::Neck(stride), &features);
+            let (class_logits, box_distributions) = head.forward(features);
+            pass(AnchorPoint::ClassLogits(stride), &class_logits);
+            pass(AnchorPoint::BoxDistribution(stride), &box_distributions);
+            output.class_logits.push(class_logits);
+            output.box_distributions.push(box_distributions);
+        }
+        output
+    }
+
+    /// This student with every n-th layer and channel of a larger one of the same convolution, classes and bins. Give it
+    /// [`Module::valid`] students.
+    ///
+    /// # Errors
+    /// When the other one is smaller somewhere, or of another kind.
+    pub fn inherit(self, from: &Self) -> Result<Self, InheritError> {
+        let (stem, mut channels) = self.stem.inherit(&from.stem, &[0, 1, 2], "stem")?;
+        let (mut stages, mut laterals) = (Vec::new(), Vec::new());
+        let mut neck = Vec::new();
+        let mut own_laterals = self.laterals.into_iter().zip(&from.laterals);
+        for (index, (stage, from)) in self.stages.into_iter().zip(&from.stages).enumerate() {
+            let (stage, outs) = stage.inherit(from, &channels, &AnchorPoint::of_stage(index).to_string())?;
+            stages.push(stage);
+            if index > 0
+                && let Some((lateral, from)) = own_laterals.next()
+            {
+                let (lateral, outs) = lateral.inherit(from, &outs, "neck")?;
+                laterals.push(lateral);
+                neck = outs;
+            }
+            channels = outs;
+        }
+        // A level that only this student smooths keeps its initial weights.
+        let smooth = self.smooth.into_iter().enumerate().map(|(index, unit)| match from.smooth.get(index) {
+            Some(from) => Ok(unit.inherit(from, &neck, "neck")?.0),
+            None => Ok(unit),
+        });
+        let heads = self.heads.into_iter().zip(&from.heads).map(|(head, from)| head.inherit(from, &neck));
+        Ok(Self {
+            stem,
+            stages,
+            laterals,
+            smooth: smooth.collect::<Result<_, _>>()?,
+            heads: heads.collect::<Result<_, _>>()?,
+        })
     }
 
     /// The same student for inference with every BatchNorm folded into its convolution. Give it a [`Module::valid`] student.

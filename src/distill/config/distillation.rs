@@ -1,0 +1,143 @@
+//! The section of an experiment that says what the student takes from its teachers besides their boxes.
+
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use crate::distill::loss::{Strategy, TermConfig};
+
+/// Which training images the teachers label anew, as the student sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relabel {
+    /// None: boxes of the recording's frames move with the augmentation.
+    #[default]
+    Never,
+    /// Mosaics and mixtures, which no recording holds: an ensemble is compressed through synthetic data (Bucila et al. 2006).
+    Synthetic,
+    /// Every image.
+    Always,
+}
+
+/// How a student learns from recordings that nobody labelled: the moving average of its weights labels them ("Mean teachers are
+/// better role models", Tarvainen and Valpola 2017).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfTrainingConfig {
+    /// Lowest score of the average's boxes that are learnt from; soft, like a teacher's. Default 0.4.
+    pub score: f32,
+    /// Share of the training before which the average knows too little to label. Default 0.3.
+    pub start: f64,
+    /// Trust in the average's boxes, in `(0, 1]`. Default 0.5.
+    pub trust: f32,
+}
+
+impl Default for SelfTrainingConfig {
+    fn default() -> Self {
+        Self { score: 0.4, start: 0.3, trust: 0.5 }
+    }
+}
+
+/// Self-distillation over generations: students that are each taught by the ones before ("Born-Again Neural Networks", Furlanello et
+/// al. 2018).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerationsConfig {
+    /// Generations after the first student; 0, the default, makes none.
+    pub count: usize,
+    /// A generation is kept when its AP on the validation block is greater than the best one's by this much; the first that is not
+    /// ends it. Default 0.
+    pub gate: f64,
+    /// Whether the teachers go on teaching beside the students. Default true.
+    pub keep_teachers: bool,
+    /// Whether all kept generations teach the next one, or the last one alone. Default false.
+    pub ensemble: bool,
+    /// Trust in an earlier generation as a teacher, in `(0, 1]`. Default 1.
+    pub trust: f32,
+}
+
+impl Default for GenerationsConfig {
+    fn default() -> Self {
+        Self { count: 0, gate: 0.0, keep_teachers: true, ensemble: false, trust: 1.0 }
+    }
+}
+
+/// What the student takes from its teachers besides their boxes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DistillationConfig {
+    /// Terms that look into teachers, each added to the losses with its weight.
+    pub terms: Vec<TermConfig>,
+    /// Which training images the teachers label anew while the student trains. Default `never`.
+    pub relabel: Relabel,
+    /// How unlabelled recordings (`data[].unlabelled`) are learnt from.
+    pub self_training: SelfTrainingConfig,
+    /// Generations of students that are each taught by the ones before.
+    pub generations: GenerationsConfig,
+}
+
+impl DistillationConfig {
+    /// Whether teachers are run while the student trains.
+    pub fn needs_teachers(&self) -> bool {
+        !self.terms.is_empty() || self.relabel != Relabel::Never
+    }
+
+    /// Checks the terms; `teachers` are the experiment's.
+    pub(super) fn check(
+        &self,
+        teachers: &[String],
+        wrong: &dyn Fn(&str, String) -> ConfigError,
+    ) -> Result<(), ConfigError> {
+        if self.relabel != Relabel::Never && teachers.is_empty() {
+            return Err(wrong("distillation.relabel", "needs teachers".into()));
+        }
+        let SelfTrainingConfig { score, start, trust } = self.self_training;
+        if !((0.0..=1.0).contains(&score) && (0.0..=1.0).contains(&start) && trust > 0.0 && trust <= 1.0) {
+            let message =
+                format!("score {score} and start {start} must be in 0..1, trust {trust} above 0 and at most 1");
+            return Err(wrong("distillation.self_training", message));
+        }
+        let GenerationsConfig { count, gate, trust, .. } = self.generations;
+        if count > 20 || !(-1.0..=1.0).contains(&gate) || !(trust > 0.0 && trust <= 1.0) {
+            let message = format!("count {count} must be at most 20, gate {gate} an AP, trust {trust} above 0 and at most 1");
+            return Err(wrong("distillation.generations", message));
+        }
+        if count > 0 && !self.generations.keep_teachers && !self.terms.is_empty() {
+            let mend = "terms look into teachers, which later generations then do not have; keep them, or leave the terms out";
+            return Err(wrong("distillation.generations.keep_teachers", mend.into()));
+        }
+        for (index, term) in self.terms.iter().enumerate() {
+            if let Some((field, message)) = term.complaint(teachers) {
+                return Err(wrong(&format!("distillation.terms.{index}.{field}"), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a term's pairs are chosen by a strategy, so that the teacher's tensors must be known first.
+    pub fn has_strategies(&self) -> bool {
+        self.terms.iter().any(|term| term.strategy.is_some())
+    }
+}
+
+/// The layers of `layers` that `count` layers of a student are paired with (Sun et al. 2019, section 3.2): the last ones, or every
+/// n-th. Fewer when the teacher has fewer.
+pub fn patient_layers(layers: usize, count: usize, strategy: Strategy) -> Vec<usize> {
+    let count = count.min(layers);
+    match strategy {
+        Strategy::Last => (layers - count..layers).collect(),
+        Strategy::Skip => (1..=count).map(|place| place * layers / count - 1).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patient_layers_are_the_last_or_every_nth() {
+        assert_eq!(patient_layers(12, 4, Strategy::Last), [8, 9, 10, 11]);
+        assert_eq!(patient_layers(12, 4, Strategy::Skip), [2, 5, 8, 11]);
+        assert_eq!(patient_layers(5, 4, Strategy::Skip), [0, 1, 2, 4]);
+        assert_eq!(patient_layers(2, 4, Strategy::Skip), [0, 1]);
+    }
+}

@@ -1,0 +1,141 @@
+//! The value of a term for a batch.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+
+use super::{
+    Relating, TermKind, TermPlan,
+    foreground::Foreground,
+    plan::{PlannedPair, PlannedTerm},
+};
+use crate::{
+    distill::{
+        loss::{
+            FocalWeights, NamedTerm, TargetBox, attention_transfer, binary_divergence, box_embeddings, channel_wise,
+            cosine, flow, focal_guided, hint, image_embeddings, localization_divergence, patient, relation_angle,
+            relation_distance, similarity_preserving,
+        },
+        student::{Adapters, AnchorPoint},
+    },
+    geometry::Box2,
+};
+
+/// Boxes of a batch that are related with each other at most.
+const MOST_BOXES: usize = 64;
+
+/// What a batch offers to the terms.
+pub struct Lesson<'a> {
+    /// The student's features at the plan's anchor points, `[B, C, H, W]`.
+    pub features: &'a BTreeMap<AnchorPoint, Tensor<4>>,
+    /// The teachers' tensors in the order of [`TermPlan::hints`], `[B, teacher's C, H, W]`.
+    pub hints: &'a [Tensor<4>],
+    /// The adapters, in the order of [`TermPlan::adapter_channels`].
+    pub adapters: &'a Adapters,
+    /// The boxes of each image, in input pixels.
+    pub targets: &'a [Vec<TargetBox>],
+    /// Share of the training's steps that were made.
+    pub progress: f64,
+}
+
+impl TermPlan {
+    /// The terms that count now, each with its weight by its schedule.
+    pub fn evaluate(&self, lesson: &Lesson<'_>) -> Vec<NamedTerm> {
+        let mut values = Vec::with_capacity(self.terms.len());
+        for term in &self.terms {
+            let weight = term.config.weight * term.config.schedule.factor(lesson.progress);
+            if weight == 0.0 {
+                continue;
+            }
+            if let Some(value) = term.value(lesson) {
+                values.push(NamedTerm { name: term.name.clone(), weight, value });
+            }
+        }
+        values
+    }
+}
+
+impl PlannedTerm {
+    /// The mean over the pairs; nothing when the batch has nothing to compare, as relations between fewer than two boxes.
+    fn value(&self, lesson: &Lesson<'_>) -> Option<Tensor<1>> {
+        if self.config.kind == TermKind::Flow {
+            let [from, to] = self.pairs.as_slice() else { return None };
+            let ((from, from_teacher), (to, to_teacher)) = (sides(from, lesson), sides(to, lesson));
+            return Some(flow(from, to, from_teacher, to_teacher));
+        }
+        let values: Vec<Tensor<1>> = self.pairs.iter().filter_map(|pair| self.pair_value(pair, lesson)).collect();
+        let count = values.len();
+        let sum = values.into_iter().reduce(|sum, value| sum + value)?;
+        Some(sum / count as f32)
+    }
+
+    fn pair_value(&self, pair: &PlannedPair, lesson: &Lesson<'_>) -> Option<Tensor<1>> {
+        let (student, teacher) = sides(pair, lesson);
+        let temperature = self.config.temperature();
+        let [_, channels, rows, columns] = student.dims();
+        let device = student.device();
+        let stride = pair.anchor.stride();
+        let foreground = || Foreground::new(lesson.targets, rows, columns, stride);
+        if self.config.kind.is_relation() {
+            let (student, teacher) = self.embeddings(student, teacher, stride as f32, lesson.targets)?;
+            return Some(match self.config.kind {
+                TermKind::RelationDistance => relation_distance(student, teacher),
+                TermKind::RelationAngle => relation_angle(student, teacher),
+                _ => similarity_preserving(student, teacher),
+            });
+        }
+        Some(match self.config.kind {
+            TermKind::Attention => attention_transfer(student, teacher),
+            TermKind::ChannelWise => channel_wise(student, teacher, temperature),
+            TermKind::Focal => {
+                let cells = foreground();
+                let (objects, background) = (cells.shares(&device), cells.background(&device));
+                focal_guided(student, teacher, objects, background, FocalWeights::default(), temperature)
+            }
+            TermKind::Patient => patient(student, teacher),
+            TermKind::Cosine => cosine(student, teacher),
+            TermKind::Logits => binary_divergence(student, teacher, None, temperature),
+            TermKind::Localization => {
+                let trust = foreground().trust(&device);
+                localization_divergence(student, teacher, trust, channels / 4, temperature)
+            }
+            _ => hint(student, teacher),
+        })
+    }
+
+    /// One row per image or box of the batch, for both sides.
+    fn embeddings(
+        &self,
+        student: Tensor<4>,
+        teacher: Tensor<4>,
+        stride: f32,
+        targets: &[Vec<TargetBox>],
+    ) -> Option<(Tensor<2>, Tensor<2>)> {
+        match self.config.relating {
+            Relating::Images if targets.len() < 2 => None,
+            Relating::Images => Some((image_embeddings(student), image_embeddings(teacher))),
+            Relating::Boxes => {
+                // Angles take memory by the third power of their number.
+                let boxes: Vec<(usize, Box2)> = targets
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(image, boxes)| boxes.iter().map(move |object| (image, object)))
+                    .filter(|(_, object)| object.weight > 0.0)
+                    .map(|(image, object)| (image, object.bbox))
+                    .take(MOST_BOXES)
+                    .collect();
+                Some((box_embeddings(student, &boxes, stride)?, box_embeddings(teacher, &boxes, stride)?))
+            }
+        }
+    }
+}
+
+/// The student's features, adapted where the term wants it, and the teacher's.
+fn sides(pair: &PlannedPair, lesson: &Lesson<'_>) -> (Tensor<4>, Tensor<4>) {
+    let student = lesson.features[&pair.anchor].clone();
+    let student = match pair.adapter {
+        Some(adapter) => lesson.adapters.adapt(adapter, student),
+        None => student,
+    };
+    (student, lesson.hints[pair.hint].clone())
+}

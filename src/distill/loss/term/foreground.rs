@@ -1,0 +1,108 @@
+//! Which cells of a map belong to objects.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::distill::loss::TargetBox;
+
+/// Weights of the cells of a batch's maps.
+pub(super) struct Foreground {
+    images: usize,
+    rows: usize,
+    columns: usize,
+    /// For each cell the trust in the best box that it lies in; 0 for the background.
+    trust: Vec<f32>,
+    /// For each cell the inverse of that box's area in cells; 0 for the background.
+    share: Vec<f32>,
+}
+
+impl Foreground {
+    /// The cells of `[images, rows, columns]` with this stride whose centres lie in boxes. Of several boxes the smallest counts.
+    pub fn new(targets: &[Vec<TargetBox>], rows: usize, columns: usize, stride: usize) -> Self {
+        let cells = rows * columns;
+        let mut foreground = Self {
+            images: targets.len(),
+            rows,
+            columns,
+            trust: vec![0.0; targets.len() * cells],
+            share: vec![0.0; targets.len() * cells],
+        };
+        let stride = stride as f32;
+        for (image, boxes) in targets.iter().enumerate() {
+            for object in boxes.iter().filter(|object| object.bbox.is_valid()) {
+                let best = object.probabilities.iter().copied().fold(0.0, f32::max);
+                let trust = best * object.weight.clamp(0.0, 1.0);
+                let area = (object.bbox.width() * object.bbox.height() / (stride * stride)).max(1.0);
+                // Cells whose centre (index + 0.5) * stride is inside.
+                let range = |low: f32, high: f32, count: usize| {
+                    let first = (low / stride - 0.5).ceil().max(0.0) as usize;
+                    let end = (high / stride - 0.5).floor().max(-1.0) + 1.0;
+                    first..(end as usize).min(count).max(first.min(count))
+                };
+                for row in range(object.bbox.y_min, object.bbox.y_max, rows) {
+                    for column in range(object.bbox.x_min, object.bbox.x_max, columns) {
+                        let cell = image * cells + row * columns + column;
+                        if trust > 0.0 && 1.0 / area > foreground.share[cell] {
+                            foreground.share[cell] = 1.0 / area;
+                            foreground.trust[cell] = trust;
+                        }
+                    }
+                }
+            }
+        }
+        foreground
+    }
+
+    fn tensor(&self, values: Vec<f32>, device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values, [self.images, 1, self.rows, self.columns]), device)
+    }
+
+    /// The trust in the objects, `[images, 1, rows, columns]`.
+    pub fn trust(&self, device: &Device) -> Tensor<4> {
+        self.tensor(self.trust.clone(), device)
+    }
+
+    /// Objects count alike whatever their size, `[images, 1, rows, columns]` (FGD, equation 3).
+    pub fn shares(&self, device: &Device) -> Tensor<4> {
+        self.tensor(self.share.clone(), device)
+    }
+
+    /// The background's cells, whose sum is 1 an image, `[images, 1, rows, columns]`.
+    pub fn background(&self, device: &Device) -> Tensor<4> {
+        let mut values = Vec::with_capacity(self.share.len());
+        for image in self.share.chunks(self.rows * self.columns) {
+            let count = image.iter().filter(|&&share| share == 0.0).count().max(1);
+            values.extend(image.iter().map(|&share| if share == 0.0 { 1.0 / count as f32 } else { 0.0 }));
+        }
+        self.tensor(values, device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Box2;
+
+    #[test]
+    fn the_smallest_box_of_a_cell_counts() {
+        let target = |x_min, y_min, x_max, y_max, weight| TargetBox {
+            bbox: Box2::new(x_min, y_min, x_max, y_max),
+            probabilities: vec![0.2, 0.8],
+            weight,
+        };
+        let targets = [vec![
+            target(0.0, 0.0, 32.0, 16.0, 1.0),
+            target(-5.0, 0.0, 8.0, 8.0, 0.5),
+            target(0.0, 9.0, 9.0, 99.0, 0.0),
+        ]];
+        let foreground = Foreground::new(&targets, 3, 4, 8);
+        assert_eq!(foreground.trust, [0.4, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.0, 0.0, 0.0, 0.0]);
+        assert!((foreground.share[0] - 64.0 / 104.0).abs() < 1e-6);
+        assert_eq!(foreground.share[1], 1.0 / 8.0);
+        let device = Device::flex();
+        let background: Vec<f32> = foreground.background(&device).try_into_vec_as().unwrap();
+        assert_eq!(background[8..], [0.25; 4]);
+        assert_eq!(background[..8], [0.0; 8]);
+        let outside = Foreground::new(&[vec![target(100.0, 100.0, 200.0, 200.0, 1.0)]], 3, 4, 8);
+        assert!(outside.trust.iter().all(|&trust| trust == 0.0));
+    }
+}

@@ -1,0 +1,169 @@
+//! Teachers that look at the training images themselves: for features, and for boxes of images that no recording holds.
+
+use std::sync::{Mutex, PoisonError};
+
+use image::RgbImage;
+
+use super::{TrainError, augment::Canvas, loader::Hint, step::Tutoring};
+use crate::distill::{
+    config::{Experiment, Relabel, patient_layers},
+    loss::{TargetBox, TermConfig, TermPlan},
+    student::AnchorPoint,
+    targets::SoftBox,
+    teacher::{Ensemble, EnsembleOptions, TeacherConfig, list_tensors},
+};
+
+/// The teachers of a training. Each thread that prepares images borrows a set of its own.
+#[derive(Debug)]
+pub struct Tutors {
+    teachers: Vec<TeacherConfig>,
+    classes: Vec<String>,
+    options: EnsembleOptions,
+    /// Names of the tensors that are wanted of each teacher.
+    taps: Vec<Vec<String>>,
+    /// For each hint its teacher and the tensor's place there.
+    places: Vec<(usize, usize)>,
+    plan: TermPlan,
+    relabel: Relabel,
+    idle: Mutex<Vec<Ensemble>>,
+}
+
+/// What the teachers say of a training image.
+#[derive(Debug, Default)]
+pub(super) struct Tutored {
+    /// Each hint's values, `[teacher's C, rows, columns]`.
+    pub hints: Vec<Vec<f32>>,
+    /// The fused boxes, in input pixels.
+    pub boxes: Vec<TargetBox>,
+}
+
+impl Tutors {
+    /// The teachers of an experiment and what the steps need to know of them; no teachers when none is needed while training.
+    ///
+    /// # Errors
+    /// A teacher cannot be loaded, or has no tensor of a name.
+    pub fn load(experiment: &Experiment) -> Result<(Option<Self>, Tutoring), TrainError> {
+        let self_training = experiment.distillation.self_training;
+        if !experiment.distillation.needs_teachers() {
+            return Ok((None, Tutoring { self_training, ..Tutoring::default() }));
+        }
+        let student = experiment.student_config();
+        let names: Vec<String> = experiment.teachers.iter().map(TeacherConfig::display_name).collect();
+        let plan = TermPlan::new(&paired(experiment, &names)?, &names, &student);
+        let mut taps = vec![Vec::new(); names.len()];
+        let mut places = Vec::with_capacity(plan.hints().len());
+        for hint in plan.hints() {
+            let taps: &mut Vec<String> = &mut taps[hint.teacher];
+            let place = taps.iter().position(|known| *known == hint.tensor).unwrap_or_else(|| {
+                taps.push(hint.tensor.clone());
+                taps.len() - 1
+            });
+            places.push((hint.teacher, place));
+        }
+        let tutors = Self {
+            teachers: experiment.teachers.clone(),
+            classes: experiment.classes.clone(),
+            options: experiment.fusion,
+            taps,
+            places,
+            plan: plan.clone(),
+            relabel: experiment.distillation.relabel,
+            idle: Mutex::new(Vec::new()),
+        };
+        let mut ensemble = tutors.borrow()?;
+        let looked = ensemble.features(&RgbImage::new(student.width as u32, student.height as u32))?;
+        let channels = tutors.places.iter().map(|&(teacher, place)| looked[teacher][place].channels).collect();
+        tutors.give_back(ensemble);
+        Ok((Some(tutors), Tutoring { plan, channels, self_training }))
+    }
+
+    /// Teachers of one's own.
+    ///
+    /// # Errors
+    /// When they cannot be loaded any more.
+    pub(super) fn borrow(&self) -> Result<Ensemble, TrainError> {
+        // A thread that died while it held the lock left the list whole: only whole teachers are pushed and popped.
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(ensemble) => Ok(ensemble),
+            None => Ok(Ensemble::load_tapped(&self.teachers, &self.classes, self.options, &self.taps)?),
+        }
+    }
+
+    /// Ends what [`Self::borrow`] began.
+    pub(super) fn give_back(&self, ensemble: Ensemble) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(ensemble);
+    }
+
+    /// Whether the boxes of such an image come from the teachers.
+    pub(super) fn relabels(&self, synthetic: bool) -> bool {
+        match self.relabel {
+            Relabel::Never => false,
+            Relabel::Synthetic => synthetic,
+            Relabel::Always => true,
+        }
+    }
+
+    /// Shows a training image to the teachers.
+    ///
+    /// # Errors
+    /// A teacher fails in ONNX Runtime.
+    pub(super) fn look(
+        &self,
+        ensemble: &mut Ensemble,
+        canvas: &Canvas,
+        synthetic: bool,
+    ) -> Result<Tutored, TrainError> {
+        let Some(image) = RgbImage::from_raw(canvas.width as u32, canvas.height as u32, canvas.pixels.clone()) else {
+            return Err(TrainError::EmptyImage);
+        };
+        let (features, boxes) = if self.relabels(synthetic) {
+            let said = ensemble.label(&image)?;
+            (said.features, said.fused.into_iter().map(|fused| target(SoftBox::from(fused))).collect())
+        } else {
+            (ensemble.features(&image)?, Vec::new())
+        };
+        let hints = self
+            .places
+            .iter()
+            .zip(self.plan.hints())
+            .map(|(&(teacher, place), hint)| features[teacher][place].align(hint.rows, hint.columns));
+        Ok(Tutored { hints: hints.collect(), boxes })
+    }
+
+    /// Room for the hints of a batch.
+    pub(super) fn empty_hints(&self, batch: usize) -> Vec<Hint> {
+        let hint = |hint: &crate::distill::loss::HintRequest| Hint {
+            values: Vec::new(),
+            shape: [batch, 0, hint.rows, hint.columns],
+        };
+        self.plan.hints().iter().map(hint).collect()
+    }
+}
+
+/// A soft box as a target.
+pub(super) fn target(soft: SoftBox) -> TargetBox {
+    TargetBox { bbox: soft.bbox, probabilities: soft.probabilities, weight: soft.weight }
+}
+
+/// The experiment's terms with strategies made into pairs.
+fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, TrainError> {
+    let mut terms = experiment.distillation.terms.clone();
+    for term in &mut terms {
+        let Some(strategy) = term.strategy.take() else { continue };
+        let teacher = term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
+        let tensors: Vec<String> = list_tensors(&experiment.teachers[teacher])?
+            .into_iter()
+            .filter(|tensor| tensor.suggested)
+            .map(|tensor| tensor.name)
+            .collect();
+        let anchors: Vec<AnchorPoint> = AnchorPoint::stages().collect();
+        let layers = patient_layers(tensors.len(), anchors.len(), strategy);
+        let pair = |(&layer, anchor): (&usize, AnchorPoint)| crate::distill::loss::Pair {
+            tensor: tensors[layer].clone(),
+            student: anchor,
+        };
+        term.pairs = layers.iter().zip(anchors).map(pair).collect();
+    }
+    Ok(terms)
+}
