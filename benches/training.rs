@@ -23,7 +23,7 @@ use burn::{
         BatchNormConfig, PaddingConfig2d,
         conv::{Conv2d, Conv2dConfig},
     },
-    tensor::{Device, Distribution, Tensor, TensorData},
+    tensor::{Device, Distribution, Tensor},
 };
 use clap::Parser;
 use distilled_perception::distill::{
@@ -34,7 +34,7 @@ use distilled_perception::distill::{
         CameraStudent, Convolution, Size, StudentConfig,
         operator::{After, convolve, normalize},
     },
-    train::{Step, TrainStep},
+    train::{Batch, Step, TrainStep, Tutoring},
 };
 use distilled_perception::geometry::Box2;
 use rand::{Rng, SeedableRng};
@@ -148,7 +148,7 @@ fn main() -> anyhow::Result<()> {
     let losses = LossConfig::default();
     write_setup(&arguments, &config, &student, &images, &targets, &train, &losses)?;
     let parameters = student.num_params();
-    let mut step = TrainStep::new(student, &train, &losses);
+    let mut step = TrainStep::new(student, &config, &train, &losses, Tutoring::default(), SEED, &device)?;
     let shape = [arguments.batch, 3, arguments.height, arguments.width];
 
     let mut output = std::io::stdout().lock();
@@ -162,8 +162,9 @@ fn main() -> anyhow::Result<()> {
                 let start = Instant::now();
                 let mut found = Vec::with_capacity(count);
                 for _ in 0..count {
-                    let images = Tensor::<4>::from_data(TensorData::new(images.clone(), shape), &device);
-                    match step.run(images, &targets, train.learning_rate) {
+                    let (images, targets) = (images.clone(), targets.clone());
+                    let mut batch = Batch { images, shape, targets, ..Batch::default() };
+                    match step.run(&mut batch, train.learning_rate, 0.0) {
                         Step::Taken { losses, .. } => found.push(losses.total),
                         Step::NotFinite { what } => bail!("{what} is not finite"),
                     }

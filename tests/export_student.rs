@@ -10,7 +10,7 @@ use burn::{
 use distilled_perception::{
     distill::{
         export::{count_macs, export, read_onnx, student_graph, write_onnx},
-        loss::{LossConfig, TargetBox, detection_loss},
+        loss::{LossConfig, NamedTerm, TargetBox, detection_loss},
         student::{CameraStudent, Convolution, Size, StudentConfig, WeightsError},
     },
     geometry::Box2,
@@ -40,8 +40,9 @@ fn trained(config: &StudentConfig, device: &Device) -> CameraStudent {
     ];
     for _ in 0..2 {
         let images = Tensor::<4>::random(shape, Distribution::Normal(0.5, 1.5), device);
-        let loss = detection_loss(&student.forward(images), &targets, &LossConfig::default());
-        let gradients = burn::optim::GradientsParams::from_grads(loss.total.backward(), &student);
+        let terms = detection_loss(&student.forward(images), &targets, &LossConfig::default());
+        let loss = NamedTerm::sum(&terms).expect("there are terms");
+        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &student);
         student = optimizer.step(1e-2, student, gradients);
     }
     student

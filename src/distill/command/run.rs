@@ -161,7 +161,7 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
         TargetSource::Truth => None,
     };
     let mut recordings = Vec::new();
-    for (source, data) in experiment.data.iter().enumerate() {
+    for (source, data) in experiment.labelled_data().enumerate() {
         let labels = truth_source(data);
         let truth = match &mut targets {
             // Where people or a simulator labelled the recording, that is the better judge.
@@ -240,8 +240,10 @@ fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::
 
 /// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped.
 fn label_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Option<bool>> {
-    let sources =
-        experiment.data.iter().map(|data| LabelSource { path: data.path.clone(), topic: data.topic.clone() }).collect();
+    let sources = experiment
+        .labelled_data()
+        .map(|data| LabelSource { path: data.path.clone(), topic: data.topic.clone() })
+        .collect();
     let mut job = LabelJob {
         options: experiment.fusion,
         threads: experiment.threads,

@@ -190,7 +190,8 @@ pub(super) fn train_stage(
         TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
         TargetSource::Truth => None,
     };
-    let hash = train_hash(experiment, targets.as_ref())?;
+    let validation = experiment.validation_targets.as_ref().map(|folder| TargetSet::read(folder)).transpose()?;
+    let hash = train_hash(experiment, targets.as_ref(), validation.as_ref())?;
     let folder = experiment.output.join("train");
     if book.is_done("train", &hash, &weights_path(&folder)) && !args.restart {
         outln!("train: done already, {}", weights_path(&folder).display());
@@ -221,7 +222,7 @@ pub(super) fn train_stage(
     book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
 
     let start = Instant::now();
-    let gathered = gather(experiment, targets.as_ref()).map_err(failed)?;
+    let gathered = gather(experiment, targets.as_ref(), validation.as_ref()).map_err(failed)?;
     print_gathered(&gathered, start.elapsed());
     let job =
         TrainJob { experiment, folder: &folder, resume, train: &gathered.train, validation: &gathered.validation };
@@ -245,7 +246,11 @@ pub(super) fn targets_folder(experiment: &Experiment) -> PathBuf {
 }
 
 /// A hash over all that decides the trained weights.
-fn train_hash(experiment: &Experiment, targets: Option<&TargetSet>) -> anyhow::Result<String> {
+fn train_hash(
+    experiment: &Experiment,
+    targets: Option<&TargetSet>,
+    validation: Option<&TargetSet>,
+) -> anyhow::Result<String> {
     let inputs = experiment
         .data
         .iter()
@@ -254,16 +259,26 @@ fn train_hash(experiment: &Experiment, targets: Option<&TargetSet>) -> anyhow::R
             Ok((hash, &data.topic, &data.truth, data.block))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let Experiment { seed, classes, split, student, losses, train, augment, evaluate, .. } = experiment;
+    let Experiment { seed, classes, split, student, losses, distillation, train, augment, evaluate, .. } = experiment;
+    // Their files are known by the targets' hash; with `targets: truth` nobody asks them.
+    let teachers = distillation.needs_teachers().then_some(&experiment.teachers);
+    let inherited = student.inherit.as_ref().map(|run| {
+        let weights = weights_path(&run.join("train"));
+        stage::input_hash(&weights).with_context(|| format!("student.inherit: {}", weights.display()))
+    });
     Ok(stage::hash_of(&serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "inherited": inherited.transpose()?,
         "inputs": inputs,
         "targets": targets.map(|targets| &targets.config_hash),
+        "validation": validation.map(|targets| &targets.config_hash),
         "seed": seed,
         "classes": classes,
         "split": split,
         "student": student,
         "losses": losses,
+        "distillation": distillation,
+        "teachers": teachers,
         "train": train.deciding(),
         "augment": augment,
         "truth_score": evaluate.target_score,
@@ -368,11 +383,7 @@ impl<'a> TrainDisplay<'a> {
 impl Observer for TrainDisplay<'_> {
     fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
         self.first_step.get_or_insert(report.step - 1);
-        let losses = &report.losses;
-        let text = format!(
-            "epoch {}/{}  loss {:.3} (class {:.3}, giou {:.3}, distribution {:.3})",
-            report.epoch, self.epochs, losses.total, losses.class, losses.giou, losses.distribution
-        );
+        let text = format!("epoch {}/{}  loss {}", report.epoch, self.epochs, report.losses);
         if let Some(bar) = &self.bar {
             bar.set_length(report.steps as u64);
             bar.set_position(report.step as u64);
@@ -387,14 +398,13 @@ impl Observer for TrainDisplay<'_> {
 
     fn on_epoch(&mut self, record: &EpochRecord) {
         let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+        let terms: Vec<String> = record.terms.iter().map(|(name, mean)| format!("{name} {mean:.3}")).collect();
         let line = format!(
-            "epoch {:>3}/{}  loss {:.3} (class {:.3}, giou {:.3}, distribution {:.3})  validation AP {} AP50 {}{}  {:.1} images/s, waiting {:.1} %",
+            "epoch {:>3}/{}  loss {:.3} ({})  validation AP {} AP50 {}{}  {:.1} images/s, waiting {:.1} %",
             record.epoch,
             self.epochs,
             record.loss,
-            record.class,
-            record.giou,
-            record.distribution,
+            terms.join(", "),
             figure(record.validation_ap),
             figure(record.validation_ap50),
             if record.best { " *" } else { "" },

@@ -98,11 +98,13 @@ impl DistillationConfig {
         }
         let GenerationsConfig { count, gate, trust, .. } = self.generations;
         if count > 20 || !(-1.0..=1.0).contains(&gate) || !(trust > 0.0 && trust <= 1.0) {
-            let message = format!("count {count} must be at most 20, gate {gate} an AP, trust {trust} above 0 and at most 1");
+            let message =
+                format!("count {count} must be at most 20, gate {gate} an AP, trust {trust} above 0 and at most 1");
             return Err(wrong("distillation.generations", message));
         }
         if count > 0 && !self.generations.keep_teachers && !self.terms.is_empty() {
-            let mend = "terms look into teachers, which later generations then do not have; keep them, or leave the terms out";
+            let mend =
+                "terms look into teachers, which later generations then do not have; keep them, or leave the terms out";
             return Err(wrong("distillation.generations.keep_teachers", mend.into()));
         }
         for (index, term) in self.terms.iter().enumerate() {

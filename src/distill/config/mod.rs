@@ -17,6 +17,7 @@
 //!
 //! Every key that is not known is refused, with the nearest right one.
 
+mod distillation;
 mod error;
 mod overrides;
 mod paths;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, SelfTrainingConfig, patient_layers};
 pub use error::ConfigError;
 pub use sections::{
     AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,
@@ -63,6 +65,9 @@ pub struct Experiment {
     /// Whether the student learns from teachers or from the recordings' own truth.
     #[serde(default)]
     pub targets: TargetSource,
+    /// Folder of the soft targets that the validation block is judged by, where these are not the ones that are learnt.
+    #[serde(default)]
+    pub validation_targets: Option<PathBuf>,
     /// The teachers; empty only with `targets: truth`.
     #[serde(default)]
     pub teachers: Vec<TeacherConfig>,
@@ -75,6 +80,9 @@ pub struct Experiment {
     /// The losses, each with its weight.
     #[serde(default)]
     pub losses: LossConfig,
+    /// What the student takes from its teachers besides their boxes.
+    #[serde(default)]
+    pub distillation: DistillationConfig,
     /// Epochs, optimiser, checkpoints.
     #[serde(default)]
     pub train: TrainConfig,
@@ -138,6 +146,12 @@ impl Experiment {
 
     fn resolve(&mut self, paths: &paths::PathResolver<'_>) -> Result<(), ConfigError> {
         paths.resolve("output", &mut self.output)?;
+        if let Some(folder) = &mut self.validation_targets {
+            paths.resolve("validation_targets", folder)?;
+        }
+        if let Some(run) = &mut self.student.inherit {
+            paths.resolve("student.inherit", run)?;
+        }
         for (index, data) in self.data.iter_mut().enumerate() {
             paths.resolve(&format!("data.{index}.path"), &mut data.path)?;
             if let Some(TruthConfig { coco: Some(path), .. }) = &mut data.truth {
@@ -173,6 +187,23 @@ impl Experiment {
                 return Err(wrong(&format!("data.{index}.truth"), mend.into()));
             }
         }
+        for (index, pair) in self.data.windows(2).enumerate() {
+            if let [DataConfig { unlabelled: true, .. }, DataConfig { unlabelled: false, .. }] = pair {
+                return Err(wrong(
+                    &format!("data.{index}"),
+                    "unlabelled recordings stand last; move it to the end".into(),
+                ));
+            }
+        }
+        if let Some(index) =
+            self.data.iter().position(|data| data.unlabelled && (data.truth.is_some() || data.block.is_some()))
+        {
+            let mend = "an unlabelled recording has neither truth nor block; leave `unlabelled` or these out";
+            return Err(wrong(&format!("data.{index}"), mend.into()));
+        }
+        if self.data.iter().all(|data| data.unlabelled) {
+            return Err(wrong("data", "needs a recording that is labelled".into()));
+        }
         self.student_config().check().map_err(|error| wrong("student", error.to_string()))?;
         self.split.check().map_err(|source| ConfigError::Split { path: file.to_owned(), source })?;
         self.losses.check().map_err(|error| wrong("losses", error.to_string()))?;
@@ -183,7 +214,7 @@ impl Experiment {
             }
             TargetSource::Truth => {
                 for (index, data) in self.data.iter().enumerate() {
-                    if data.truth.is_none() && data.block != Some(Block::Test) {
+                    if data.truth.is_none() && data.block != Some(Block::Test) && !data.unlabelled {
                         let mend = "`targets: truth` needs `truth: {topic: ..}` or `truth: {coco: ..}` here";
                         return Err(wrong(&format!("data.{index}"), mend.into()));
                     }
@@ -191,13 +222,25 @@ impl Experiment {
             }
             TargetSource::Teachers => {}
         }
+        if self.losses.truth > 0.0 && !self.data.iter().any(|data| data.truth.is_some()) {
+            let mend =
+                "needs `truth: {topic: ..}` or `truth: {coco: ..}` of a recording; set it to 0 where there is none";
+            return Err(wrong("losses.truth", mend.into()));
+        }
+        let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
+        self.distillation.check(&teachers, &wrong)?;
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
     }
 
+    /// The recordings that are labelled, the first ones of [`Self::data`].
+    pub fn labelled_data(&self) -> impl Iterator<Item = &DataConfig> {
+        self.data.iter().filter(|data| !data.unlabelled)
+    }
+
     /// The student network that this experiment trains.
     pub fn student_config(&self) -> StudentConfig {
-        let StudentSection { size, convolution, width, height } = self.student;
+        let StudentSection { size, convolution, width, height, .. } = self.student;
         StudentConfig { convolution, ..StudentConfig::new(size, self.classes.clone(), width, height) }
     }
 

@@ -31,6 +31,10 @@ pub struct DataConfig {
     /// Gives the whole recording to one block instead of cutting it in time.
     #[serde(default)]
     pub block: Option<Block>,
+    /// Nobody labels this recording: the average of the student's own weights does, while it trains
+    /// (`distillation.self_training`). All of it is for training. Unlabelled recordings stand last.
+    #[serde(default)]
+    pub unlabelled: bool,
 }
 
 /// Where a recording's truth is: one of `truth: {topic: /camera/truth}` and `truth: {coco: instances.json}`.
@@ -55,7 +59,7 @@ pub enum TargetSource {
 }
 
 /// The student network; its classes are the experiment's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StudentSection {
     /// `micro`, `small` or `base`. Default `micro`.
@@ -66,11 +70,14 @@ pub struct StudentSection {
     pub width: usize,
     /// Input height in pixels, a multiple of 32. Default 192.
     pub height: usize,
+    /// Folder of an earlier run whose student, at least as large, this one starts from: every n-th layer and channel of it
+    /// (DistilBERT, Sanh et al. 2019), or all of it when they are equal. Without, weights are drawn by the seed.
+    pub inherit: Option<PathBuf>,
 }
 
 impl Default for StudentSection {
     fn default() -> Self {
-        Self { size: Size::default(), convolution: Convolution::default(), width: 320, height: 192 }
+        Self { size: Size::default(), convolution: Convolution::default(), width: 320, height: 192, inherit: None }
     }
 }
 

@@ -16,60 +16,71 @@ use crate::{
     model::head::gfl::expectation,
 };
 
-/// The named terms, each already divided by the batch's sum of target scores but not yet weighted.
+/// A term of the loss.
 #[derive(Debug, Clone)]
-pub struct LossTerms {
-    /// Quality focal loss of the class scores.
-    pub class: Tensor<1>,
-    /// Generalised IoU loss of the boxes.
-    pub giou: Tensor<1>,
-    /// Distribution focal loss of the distances.
-    pub distribution: Tensor<1>,
-    /// The weighted sum, to be differentiated.
-    pub total: Tensor<1>,
-    /// Assigned cells in the batch.
-    pub assigned: usize,
+pub struct NamedTerm {
+    /// What it is called in logs and reports.
+    pub name: String,
+    /// What it is multiplied by in the sum.
+    pub weight: f32,
+    /// Its value, `[1]`.
+    pub value: Tensor<1>,
 }
 
-/// [`LossTerms`] as numbers, for logs and the NaN guard.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+impl NamedTerm {
+    /// The weighted sum of terms, to be differentiated; nothing without terms.
+    pub fn sum(terms: &[Self]) -> Option<Tensor<1>> {
+        terms.iter().map(|term| term.value.clone() * term.weight).reduce(|sum, term| sum + term)
+    }
+}
+
+/// Terms as numbers, for logs and the NaN guard.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 pub struct LossValues {
-    /// See [`LossTerms::class`].
-    pub class: f32,
-    /// See [`LossTerms::giou`].
-    pub giou: f32,
-    /// See [`LossTerms::distribution`].
-    pub distribution: f32,
-    /// See [`LossTerms::total`].
+    /// The weighted sum.
     pub total: f32,
+    /// The terms before they are weighted, by their names.
+    pub terms: Vec<(String, f32)>,
 }
 
 impl LossValues {
+    /// Reads the terms.
+    pub fn new(terms: &[NamedTerm]) -> Self {
+        let read = |term: &NamedTerm| (term.name.clone(), term.value.clone().into_scalar::<f32>());
+        let values: Vec<(String, f32)> = terms.iter().map(read).collect();
+        let total = terms.iter().zip(&values).map(|(term, (_, value))| term.weight * value).sum();
+        Self { total, terms: values }
+    }
+
     /// True when every term is a finite number.
     pub fn is_finite(&self) -> bool {
-        [self.class, self.giou, self.distribution, self.total].iter().all(|value| value.is_finite())
+        self.total.is_finite() && self.terms.iter().all(|(_, value)| value.is_finite())
+    }
+
+    /// A term's value, when there is one of this name.
+    pub fn get(&self, name: &str) -> Option<f32> {
+        self.terms.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 }
 
-impl LossTerms {
-    /// Reads the terms.
-    pub fn values(&self) -> LossValues {
-        LossValues {
-            class: self.class.clone().into_scalar(),
-            giou: self.giou.clone().into_scalar(),
-            distribution: self.distribution.clone().into_scalar(),
-            total: self.total.clone().into_scalar(),
+impl std::fmt::Display for LossValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3}", self.total)?;
+        for (place, (name, value)) in self.terms.iter().enumerate() {
+            write!(f, "{}{name} {value:.3}", if place == 0 { " (" } else { ", " })?;
         }
+        if self.terms.is_empty() { Ok(()) } else { f.write_str(")") }
     }
 }
 
-/// The loss of a batch whose images have these boxes (in pixels of the student's input). Images may have none.
+/// The terms `class`, `giou` and `distribution` of a batch whose images have these boxes (in pixels of the student's input), each
+/// divided by the batch's sum of target scores. Images may have no boxes.
 ///
 /// A target whose probabilities are not as many as the student's classes is passed over (the data pipeline makes them so).
 ///
 /// # Panics
 /// When `targets` are not as many as the batch's images; that is a mistake of the caller's code.
-pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config: &LossConfig) -> LossTerms {
+pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config: &LossConfig) -> [NamedTerm; 3] {
     let flat = Flat::new(output);
     assert_eq!(targets.len(), flat.images, "one list of boxes per image of the batch");
     let goals = Goals::new(&flat, targets, config);
@@ -96,8 +107,12 @@ pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config
         let distribution = distribution_focal(logits, &goals.distances).reshape([rows, 4]).mean_dim(1).reshape([rows]);
         ((giou * weights.clone()).sum() / normalizer, (distribution * weights).sum() / normalizer)
     };
-    let total = class.clone() * config.class + giou.clone() * config.giou + distribution.clone() * config.distribution;
-    LossTerms { class, giou, distribution, total, assigned: rows }
+    let term = |name: &str, weight, value| NamedTerm { name: name.into(), weight, value };
+    [
+        term("class", config.class, class),
+        term("giou", config.giou, giou),
+        term("distribution", config.distribution, distribution),
+    ]
 }
 
 /// The student's output with all strides' cells in one row of cells.
@@ -397,11 +412,11 @@ mod tests {
         let mut first = None;
         let mut last = LossValues::default();
         for step in 0..100 {
-            let loss = detection_loss(&student.forward(images.clone()), &targets, &LossConfig::default());
-            last = loss.values();
+            let terms = detection_loss(&student.forward(images.clone()), &targets, &LossConfig::default());
+            last = LossValues::new(&terms);
             assert!(last.is_finite(), "step {step}: {last:?}");
-            first.get_or_insert(last);
-            let gradients = GradientsParams::from_grads(loss.total.backward(), &student);
+            first.get_or_insert(last.clone());
+            let gradients = GradientsParams::from_grads(NamedTerm::sum(&terms).unwrap().backward(), &student);
             let rate = if step < 70 { 3e-3 } else { 5e-4 };
             student = optimizer.step(rate, student, gradients);
         }
@@ -426,11 +441,11 @@ mod tests {
         let odd = TargetBox { bbox: Box2::new(0.0, 0.0, 30.0, 30.0), probabilities: vec![1.0], weight: 1.0 };
         let targets = [vec![], vec![], vec![odd], vec![]];
         let output = student.forward(images);
-        let loss = detection_loss(&output, &targets, &LossConfig::default());
-        let values = loss.values();
-        assert_eq!((loss.assigned, values.giou, values.distribution), (0, 0.0, 0.0));
-        assert!(values.class > 0.0 && values.is_finite());
-        let gradients = loss.total.backward();
+        let terms = detection_loss(&output, &targets, &LossConfig::default());
+        let values = LossValues::new(&terms);
+        assert_eq!((values.get("giou"), values.get("distribution")), (Some(0.0), Some(0.0)));
+        assert!(values.get("class") > Some(0.0) && values.is_finite());
+        let gradients = NamedTerm::sum(&terms).unwrap().backward();
         assert!(!GradientsParams::from_grads(gradients, &student).is_empty());
         assert!(student.valid().num_params() > 0);
     }
@@ -451,10 +466,12 @@ mod tests {
         let student = CameraStudent::new(&config(), 3, &device).unwrap();
         let (images, mut targets) = rectangles(&device);
         let output = student.forward(images);
-        let full = detection_loss(&output, &targets, &LossConfig::default()).values();
+        let full = LossValues::new(&detection_loss(&output, &targets, &LossConfig::default()));
         targets.iter_mut().flatten().for_each(|target| target.weight = 0.5);
-        let half = detection_loss(&output, &targets, &LossConfig::default()).values();
-        assert!((half.giou - full.giou / 2.0).abs() < 1e-5, "{half:?} of {full:?}");
-        assert!((half.distribution - full.distribution / 2.0).abs() < 1e-5, "{half:?} of {full:?}");
+        let half = LossValues::new(&detection_loss(&output, &targets, &LossConfig::default()));
+        for name in ["giou", "distribution"] {
+            let (half, full) = (half.get(name).unwrap(), full.get(name).unwrap());
+            assert!((half - full / 2.0).abs() < 1e-5, "{name}: {half} of {full}");
+        }
     }
 }

@@ -34,18 +34,22 @@ mod flow;
 mod reference;
 mod relation;
 mod response;
+mod term;
 mod terms;
 mod vectors;
 
 use serde::{Deserialize, Serialize};
 
 pub use assign::{Assigned, Cells, Predictions, assign};
-pub use detection::{LossTerms, LossValues, detection_loss};
+pub use detection::{LossValues, NamedTerm, detection_loss};
 pub use embedding::{box_embeddings, image_embeddings};
 pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};
 pub use flow::flow;
 pub use relation::{relation_angle, relation_distance, similarity_preserving};
 pub use response::{binary_divergence, localization_divergence, softened_divergence};
+pub use term::{
+    HintRequest, Lesson, MisfitError, Pair, Relating, Strategy, TermConfig, TermKind, TermPlan, WeightSchedule,
+};
 pub use terms::{distribution_focal, generalized_iou_loss, quality_focal};
 
 use crate::geometry::Box2;
@@ -59,6 +63,24 @@ pub struct TargetBox {
     pub probabilities: Vec<f32>,
     /// Trust in this box, usually teacher trust x agreement, in `[0, 1]`.
     pub weight: f32,
+}
+
+impl TargetBox {
+    /// A whole image of which nothing is known: no weight, so that it teaches nothing, not even background.
+    pub fn unknown((width, height): (f32, f32), classes: usize) -> Self {
+        Self { bbox: Box2::new(0.0, 0.0, width, height), probabilities: vec![0.0; classes], weight: 0.0 }
+    }
+}
+
+/// How sure a pseudo-label is taken to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelKind {
+    /// As sure as the teachers are (Hinton et al. 2015).
+    #[default]
+    Soft,
+    /// Boxes of at least [`LossConfig::hard_threshold`] with probability 1 for their best class, none else.
+    Hard,
 }
 
 /// Weights and shape of the losses.
@@ -85,6 +107,15 @@ pub struct LossConfig {
     /// Whether target scores are multiplied by the IoU that the box's best cell reaches, so that scores rank by localisation
     /// as well; without, the best cell's target is the teacher's probability itself.
     pub localization_quality: bool,
+    /// Whether the teachers' boxes are soft targets or hard pseudo-labels.
+    pub labels: LabelKind,
+    /// Lowest score of a hard pseudo-label.
+    pub hard_threshold: f32,
+    /// Weight of the same terms with the recordings' own truth as hard labels, beside the teachers' targets; where a recording has
+    /// no truth this counts nothing. 0, the default, does without.
+    pub truth: f32,
+    /// When the terms on predictions count: all of the time, unless a first stage is for features alone.
+    pub schedule: WeightSchedule,
 }
 
 impl Default for LossConfig {
@@ -99,13 +130,17 @@ impl Default for LossConfig {
             alignment_iou: 6.0,
             cells_per_box: 10,
             localization_quality: true,
+            labels: LabelKind::default(),
+            hard_threshold: 0.4,
+            truth: 0.0,
+            schedule: WeightSchedule::default(),
         }
     }
 }
 
 /// A loss configuration that makes no sense.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("loss.{field}: {value} is not {expected}")]
+#[error("losses.{field}: {value} is not {expected}")]
 pub struct LossConfigError {
     /// The field's name in the YAML.
     pub field: &'static str,
@@ -128,6 +163,7 @@ impl LossConfig {
             ("focus", self.focus),
             ("alignment_score", self.alignment_score),
             ("alignment_iou", self.alignment_iou),
+            ("truth", self.truth),
         ];
         for (field, value) in not_negative {
             if !value.is_finite() || value < 0.0 {
@@ -137,6 +173,14 @@ impl LossConfig {
         if !(0.1..=100.0).contains(&self.temperature) {
             let expected = "a temperature between 0.1 and 100";
             return Err(LossConfigError { field: "temperature", value: self.temperature, expected });
+        }
+        if !(0.0..=1.0).contains(&self.hard_threshold) {
+            let expected = "a score between 0 and 1";
+            return Err(LossConfigError { field: "hard_threshold", value: self.hard_threshold, expected });
+        }
+        if self.schedule.complaint().is_some() {
+            let expected = "the start of a part of the training (start, end and ramp are shares of it, start < end)";
+            return Err(LossConfigError { field: "schedule", value: self.schedule.start as f32, expected });
         }
         if self.cells_per_box == 0 {
             return Err(LossConfigError { field: "cells_per_box", value: 0.0, expected: "at least 1" });

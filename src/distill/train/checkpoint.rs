@@ -1,19 +1,19 @@
 //! Checkpoints: all that is needed to go on as if nothing had happened, in one file that is whole or not there.
 //!
 //! ```text
-//! "DPCKPT01" | header length, u64 little endian | header, JSON | sections one after the other | SHA-256 of all before
+//! "DPCKPT02" | header length, u64 little endian | header, JSON | sections one after the other | SHA-256 of all before
 //! ```
 
-use std::{io::Write, path::Path};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use burn::{module::Module, store::ModuleRecord, tensor::Bytes};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
-use crate::distill::{durable, loss::LossValues, student::CameraStudent};
+use crate::distill::{durable, loss::LossValues};
 
-const MAGIC: &[u8; 8] = b"DPCKPT01";
+const MAGIC: &[u8; 8] = b"DPCKPT02";
 const HASH_LENGTH: usize = 32;
 
 /// Where a run stands.
@@ -34,16 +34,12 @@ pub struct Position {
 }
 
 /// Sums over the steps of an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochSums {
     /// Steps.
     pub steps: usize,
-    /// The class term.
-    pub class: f64,
-    /// The generalised IoU term.
-    pub giou: f64,
-    /// The distribution term.
-    pub distribution: f64,
+    /// The terms by their names, each with the number of steps in which it counted.
+    pub terms: BTreeMap<String, (usize, f64)>,
     /// The weighted sum of the terms.
     pub total: f64,
     /// The gradient's norm before clipping.
@@ -54,9 +50,11 @@ impl EpochSums {
     /// Takes in a step.
     pub fn add(&mut self, losses: &LossValues, norm: f64) {
         self.steps += 1;
-        self.class += f64::from(losses.class);
-        self.giou += f64::from(losses.giou);
-        self.distribution += f64::from(losses.distribution);
+        for (name, value) in &losses.terms {
+            let (steps, sum) = self.terms.entry(name.clone()).or_default();
+            *steps += 1;
+            *sum += f64::from(*value);
+        }
         self.total += f64::from(losses.total);
         self.norm += norm;
     }
@@ -64,6 +62,11 @@ impl EpochSums {
     /// A sum as a mean over the steps.
     pub fn mean(&self, sum: f64) -> f64 {
         sum / self.steps.max(1) as f64
+    }
+
+    /// Each term's mean over the steps in which it counted.
+    pub fn term_means(&self) -> BTreeMap<String, f64> {
+        self.terms.iter().map(|(name, (steps, sum))| (name.clone(), sum / (*steps).max(1) as f64)).collect()
     }
 }
 
@@ -93,6 +96,8 @@ pub struct Checkpoint {
     pub best: Option<Vec<u8>>,
     /// The optimiser's state.
     pub optimizer: Vec<u8>,
+    /// The adapters between the student's features and the teachers'.
+    pub adapters: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,8 +113,12 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TrainError> {
-        let mut sections: Vec<(&str, &[u8])> =
-            vec![("student", &self.student), ("average", &self.average), ("optimizer", &self.optimizer)];
+        let mut sections: Vec<(&str, &[u8])> = vec![
+            ("student", &self.student),
+            ("average", &self.average),
+            ("optimizer", &self.optimizer),
+            ("adapters", &self.adapters),
+        ];
         if let Some(best) = &self.best {
             sections.push(("best", best));
         }
@@ -155,7 +164,7 @@ impl Checkpoint {
         let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
         let (header, mut rest) = rest.split_at_checked(length)?;
         let header: Header = serde_json::from_slice(header).ok()?;
-        let mut sections = std::collections::BTreeMap::new();
+        let mut sections = BTreeMap::new();
         for (name, length) in header.sections {
             let (section, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
             sections.insert(name, section.to_vec());
@@ -168,21 +177,22 @@ impl Checkpoint {
             average: sections.remove("average")?,
             best: sections.remove("best"),
             optimizer: sections.remove("optimizer")?,
+            adapters: sections.remove("adapters")?,
         })
     }
 }
 
-/// A student's weights, running statistics and parameter numbers as bytes. Give it a [`Module::valid`] student, whose running
+/// A module's weights, running statistics and parameter numbers as bytes. Give it a [`Module::valid`] one, whose running
 /// statistics are up to date.
-pub(super) fn pack(snapshot: &CameraStudent) -> Result<Vec<u8>, TrainError> {
+pub(super) fn pack(snapshot: &impl Module) -> Result<Vec<u8>, TrainError> {
     let bytes = snapshot.clone().into_record().into_bytes().map_err(|error| TrainError::Record(error.to_string()))?;
     Ok(bytes.to_vec())
 }
 
-/// The student with packed weights.
-pub(super) fn unpack(student: CameraStudent, bytes: Vec<u8>) -> Result<CameraStudent, TrainError> {
+/// The module with packed weights.
+pub(super) fn unpack<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, TrainError> {
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-    record.and_then(|record| student.try_load_record(record)).map_err(|error| TrainError::Record(error.to_string()))
+    record.and_then(|record| module.try_load_record(record)).map_err(|error| TrainError::Record(error.to_string()))
 }
 
 #[cfg(test)]
@@ -204,6 +214,7 @@ mod tests {
             average: vec![4],
             best: Some(vec![]),
             optimizer: vec![5; 100],
+            adapters: vec![6],
         }
     }
 
@@ -216,7 +227,7 @@ mod tests {
         assert_eq!(read.position, checkpoint().position);
         assert_eq!(read.settings, checkpoint().settings);
         assert_eq!((read.student, read.average, read.best), (vec![1, 2, 3], vec![4], Some(vec![])));
-        assert_eq!(read.optimizer, vec![5; 100]);
+        assert_eq!((read.optimizer, read.adapters), (vec![5; 100], vec![6]));
     }
 
     #[test]

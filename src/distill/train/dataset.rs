@@ -33,7 +33,24 @@ struct StoredFrame {
     original: (f32, f32),
     kept: (usize, usize),
     block: BlockId,
-    boxes: Vec<TargetBox>,
+    boxes: FrameBoxes,
+}
+
+/// What is known of a training frame, in pixels of the recording's image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameBoxes {
+    /// The boxes to learn.
+    pub boxes: Vec<TargetBox>,
+    /// The true boxes, where the student learns from them as well.
+    pub truth: Vec<TargetBox>,
+    /// False where nobody labelled the frame, so that the student's own average does.
+    pub labelled: bool,
+}
+
+impl From<Vec<TargetBox>> for FrameBoxes {
+    fn from(boxes: Vec<TargetBox>) -> Self {
+        Self { boxes, truth: Vec::new(), labelled: true }
+    }
 }
 
 impl FrameSet {
@@ -42,11 +59,11 @@ impl FrameSet {
         Self { frames: Vec::new(), cache: PixelCache::new(limit) }
     }
 
-    /// Adds a frame that [`shrink`] has made small; its boxes are in pixels of the recording's image.
+    /// Adds a frame that [`shrink`] has made small.
     ///
     /// # Errors
     /// When the cache's temporary file cannot be written.
-    pub fn push(&mut self, name: String, picture: Shrunk, boxes: Vec<TargetBox>) -> Result<(), TrainError> {
+    pub fn push(&mut self, name: String, picture: Shrunk, boxes: FrameBoxes) -> Result<(), TrainError> {
         let Shrunk { pixels, kept, original } = picture;
         let block = self.cache.push(pixels).map_err(TrainError::Cache)?;
         self.frames.push(StoredFrame { name, original, kept, block, boxes });
@@ -65,7 +82,7 @@ impl FrameSet {
 
     /// How many boxes there are on all frames.
     pub fn boxes(&self) -> usize {
-        self.frames.iter().map(|frame| frame.boxes.len()).sum()
+        self.frames.iter().map(|frame| frame.boxes.boxes.len()).sum()
     }
 
     /// The frame's name in its recording.
@@ -236,7 +253,7 @@ pub(super) mod tests {
         for index in 0..count {
             let (image, bbox) = painted_image(index);
             let target = TargetBox { bbox, probabilities: vec![0.9], weight: 1.0 };
-            set.push(format!("frame {index}"), shrink(image, &spec).unwrap(), vec![target]).unwrap();
+            set.push(format!("frame {index}"), shrink(image, &spec).unwrap(), vec![target].into()).unwrap();
         }
         set
     }

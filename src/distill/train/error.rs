@@ -35,6 +35,15 @@ pub enum TrainError {
     /// A split that cannot be made.
     #[error(transparent)]
     Split(#[from] crate::distill::split::SplitError),
+    /// A teacher that cannot be loaded.
+    #[error(transparent)]
+    Teacher(#[from] crate::distill::teacher::TeacherError),
+    /// A teacher that cannot be run.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
+    /// A teacher's tensor that does not fit the student.
+    #[error(transparent)]
+    Misfit(#[from] crate::distill::loss::MisfitError),
     /// Nothing to learn from.
     #[error("{0}")]
     NothingToLearn(String),
@@ -44,6 +53,17 @@ pub enum TrainError {
     /// The student cannot be built.
     #[error(transparent)]
     Student(#[from] StudentError),
+    /// A student that is larger than the one it is to inherit from.
+    #[error(transparent)]
+    Inherit(#[from] crate::distill::student::InheritError),
+    /// A run that cannot be inherited from.
+    #[error("student.inherit: {run}: {message}", run = run.display())]
+    Inheritance {
+        /// The run's folder.
+        run: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// A device that this build does not have.
     #[error("train.device: `{name}` is not known to this build; it has {}", super::DEVICES.join(", "))]
     Device {

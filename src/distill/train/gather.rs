@@ -7,16 +7,18 @@ use rayon::prelude::*;
 
 use super::{
     TrainError,
-    dataset::{FrameSet, NetworkInput, Shrunk, ValidationSet, shrink},
+    dataset::{FrameBoxes, FrameSet, NetworkInput, Shrunk, ValidationSet, shrink},
+    tutor::target,
 };
 use crate::{
     distill::{
         bag::{EncodedFrame, Frames, TruthBox, TruthSource},
         config::{DataConfig, Experiment, TargetSource, TruthConfig},
-        loss::TargetBox,
+        loss::{LabelKind, LossConfig, TargetBox},
         split::{Block, Split},
         targets::{FrameTargets, TargetSet},
     },
+    geometry::Box2,
     model::InputSpec,
 };
 
@@ -69,6 +71,9 @@ pub fn truth_source(data: &DataConfig) -> TruthSource {
 /// # Errors
 /// When the recording cannot be read or the split makes no sense.
 pub fn split_of(data: &DataConfig, experiment: &Experiment) -> Result<Split, TrainError> {
+    if data.unlabelled {
+        return Ok(Split::whole(Block::Train));
+    }
     if let Some(block) = data.block {
         return Ok(Split::whole(block));
     }
@@ -81,13 +86,19 @@ pub fn split_of(data: &DataConfig, experiment: &Experiment) -> Result<Split, Tra
 }
 
 /// Reads the training and validation frames of all recordings. `targets` are the teachers' soft targets, whose sources are the
-/// experiment's recordings in their order; with [`TargetSource::Truth`] they are not looked at.
+/// experiment's recordings in their order; with [`TargetSource::Truth`] they are not looked at. Validation frames get those of
+/// `validation`, where there are some.
 ///
 /// # Errors
 /// [`TrainError`] that names the recording.
-pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Gathered, TrainError> {
+pub fn gather(
+    experiment: &Experiment,
+    targets: Option<&TargetSet>,
+    validation: Option<&TargetSet>,
+) -> Result<Gathered, TrainError> {
     let spec = experiment.student_config().input_spec();
     let labels = Labels::new(experiment, targets)?;
+    let validation = validation.map(|targets| Labels::new(experiment, Some(targets))).transpose()?;
     let limit = experiment.train.cache_mb.saturating_mul(1 << 20);
     // Validation frames take as much memory as they need, but not more than a quarter.
     let mut gathered = Gathered {
@@ -95,6 +106,10 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
         validation: ValidationSet::new(limit / 4),
         recordings: Vec::new(),
         losses: Vec::new(),
+    };
+    let labels_of = |block| match (&validation, block) {
+        (Some(validation), Block::Validation) => validation,
+        _ => &labels,
     };
     for (source, data) in experiment.data.iter().enumerate() {
         let split = split_of(data, experiment)?;
@@ -106,8 +121,12 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
             match split.block_of(frame.stamp) {
                 Some(Block::Test) => counts.test += 1,
                 None => counts.gap += 1,
-                Some(block) => match labels.of(source, data, &frame)? {
-                    Some(boxes) => chunk.push((block, frame, boxes)),
+                Some(block) => match labels_of(block).of(source, data, &frame, block)? {
+                    Some(boxes) => {
+                        let truth = labels.truth(&frame);
+                        let labelled = !data.unlabelled;
+                        chunk.push(Wanted { block, frame, boxes, truth, labelled });
+                    }
                     None => counts.unlabelled += 1,
                 },
             }
@@ -124,6 +143,24 @@ pub fn gather(experiment: &Experiment, targets: Option<&TargetSet>) -> Result<Ga
     Ok(gathered)
 }
 
+/// A frame that is wanted, not decoded yet.
+struct Wanted {
+    block: Block,
+    frame: EncodedFrame,
+    boxes: Vec<TargetBox>,
+    truth: Truth,
+    labelled: bool,
+}
+
+/// The true boxes of a frame.
+enum Truth {
+    /// Nobody asks for them.
+    Unwanted,
+    /// The recording does not tell them; there are so many classes.
+    Unknown(usize),
+    Known(Vec<TargetBox>),
+}
+
 /// A decoded frame, made ready for its use.
 enum Ready {
     Train(Shrunk),
@@ -137,15 +174,10 @@ impl Gathered {
     }
 
     /// Decodes frames on all cores and adds them in their order.
-    fn add(
-        &mut self,
-        chunk: Vec<(Block, EncodedFrame, Vec<TargetBox>)>,
-        spec: &InputSpec,
-        counts: &mut BlockCounts,
-    ) -> Result<(), TrainError> {
+    fn add(&mut self, chunk: Vec<Wanted>, spec: &InputSpec, counts: &mut BlockCounts) -> Result<(), TrainError> {
         let ready: Vec<Option<Ready>> = chunk
             .par_iter()
-            .map(|(block, frame, _)| {
+            .map(|Wanted { block, frame, .. }| {
                 let image: RgbImage = match frame.decode() {
                     Ok(image) if image.width() > 0 && image.height() > 0 => image,
                     Ok(_) => return Ok(None),
@@ -160,11 +192,16 @@ impl Gathered {
                 }))
             })
             .collect::<Result<_, TrainError>>()?;
-        for (ready, (_, frame, boxes)) in ready.into_iter().zip(chunk) {
+        for (ready, Wanted { frame, boxes, truth, labelled, .. }) in ready.into_iter().zip(chunk) {
             match ready {
                 Some(Ready::Train(picture)) => {
                     counts.train += 1;
-                    self.train.push(frame.name, picture, boxes)?;
+                    let truth = match truth {
+                        Truth::Unwanted => Vec::new(),
+                        Truth::Unknown(classes) => vec![TargetBox::unknown(picture.picture().original, classes)],
+                        Truth::Known(boxes) => boxes,
+                    };
+                    self.train.push(frame.name, picture, FrameBoxes { boxes, truth, labelled })?;
                 }
                 Some(Ready::Validation(input)) => {
                     counts.validation += 1;
@@ -178,18 +215,19 @@ impl Gathered {
 }
 
 /// Where frames' boxes come from.
-enum Labels<'a> {
-    Truth { classes: HashMap<&'a str, usize> },
-    Teachers { frames: HashMap<(u32, u64), &'a FrameTargets> },
+struct Labels<'a> {
+    /// The index of each class.
+    classes: HashMap<&'a str, usize>,
+    /// What the teachers said of each frame, unless the truth alone counts.
+    teachers: Option<HashMap<(u32, u64), &'a FrameTargets>>,
+    losses: &'a LossConfig,
 }
 
 impl<'a> Labels<'a> {
     fn new(experiment: &'a Experiment, targets: Option<&'a TargetSet>) -> Result<Self, TrainError> {
-        match (experiment.targets, targets) {
-            (TargetSource::Truth, _) => {
-                let classes = experiment.classes.iter().enumerate().map(|(index, name)| (name.as_str(), index));
-                Ok(Self::Truth { classes: classes.collect() })
-            }
+        let classes = experiment.classes.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+        let teachers = match (experiment.targets, targets) {
+            (TargetSource::Truth, _) => None,
             (TargetSource::Teachers, Some(targets)) => {
                 if targets.classes != experiment.classes {
                     return Err(TrainError::NothingToLearn(format!(
@@ -197,49 +235,82 @@ impl<'a> Labels<'a> {
                         targets.classes, experiment.classes
                     )));
                 }
-                let frames = targets.frames.iter().map(|frame| ((frame.source, frame.index), frame));
-                Ok(Self::Teachers { frames: frames.collect() })
+                Some(targets.frames.iter().map(|frame| ((frame.source, frame.index), frame)).collect())
             }
-            (TargetSource::Teachers, None) => Err(TrainError::NothingToLearn(
-                "there are no soft targets yet; make them with `distill label`, or run all stages with `distill run`"
-                    .into(),
-            )),
+            (TargetSource::Teachers, None) => {
+                return Err(TrainError::NothingToLearn(
+                    "there are no soft targets yet; make them with `distill label`, or run all stages with `distill run`"
+                        .into(),
+                ));
+            }
+        };
+        Ok(Self { classes, teachers, losses: &experiment.losses })
+    }
+
+    /// The true boxes, where the student learns from them beside the teachers' boxes.
+    fn truth(&self, frame: &EncodedFrame) -> Truth {
+        match &frame.truth {
+            _ if self.losses.truth == 0.0 => Truth::Unwanted,
+            None => Truth::Unknown(self.classes.len()),
+            Some(boxes) => Truth::Known(self.hard_targets(boxes)),
         }
     }
 
+    fn hard_targets(&self, boxes: &[TruthBox]) -> Vec<TargetBox> {
+        boxes.iter().filter_map(|truth| hard_target(truth, &self.classes)).collect()
+    }
+
+    /// The teachers' boxes, soft or hard as the experiment wants those to fit to; those to validate on stay soft, so that all
+    /// students of some teachers are chosen alike.
+    fn boxes(&self, targets: &FrameTargets, block: Block) -> Vec<TargetBox> {
+        let is_hard = self.losses.labels == LabelKind::Hard && block == Block::Train;
+        let soft = targets.boxes.iter().filter(|soft| !is_hard || soft.best().1 >= self.losses.hard_threshold);
+        soft.map(|soft| {
+            if is_hard {
+                one_hot(soft.bbox, soft.best().0, soft.probabilities.len(), 1.0)
+            } else {
+                target(soft.clone())
+            }
+        })
+        .collect()
+    }
+
     /// A frame's boxes in pixels of its image; `None` when it was not labelled.
-    fn of(&self, source: usize, data: &DataConfig, frame: &EncodedFrame) -> Result<Option<Vec<TargetBox>>, TrainError> {
-        match self {
-            Self::Truth { classes } => {
-                let truth = frame.truth.as_deref();
-                Ok(truth.map(|boxes| boxes.iter().filter_map(|truth| hard_target(truth, classes)).collect()))
-            }
-            Self::Teachers { frames } => {
-                let Some(targets) = frames.get(&(source as u32, frame.index)) else { return Ok(None) };
-                if targets.stamp != frame.stamp {
-                    return Err(TrainError::Data {
-                        path: data.path.clone(),
-                        message: format!(
-                            "frame {} has the stamp {}, but was labelled with the stamp {}: the targets are of other data; label again",
-                            frame.index, frame.stamp, targets.stamp
-                        ),
-                    });
-                }
-                let boxes = targets.boxes.iter().map(|soft| TargetBox {
-                    bbox: soft.bbox,
-                    probabilities: soft.probabilities.clone(),
-                    weight: soft.weight,
-                });
-                Ok(Some(boxes.collect()))
-            }
+    fn of(
+        &self,
+        source: usize,
+        data: &DataConfig,
+        frame: &EncodedFrame,
+        block: Block,
+    ) -> Result<Option<Vec<TargetBox>>, TrainError> {
+        if data.unlabelled {
+            return Ok(Some(Vec::new()));
         }
+        let Some(teachers) = &self.teachers else {
+            return Ok(frame.truth.as_deref().map(|boxes| self.hard_targets(boxes)));
+        };
+        let Some(targets) = teachers.get(&(source as u32, frame.index)) else { return Ok(None) };
+        if targets.stamp != frame.stamp {
+            return Err(TrainError::Data {
+                path: data.path.clone(),
+                message: format!(
+                    "frame {} has the stamp {}, but was labelled with the stamp {}: the targets are of other data; label again",
+                    frame.index, frame.stamp, targets.stamp
+                ),
+            });
+        }
+        Ok(Some(self.boxes(targets, block)))
     }
 }
 
 /// A true box as a target: probability 1 for its class; a crowd gets no weight, it neither teaches nor is missed.
 fn hard_target(truth: &TruthBox, classes: &HashMap<&str, usize>) -> Option<TargetBox> {
     let class = *classes.get(truth.class.as_str())?;
-    let mut probabilities = vec![0.0; classes.len()];
+    Some(one_hot(truth.bbox, class, classes.len(), if truth.crowd { 0.0 } else { 1.0 }))
+}
+
+fn one_hot(bbox: Box2, class: usize, classes: usize, weight: f32) -> TargetBox {
+    let mut probabilities = vec![0.0; classes];
     probabilities[class] = 1.0;
-    Some(TargetBox { bbox: truth.bbox, probabilities, weight: if truth.crowd { 0.0 } else { 1.0 } })
+    TargetBox { bbox, probabilities, weight }
 }

@@ -1,6 +1,7 @@
 //! The run's figures, one JSON object a line and epoch.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
@@ -20,12 +21,8 @@ pub struct EpochRecord {
     pub step: usize,
     /// Mean of the weighted sum of the losses.
     pub loss: f64,
-    /// Mean class term.
-    pub class: f64,
-    /// Mean generalised IoU term.
-    pub giou: f64,
-    /// Mean distribution term.
-    pub distribution: f64,
+    /// Mean of each term by its name, before it is weighted, over the steps in which it counted.
+    pub terms: BTreeMap<String, f64>,
     /// Mean norm of the gradients before clipping.
     pub gradient_norm: f64,
     /// Learning rate of its last step.

@@ -11,29 +11,47 @@ use std::{
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
-use super::{TrainError, augment::Augmenter, dataset::FrameSet};
+use super::{TrainError, augment::Augmenter, dataset::FrameSet, tutor::Tutors};
 use crate::{
-    distill::{config::AugmentConfig, loss::TargetBox},
+    distill::{config::AugmentConfig, loss::TargetBox, teacher::Ensemble},
     model::InputSpec,
 };
 
 /// Training images and their boxes, ready for the student.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     /// Place in the epoch, from 0.
     pub index: usize,
     /// Normalised images `[B, 3, H, W]`.
     pub images: Vec<f32>,
+    /// Their shape.
+    pub shape: [usize; 4],
     /// Boxes of each image in input pixels.
     pub targets: Vec<Vec<TargetBox>>,
+    /// True boxes of each image in input pixels, where the student learns from them as well.
+    pub truth: Vec<Vec<TargetBox>>,
+    /// Whether each image was labelled; the others get their boxes from the student's own average.
+    pub labelled: Vec<bool>,
+    /// What the teachers' insides say of the images.
+    pub hints: Vec<Hint>,
     /// Name of each image's (first) frame.
     pub names: Vec<String>,
+}
+
+/// A teacher's tensor for the images of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hint {
+    /// Its values.
+    pub values: Vec<f32>,
+    /// `[B, teacher's C, rows, columns]`, where rows and columns are those of the student's map.
+    pub shape: [usize; 4],
 }
 
 /// Makes batches out of a set of frames.
 #[derive(Debug, Clone)]
 pub struct Loader<'a> {
     frames: &'a FrameSet,
+    tutors: Option<&'a Tutors>,
     augmenter: Augmenter,
     spec: InputSpec,
     seed: u64,
@@ -53,9 +71,10 @@ pub struct Epoch {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader; `workers` of 0 takes half of the cores.
+    /// A loader, with teachers that look at each image where they are given; `workers` of 0 takes half of the cores.
     pub fn new(
         frames: &'a FrameSet,
+        tutors: Option<&'a Tutors>,
         config: &AugmentConfig,
         spec: &InputSpec,
         seed: u64,
@@ -67,6 +86,7 @@ impl<'a> Loader<'a> {
         let batch = batch.min(frames.len()).max(1);
         Self {
             frames,
+            tutors,
             augmenter: Augmenter::new(config.clone(), spec.clone()),
             spec: spec.clone(),
             seed,
@@ -103,11 +123,24 @@ impl<'a> Loader<'a> {
             for _ in 0..self.workers {
                 let (sender, order, next, stop) = (sender.clone(), &order, &next, &stop);
                 scope.spawn(move || {
+                    let mut teachers = match self.tutors.map(Tutors::borrow).transpose() {
+                        Ok(teachers) => teachers,
+                        Err(error) => {
+                            // Nobody listening means that another failure was quicker.
+                            let _ = sender.send(Err(error));
+                            return;
+                        }
+                    };
                     while !stop.load(Ordering::Relaxed) {
                         let index = next.fetch_add(1, Ordering::Relaxed);
-                        if index >= self.batches() || sender.send(self.make(index, epoch, order)).is_err() {
+                        if index >= self.batches()
+                            || sender.send(self.make(index, epoch, order, teachers.as_mut())).is_err()
+                        {
                             break;
                         }
+                    }
+                    if let (Some(tutors), Some(teachers)) = (self.tutors, teachers) {
+                        tutors.give_back(teachers);
                     }
                 });
             }
@@ -145,13 +178,21 @@ impl<'a> Loader<'a> {
         order
     }
 
-    fn make(&self, index: usize, epoch: Epoch, order: &[usize]) -> Result<Batch, TrainError> {
-        let area = 3 * self.spec.width * self.spec.height;
+    fn make(
+        &self,
+        index: usize,
+        epoch: Epoch,
+        order: &[usize],
+        mut teachers: Option<&mut Ensemble>,
+    ) -> Result<Batch, TrainError> {
+        let (width, height) = (self.spec.width, self.spec.height);
+        let area = 3 * width * height;
         let mut batch = Batch {
             index,
             images: vec![0.0; area * self.batch],
-            targets: Vec::with_capacity(self.batch),
-            names: Vec::with_capacity(self.batch),
+            shape: [self.batch, 3, height, width],
+            hints: self.tutors.map(|tutors| tutors.empty_hints(self.batch)).unwrap_or_default(),
+            ..Batch::default()
         };
         let members = &order[index * self.batch..(index + 1) * self.batch];
         for (&first, image) in members.iter().zip(batch.images.chunks_exact_mut(area)) {
@@ -163,9 +204,23 @@ impl<'a> Loader<'a> {
             let pixels = members.iter().map(|&member| self.frames.pixels(member)).collect::<Result<Vec<_>, _>>()?;
             let frames: Vec<_> =
                 members.iter().zip(&pixels).map(|(&member, pixels)| self.frames.frame(member, pixels)).collect();
-            let (canvas, boxes) = self.augmenter.draw(&frames, &mut rng);
-            canvas.normalize(&self.spec, image);
-            batch.targets.push(boxes);
+            let mut sample = self.augmenter.draw(&frames, &mut rng);
+            sample.canvas.normalize(&self.spec, image);
+            if let (Some(tutors), Some(teachers)) = (self.tutors, teachers.as_deref_mut()) {
+                let synthetic = members.len() > 1;
+                let tutored = tutors.look(teachers, &sample.canvas, synthetic)?;
+                for (hint, values) in batch.hints.iter_mut().zip(tutored.hints) {
+                    hint.shape[1] = values.len() / (hint.shape[2] * hint.shape[3]);
+                    hint.values.extend(values);
+                }
+                if tutors.relabels(synthetic) {
+                    sample.boxes = tutored.boxes;
+                    sample.labelled = true;
+                }
+            }
+            batch.targets.push(sample.boxes);
+            batch.truth.push(sample.truth);
+            batch.labelled.push(sample.labelled);
             batch.names.push(self.frames.name(first).to_owned());
         }
         Ok(batch)
@@ -203,7 +258,7 @@ mod tests {
     fn all_batches(workers: usize, epoch: usize, first_batch: usize) -> Vec<Batch> {
         let frames = painted_frames(13);
         let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
-        let loader = Loader::new(&frames, &AugmentConfig::default(), &input, 7, 4, workers);
+        let loader = Loader::new(&frames, None, &AugmentConfig::default(), &input, 7, 4, workers);
         let mut batches = Vec::new();
         loader
             .for_each(Epoch { number: epoch, mosaic: true, first_batch }, |batch, _| {
@@ -232,7 +287,7 @@ mod tests {
     fn breaking_and_failing_end_it() {
         let frames = painted_frames(13);
         let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
-        let loader = Loader::new(&frames, &AugmentConfig::default(), &input, 7, 1, 3);
+        let loader = Loader::new(&frames, None, &AugmentConfig::default(), &input, 7, 1, 3);
         let epoch = Epoch { number: 0, mosaic: true, first_batch: 0 };
         let mut count = 0;
         let counted = loader.for_each(epoch, |_, _| {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! recordings + soft targets -> gather -> FrameSet (decoded once) -> loader: worker threads draw augmented batches
+//!                                     |                            (shown to the teachers, where a term looks into them)
 //!                                     '-> ValidationSet                 -> trainer: forward, losses, step, average
 //!                                                                           -> validate -> checkpoint, metrics.jsonl, best.bpk
 //! ```
@@ -11,6 +12,7 @@ mod average;
 mod cache;
 mod checkpoint;
 mod dataset;
+mod detect;
 mod device;
 mod error;
 mod gather;
@@ -18,20 +20,23 @@ mod journal;
 mod loader;
 mod optimizer;
 mod schedule;
+mod start;
 mod step;
 mod trainer;
+mod tutor;
 mod validate;
 
-pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Viewport};
+pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Sample, Viewport};
 pub use cache::{BlockId, PixelCache};
 pub use checkpoint::{Best, Checkpoint, EpochSums, Position};
-pub use dataset::{FrameSet, NetworkInput, Shrunk, ValidationSet, shrink};
+pub use dataset::{FrameBoxes, FrameSet, NetworkInput, Shrunk, ValidationSet, shrink};
 pub use device::{DEVICES, device};
 pub use error::TrainError;
 pub use gather::{BlockCounts, Gathered, gather, split_of, truth_source};
 pub use journal::EpochRecord;
-pub use loader::{Batch, Epoch, Loader};
+pub use loader::{Batch, Epoch, Hint, Loader};
 pub use schedule::Schedule;
-pub use step::{Step, TrainStep};
+pub use step::{Step, TrainStep, Tutoring};
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, checkpoint_path, train, weights_path};
+pub use tutor::Tutors;
 pub use validate::Validator;

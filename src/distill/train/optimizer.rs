@@ -9,10 +9,7 @@ use burn::{
 };
 
 use super::TrainError;
-use crate::distill::{
-    config::{Optimizer, TrainConfig},
-    student::CameraStudent,
-};
+use crate::distill::config::{Optimizer, TrainConfig};
 
 /// The optimiser with its state.
 pub struct Stepper {
@@ -40,21 +37,21 @@ impl Stepper {
         Self { optimizer, clip: config.clip }
     }
 
-    /// The student after one step, and the norm of the gradients before clipping. When that norm is not finite, nothing is
+    /// The module after one step, and the norm of the gradients before clipping. When that norm is not finite, nothing is
     /// changed.
-    pub fn step(&mut self, rate: f64, student: CameraStudent, gradients: GradientsParams) -> (CameraStudent, f64) {
-        let norm = norm(&student, &gradients);
+    pub fn step<M: Module>(&mut self, rate: f64, module: M, gradients: GradientsParams) -> (M, f64) {
+        let norm = norm(&module, &gradients);
         if !norm.is_finite() {
-            return (student, norm);
+            return (module, norm);
         }
         let gradients = if self.clip > 0.0 && norm > self.clip {
             let mut scaler = Scaler { gradients, factor: self.clip / norm };
-            student.visit(&mut scaler);
+            module.visit(&mut scaler);
             scaler.gradients
         } else {
             gradients
         };
-        (self.optimizer.step(rate, student, gradients), norm)
+        (self.optimizer.step(rate, module, gradients), norm)
     }
 
     /// The state, for a checkpoint.
@@ -66,7 +63,7 @@ impl Stepper {
         Ok(bytes.to_vec())
     }
 
-    /// The optimiser with the state of a checkpoint. The student's parameters must have been read from the same one.
+    /// The optimiser with the state of a checkpoint. The module's parameters must have been read from the same one.
     ///
     /// # Errors
     /// When the bytes are not what [`Self::to_bytes`] gave.
@@ -80,9 +77,9 @@ impl Stepper {
 }
 
 /// Euclidean norm over all gradients, read from the device at once.
-fn norm(student: &CameraStudent, gradients: &GradientsParams) -> f64 {
+fn norm(module: &impl Module, gradients: &GradientsParams) -> f64 {
     let mut squares = Squares { gradients, sums: Vec::new() };
-    student.visit(&mut squares);
+    module.visit(&mut squares);
     if squares.sums.is_empty() {
         return 0.0;
     }

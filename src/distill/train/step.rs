@@ -1,21 +1,40 @@
 //! One training step: forward, loss, backward, optimiser, average.
 
-use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
-
-use super::{TrainError, average::WeightAverage, optimizer::Stepper};
-use crate::distill::{
-    config::TrainConfig,
-    loss::{LossConfig, LossValues, TargetBox, detection_loss},
-    student::CameraStudent,
+use burn::{
+    module::Module,
+    optim::GradientsParams,
+    tensor::{Device, Tensor, TensorData},
 };
+
+use super::{TrainError, average::WeightAverage, detect::detect, loader::Batch, optimizer::Stepper};
+use crate::{
+    distill::{
+        config::{SelfTrainingConfig, TrainConfig},
+        loss::{Lesson, LossConfig, LossValues, NamedTerm, TargetBox, TermPlan, detection_loss},
+        student::{Adapters, CameraStudent, StudentConfig},
+    },
+    model::{ModelSpec, SoftDetection},
+};
+
+/// What is fitted: the student, and what stands between it and the teachers' features.
+#[derive(Module, Debug)]
+pub(super) struct Learner {
+    pub student: CameraStudent,
+    pub adapters: Adapters,
+}
 
 /// A student under training with its optimiser and the average of its weights.
 pub struct TrainStep {
     /// Always there between steps; a step takes it out and puts the next one in.
-    student: Option<CameraStudent>,
+    learner: Option<Learner>,
     stepper: Stepper,
     average: WeightAverage,
     losses: LossConfig,
+    plan: TermPlan,
+    device: Device,
+    /// How the average labels what nobody labelled.
+    self_training: SelfTrainingConfig,
+    own_spec: ModelSpec,
 }
 
 /// How a step went.
@@ -35,59 +54,164 @@ pub enum Step {
     },
 }
 
-impl TrainStep {
-    /// The first step of a student on a device with gradients.
-    pub fn new(student: CameraStudent, config: &TrainConfig, losses: &LossConfig) -> Self {
-        let average = WeightAverage::new(&student.valid(), config.ema);
-        Self { student: Some(student), stepper: Stepper::new(config), average, losses: losses.clone() }
-    }
+/// What a step looks into teachers for.
+#[derive(Debug, Clone, Default)]
+pub struct Tutoring {
+    /// The terms.
+    pub plan: TermPlan,
+    /// Channels of the teachers' tensors, in the order of [`TermPlan::hints`].
+    pub channels: Vec<usize>,
+    /// How the student's average labels what nobody labelled.
+    pub self_training: SelfTrainingConfig,
+}
 
-    /// Goes on with what a checkpoint kept: the optimiser's state, and a snapshot of averaged weights with their updates.
+impl TrainStep {
+    /// The first step of a student on a device with gradients. The adapters' weights depend on the seed alone.
     ///
     /// # Errors
-    /// When the state is not that of this optimiser.
+    /// When a teacher's tensor does not fit the student.
+    pub fn new(
+        student: CameraStudent,
+        student_config: &StudentConfig,
+        config: &TrainConfig,
+        losses: &LossConfig,
+        tutoring: Tutoring,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let Tutoring { plan, channels, self_training } = tutoring;
+        plan.check_channels(student_config, &channels)?;
+        let adapters = Adapters::new(&plan.adapter_channels(student_config, &channels), seed, device);
+        let average = WeightAverage::new(&student.valid(), config.ema);
+        Ok(Self {
+            learner: Some(Learner { student, adapters }),
+            stepper: Stepper::new(config),
+            average,
+            losses: losses.clone(),
+            plan,
+            device: device.clone(),
+            self_training,
+            own_spec: ModelSpec { score_threshold: self_training.score, ..student_config.model_spec() },
+        })
+    }
+
+    /// Goes on with what a checkpoint kept: the optimiser's state, the adapters, and a snapshot of averaged weights with their
+    /// updates.
+    ///
+    /// # Errors
+    /// When the state is not that of this optimiser or of these adapters.
     pub(super) fn resume(
-        self,
+        mut self,
         optimizer: Vec<u8>,
+        adapters: Vec<u8>,
         averaged: &CameraStudent,
         config: &TrainConfig,
         updates: u64,
     ) -> Result<Self, TrainError> {
+        let Learner { student, adapters: fresh } = self.learner.take().expect("a step puts the learner back");
+        self.learner = Some(Learner { student, adapters: super::checkpoint::unpack(fresh, adapters)? });
         let average = WeightAverage::resume(averaged, config.ema, updates);
         Ok(Self { stepper: self.stepper.load(optimizer)?, average, ..self })
     }
 
-    /// Trains on a batch of normalised images `[B, 3, H, W]` with their boxes in input pixels.
-    pub fn run(&mut self, images: Tensor<4>, targets: &[Vec<TargetBox>], rate: f64) -> Step {
-        // As one of the threads that compute, not as one that waits for them anew in every operator.
-        rayon::scope(|_| self.run_here(images, targets, rate))
+    /// Gives the images that nobody labelled boxes of the student's own average, or none that teach before its time has come.
+    ///
+    /// # Errors
+    /// When the student's outputs are not as its specification says.
+    pub fn label_own(&self, batch: &mut Batch, progress: f64) -> Result<(), TrainError> {
+        let own: Vec<usize> = (0..batch.labelled.len()).filter(|&image| !batch.labelled[image]).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        let [_, channels, height, width] = batch.shape;
+        if progress < self.self_training.start {
+            for image in own {
+                batch.targets[image] =
+                    vec![TargetBox::unknown((width as f32, height as f32), self.own_spec.classes.len())];
+            }
+            return Ok(());
+        }
+        let length = channels * height * width;
+        let pixels = own.iter().flat_map(|image| &batch.images[image * length..(image + 1) * length]);
+        let images = TensorData::new(pixels.copied().collect::<Vec<f32>>(), [own.len(), channels, height, width]);
+        let student = self.averaged().fold();
+        let found = detect(&student, Tensor::from_data(images, &self.device.clone().inner()), &self.own_spec)?;
+        for (image, found) in own.into_iter().zip(found) {
+            let weight = self.self_training.trust;
+            let target =
+                |found: SoftDetection| TargetBox { bbox: found.bbox, probabilities: found.probabilities, weight };
+            batch.targets[image] = found.into_iter().map(target).collect();
+        }
+        Ok(())
     }
 
-    fn run_here(&mut self, images: Tensor<4>, targets: &[Vec<TargetBox>], rate: f64) -> Step {
-        let student = self.student.take().expect("a step puts the student back");
-        let terms = detection_loss(&student.forward(images), targets, &self.losses);
-        let losses = terms.values();
+    /// Trains on a batch, whose images and hints are used up; `progress` is the share of the training's steps that were made.
+    pub fn run(&mut self, batch: &mut Batch, rate: f64, progress: f64) -> Step {
+        // As one of the threads that compute, not as one that waits for them anew in every operator.
+        rayon::scope(|_| self.run_here(batch, rate, progress))
+    }
+
+    fn run_here(&mut self, batch: &mut Batch, rate: f64, progress: f64) -> Step {
+        let learner = self.learner.take().expect("a step puts the learner back");
+        let terms = self.terms(&learner, batch, progress);
+        let losses = LossValues::new(&terms);
         if !losses.is_finite() {
-            let LossValues { class, giou, distribution, .. } = losses;
-            self.student = Some(student);
-            return Step::NotFinite {
-                what: format!("the loss (class {class}, giou {giou}, distribution {distribution})"),
-            };
+            self.learner = Some(learner);
+            return Step::NotFinite { what: format!("the loss {losses}") };
         }
-        let gradients = GradientsParams::from_grads(terms.total.backward(), &student);
-        let (student, norm) = self.stepper.step(rate, student, gradients);
+        let Some(loss) = NamedTerm::sum(&terms) else {
+            self.learner = Some(learner);
+            return Step::Taken { losses, norm: 0.0 };
+        };
+        drop(terms);
+        let gradients = GradientsParams::from_grads(loss.backward(), &learner);
+        let (learner, norm) = self.stepper.step(rate, learner, gradients);
         if !norm.is_finite() {
-            self.student = Some(student);
+            self.learner = Some(learner);
             return Step::NotFinite { what: "the gradient".into() };
         }
-        self.average.update(&student.valid());
-        self.student = Some(student);
+        self.average.update(&learner.student.valid());
+        self.learner = Some(learner);
         Step::Taken { losses, norm }
+    }
+
+    /// The batch's terms: those on predictions, those with the truth as hard labels, those that look into teachers.
+    fn terms(&self, learner: &Learner, batch: &mut Batch, progress: f64) -> Vec<NamedTerm> {
+        let images = self.tensor(&mut batch.images, batch.shape);
+        let (output, features) = learner.student.forward_with_features(images, &self.plan.anchors());
+        let mut terms = Vec::new();
+        let factor = self.losses.schedule.factor(progress);
+        if factor > 0.0 {
+            terms.extend(detection_loss(&output, &batch.targets, &self.losses));
+            if self.losses.truth > 0.0 {
+                let hard = detection_loss(&output, &batch.truth, &self.losses);
+                terms.extend(hard.map(|term| NamedTerm {
+                    name: format!("truth_{}", term.name),
+                    weight: term.weight * self.losses.truth,
+                    ..term
+                }));
+            }
+            terms.iter_mut().for_each(|term| term.weight *= factor);
+        }
+        let hints = batch.hints.iter_mut().map(|hint| self.tensor(&mut hint.values, hint.shape));
+        let hints: Vec<Tensor<4>> = hints.collect();
+        let adapters = &learner.adapters;
+        let lesson = Lesson { features: &features, hints: &hints, adapters, targets: &batch.targets, progress };
+        terms.extend(self.plan.evaluate(&lesson));
+        terms
+    }
+
+    fn tensor(&self, values: &mut Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(std::mem::take(values), shape), &self.device)
+    }
+
+    fn learner(&self) -> &Learner {
+        self.learner.as_ref().expect("a step puts the learner back")
     }
 
     /// The student as it is now, for inference.
     pub fn snapshot(&self) -> CameraStudent {
-        self.student.as_ref().expect("a step puts the student back").valid()
+        self.learner().student.valid()
     }
 
     /// The student with averaged weights, for inference.
@@ -106,5 +230,13 @@ impl TrainStep {
     /// When burn cannot pack it.
     pub(super) fn optimizer_bytes(&self) -> Result<Vec<u8>, TrainError> {
         self.stepper.to_bytes()
+    }
+
+    /// The adapters, for a checkpoint.
+    ///
+    /// # Errors
+    /// When burn cannot pack them.
+    pub(super) fn adapter_bytes(&self) -> Result<Vec<u8>, TrainError> {
+        super::checkpoint::pack(&self.learner().adapters.valid())
     }
 }

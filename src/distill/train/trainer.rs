@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor, TensorData},
-};
+use burn::{module::Module, tensor::Device};
 
 use super::{
     TrainError,
@@ -19,15 +16,13 @@ use super::{
     journal::{EpochRecord, Journal},
     loader::{Batch, Epoch, Loader},
     schedule::Schedule,
-    step::{Step, TrainStep},
+    start::initial_student,
+    step::{Step, TrainStep, Tutoring},
+    tutor::Tutors,
     validate::Validator,
 };
 use crate::{
-    distill::{
-        config::Experiment,
-        loss::LossValues,
-        student::{CameraStudent, StudentConfig},
-    },
+    distill::{config::Experiment, loss::LossValues, student::CameraStudent},
     metrics::ApSummary,
 };
 
@@ -55,7 +50,7 @@ pub trait Observer {
 }
 
 /// One step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
     /// Steps of the whole run made so far.
     pub step: usize,
@@ -122,7 +117,8 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
     }
     let config = &job.experiment.train;
     let inner = device(&config.device)?;
-    let mut run = Run::start(job, inner)?;
+    let (tutors, tutoring) = Tutors::load(job.experiment)?;
+    let mut run = Run::start(job, inner, tutors.as_ref(), tutoring)?;
     while run.position.epoch < config.epochs && !run.is_out_of_patience() {
         if run.epoch(observer)?.is_break() {
             run.save()?;
@@ -135,7 +131,6 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
 /// A run under way.
 struct Run<'a> {
     job: &'a TrainJob<'a>,
-    student_config: StudentConfig,
     settings: serde_json::Value,
     loader: Loader<'a>,
     validator: Validator<'a>,
@@ -143,7 +138,6 @@ struct Run<'a> {
     schedule: Schedule,
     steps: usize,
     inner: Device,
-    autodiff: Device,
     step: TrainStep,
     best_weights: Option<Vec<u8>>,
     position: Position,
@@ -153,15 +147,21 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(job: &'a TrainJob<'a>, inner: Device) -> Result<Self, TrainError> {
+    fn start(
+        job: &'a TrainJob<'a>,
+        inner: Device,
+        tutors: Option<&'a Tutors>,
+        tutoring: Tutoring,
+    ) -> Result<Self, TrainError> {
         let experiment = job.experiment;
         let config = &experiment.train;
         let student_config = experiment.student_config();
         let spec = student_config.input_spec();
-        let loader = Loader::new(job.train, &experiment.augment, &spec, experiment.seed, config.batch, config.workers);
+        let loader =
+            Loader::new(job.train, tutors, &experiment.augment, &spec, experiment.seed, config.batch, config.workers);
         let steps = config.epochs * loader.batches();
         let autodiff = inner.clone().autodiff();
-        let mut student = CameraStudent::new(&student_config, experiment.seed, &autodiff)?;
+        let mut student = initial_student(experiment, &autodiff)?;
         let mut saved_step = None;
         let mut position = Position::default();
         let mut best_weights = None;
@@ -171,26 +171,26 @@ impl<'a> Run<'a> {
             let saved = Checkpoint::read(&path)?;
             check_settings(&path, &saved.settings, &settings)?;
             student = checkpoint::unpack(student, saved.student)?;
-            saved_step = Some((saved.optimizer, checkpoint::unpack(student.valid(), saved.average)?));
+            let average = checkpoint::unpack(student.valid(), saved.average)?;
+            saved_step = Some((saved.optimizer, saved.adapters, average));
             best_weights = saved.best;
             position = saved.position;
         }
-        let mut step = TrainStep::new(student, config, &experiment.losses);
-        if let Some((optimizer, averaged)) = saved_step {
-            step = step.resume(optimizer, &averaged, config, position.average_updates)?;
+        let losses = &experiment.losses;
+        let mut step = TrainStep::new(student, &student_config, config, losses, tutoring, experiment.seed, &autodiff)?;
+        if let Some((optimizer, adapters, averaged)) = saved_step {
+            step = step.resume(optimizer, adapters, &averaged, config, position.average_updates)?;
         }
         let journal = Journal::open(&job.folder.join("metrics.jsonl"), position.epoch)?;
         Ok(Self {
             job,
             validator: Validator::new(job.validation, &student_config, experiment.evaluate.target_score, config.batch),
-            student_config,
             settings,
             journal,
             schedule: Schedule::new(config, steps),
             steps,
             loader,
             inner,
-            autodiff,
             step,
             best_weights,
             position,
@@ -237,9 +237,7 @@ impl<'a> Run<'a> {
             epoch: number + 1,
             step: self.position.step,
             loss: sums.mean(sums.total),
-            class: sums.mean(sums.class),
-            giou: sums.mean(sums.giou),
-            distribution: sums.mean(sums.distribution),
+            terms: sums.term_means(),
             gradient_norm: sums.mean(sums.norm),
             learning_rate: self.schedule.at(self.position.step.saturating_sub(1)),
             validation_ap: summary.as_ref().and_then(|summary| summary.ap),
@@ -257,12 +255,12 @@ impl<'a> Run<'a> {
         Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn step(&mut self, batch: Batch) -> Result<StepReport, TrainError> {
-        let spec = self.student_config.input_spec();
+    fn step(&mut self, mut batch: Batch) -> Result<StepReport, TrainError> {
         let count = batch.targets.len();
-        let images = TensorData::new(batch.images, [count, 3, spec.height, spec.width]);
         let rate = self.schedule.at(self.position.step);
-        let (losses, norm) = match self.step.run(Tensor::from_data(images, &self.autodiff), &batch.targets, rate) {
+        let progress = self.position.step as f64 / self.steps.max(1) as f64;
+        self.step.label_own(&mut batch, progress)?;
+        let (losses, norm) = match self.step.run(&mut batch, rate, progress) {
             Step::Taken { losses, norm } => (losses, norm),
             Step::NotFinite { what } => {
                 return Err(TrainError::NotFinite {
@@ -312,6 +310,7 @@ impl<'a> Run<'a> {
             average: checkpoint::pack(&self.step.averaged())?,
             best: self.best_weights.clone(),
             optimizer: self.step.optimizer_bytes()?,
+            adapters: self.step.adapter_bytes()?,
         };
         checkpoint.write(&checkpoint_path(self.job.folder))
     }
@@ -341,13 +340,14 @@ impl<'a> Run<'a> {
 
 /// What decides the result, and what the data looks like: a checkpoint is refused when any of it has changed.
 fn settings(job: &TrainJob<'_>) -> serde_json::Value {
-    let Experiment { seed, classes, student, losses, train, augment, .. } = job.experiment;
+    let Experiment { seed, classes, student, losses, distillation, train, augment, .. } = job.experiment;
     let frames = |count: usize, boxes: usize| serde_json::json!({"frames": count, "boxes": boxes});
     serde_json::json!({
         "seed": seed,
         "classes": classes,
         "student": student,
         "losses": losses,
+        "distillation": distillation,
         "augment": augment,
         "train": train.deciding(),
         "data": {

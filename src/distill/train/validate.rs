@@ -2,18 +2,14 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{TrainError, dataset::ValidationSet};
+use super::{TrainError, dataset::ValidationSet, detect::detect};
 use crate::{
     distill::{
         loss::TargetBox,
-        student::{CameraStudent, STRIDES, StudentConfig},
+        student::{CameraStudent, StudentConfig},
     },
-    geometry::{Candidate, suppress},
     metrics::{ApAccumulator, ApSummary, Demand, ScoredBox, TruthBox},
-    model::{
-        ModelSpec,
-        head::{OutputTensor, decode},
-    },
+    model::{ModelSpec, SoftDetection},
 };
 
 /// Detections under this score are not looked at: average precision wants the weak ones too.
@@ -48,49 +44,19 @@ impl<'a> Validator<'a> {
                 self.set.read_input(index, &mut values)?;
             }
             let shape = [indices.len(), 3, self.spec.input.height, self.spec.input.width];
-            let output = student.forward(Tensor::from_data(TensorData::new(values, shape), device));
-            let maps = STRIDES.iter().zip(output.class_logits.into_iter().zip(output.box_distributions));
-            let maps: Vec<Map> = maps
-                .flat_map(|(stride, (classes, boxes))| {
-                    [
-                        Map::new(format!("class_logits_{stride}"), classes),
-                        Map::new(format!("box_distribution_{stride}"), boxes),
-                    ]
-                })
-                .collect();
-            for (place, &index) in indices.iter().enumerate() {
-                let outputs: Vec<OutputTensor<'_>> = maps.iter().map(|map| map.image(place)).collect();
-                self.judge_image(index, &outputs, &mut accumulator)?;
+            let images = Tensor::from_data(TensorData::new(values, shape), device);
+            for (&index, found) in indices.iter().zip(detect(student, images, &self.spec)?) {
+                let letterbox = self.set.letterbox(index);
+                let scored = |found: &SoftDetection| {
+                    let (class, score) = found.best();
+                    ScoredBox { bbox: letterbox.to_image(found.bbox), class, score }
+                };
+                let detections: Vec<ScoredBox> = found.iter().map(scored).collect();
+                let truths: Vec<TruthBox> = self.set.truth(index).iter().map(|target| self.truth(target)).collect();
+                accumulator.add_image(&truths, &detections);
             }
         }
         Ok(accumulator.finish())
-    }
-
-    fn judge_image(
-        &self,
-        index: usize,
-        outputs: &[OutputTensor<'_>],
-        accumulator: &mut ApAccumulator,
-    ) -> Result<(), TrainError> {
-        let letterbox = self.set.letterbox(index);
-        let found = decode(&self.spec, outputs)?.detections;
-        let candidates: Vec<Candidate> = found
-            .iter()
-            .map(|detection| {
-                let (class, score) = detection.best();
-                Candidate { bbox: detection.bbox, class, score }
-            })
-            .collect();
-        let detections: Vec<ScoredBox> = suppress(&candidates, self.spec.iou_threshold, self.spec.max_detections)
-            .into_iter()
-            .map(|index| {
-                let Candidate { bbox, class, score } = candidates[index];
-                ScoredBox { bbox: letterbox.to_image(bbox), class, score }
-            })
-            .collect();
-        let truths: Vec<TruthBox> = self.set.truth(index).iter().map(|target| self.truth(target)).collect();
-        accumulator.add_image(&truths, &detections);
-        Ok(())
     }
 
     fn truth(&self, target: &TargetBox) -> TruthBox {
@@ -103,27 +69,5 @@ impl<'a> Validator<'a> {
             (true, true) => Demand::Required,
         };
         TruthBox { bbox: target.bbox, class, demand }
-    }
-}
-
-/// One output map of a batch, on this side of the device.
-struct Map {
-    name: String,
-    shape: [usize; 4],
-    values: Vec<f32>,
-}
-
-impl Map {
-    fn new(name: String, tensor: Tensor<4>) -> Self {
-        let shape = tensor.dims();
-        let values = tensor.into_data().convert::<f32>().try_into_vec().expect("the data was just converted to f32");
-        Self { name, shape, values }
-    }
-
-    /// The part of one image, with a batch of 1.
-    fn image(&self, place: usize) -> OutputTensor<'_> {
-        let [_, channels, height, width] = self.shape;
-        let length = channels * height * width;
-        OutputTensor::new(&self.name, &[1, channels, height, width], &self.values[place * length..(place + 1) * length])
     }
 }

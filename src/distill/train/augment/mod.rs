@@ -7,6 +7,8 @@ mod placement;
 
 use rand::Rng;
 
+use super::dataset::FrameBoxes;
+
 pub use canvas::{Canvas, Picture};
 pub use color::ColorMap;
 pub use placement::{Placement, Viewport};
@@ -23,8 +25,21 @@ use crate::{
 pub struct Frame<'a> {
     /// The pixels.
     pub picture: Picture<'a>,
-    /// The boxes.
-    pub boxes: &'a [TargetBox],
+    /// What is known of it.
+    pub boxes: &'a FrameBoxes,
+}
+
+/// A training sample: pixels, and boxes in input pixels.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The image.
+    pub canvas: Canvas,
+    /// Its boxes.
+    pub boxes: Vec<TargetBox>,
+    /// Its true boxes.
+    pub truth: Vec<TargetBox>,
+    /// False where part of it is of a frame that nobody labelled.
+    pub labelled: bool,
 }
 
 /// Draws training samples for one input.
@@ -48,11 +63,11 @@ impl Augmenter {
         rng.random_bool(self.config.mosaic) && mosaic_allowed
     }
 
-    /// Draws a sample out of one frame, or a mosaic out of four: pixels, and boxes in input pixels.
-    pub fn draw(&self, frames: &[Frame<'_>], rng: &mut impl Rng) -> (Canvas, Vec<TargetBox>) {
+    /// Draws a sample out of one frame, or a mosaic out of four.
+    pub fn draw(&self, frames: &[Frame<'_>], rng: &mut impl Rng) -> Sample {
         let (width, height) = (self.spec.width, self.spec.height);
-        let mut canvas = Canvas::new(width, height, self.grey());
-        let mut boxes = Vec::new();
+        let canvas = Canvas::new(width, height, self.grey());
+        let mut sample = Sample { canvas, boxes: Vec::new(), truth: Vec::new(), labelled: true };
         if let [first, second, third, fourth] = frames {
             let mut part = |length: usize| (length as f32 * rng.random_range(0.3..0.7f32)).round() as usize;
             let center = (part(width), part(height));
@@ -61,7 +76,7 @@ impl Augmenter {
                 let base = self.letterbox(frame.picture.original);
                 let scale = base.scale_x.min(base.scale_y) * TILE_SCALE;
                 let placement = Placement::random(&self.config, scale, frame.picture.original, viewport, rng);
-                self.add(&mut canvas, &mut boxes, frame, placement, rng);
+                self.add(&mut sample, frame, placement, rng);
             }
         } else {
             for frame in frames.iter().take(1) {
@@ -71,30 +86,25 @@ impl Augmenter {
                     let original = frame.picture.original;
                     placement = Placement::random(&self.config, scale, original, placement.viewport, rng);
                 }
-                self.add(&mut canvas, &mut boxes, frame, placement, rng);
+                self.add(&mut sample, frame, placement, rng);
             }
         }
         if rng.random_bool(self.config.motion_blur) && self.config.motion_blur_pixels >= 2 {
             let length = rng.random_range(2..=self.config.motion_blur_pixels);
-            canvas.motion_blur(length, rng.random_range(0.0..std::f32::consts::PI));
+            sample.canvas.motion_blur(length, rng.random_range(0.0..std::f32::consts::PI));
         }
-        (canvas, boxes)
+        sample
     }
 
     /// Mirrors or not, paints, and moves the boxes.
-    fn add(
-        &self,
-        canvas: &mut Canvas,
-        boxes: &mut Vec<TargetBox>,
-        frame: &Frame<'_>,
-        mut placement: Placement,
-        rng: &mut impl Rng,
-    ) {
+    fn add(&self, sample: &mut Sample, frame: &Frame<'_>, mut placement: Placement, rng: &mut impl Rng) {
         if rng.random_bool(self.config.flip) {
             placement = placement.mirrored(frame.picture.original.0);
         }
-        canvas.paint(&frame.picture, &placement, &ColorMap::random(&self.config.color, rng));
-        placement.move_boxes(&self.config, frame.boxes, boxes);
+        sample.canvas.paint(&frame.picture, &placement, &ColorMap::random(&self.config.color, rng));
+        placement.move_boxes(&self.config, &frame.boxes.boxes, &mut sample.boxes);
+        placement.move_boxes(&self.config, &frame.boxes.truth, &mut sample.truth);
+        sample.labelled &= frame.boxes.labelled;
     }
 
     /// The place that the robot gives an image of this size.

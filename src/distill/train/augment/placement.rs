@@ -95,13 +95,15 @@ impl Placement {
         Box2::new(a.min(b), c.min(d), a.max(b), c.max(d))
     }
 
-    /// The boxes as seen on the canvas: clipped to the viewport, without those of which too little is left to see.
+    /// The boxes as seen on the canvas: clipped to the viewport, without those of which too little is left to see. Regions without
+    /// weight, of which nothing is known, stay however little is left of them.
     pub fn move_boxes(&self, config: &AugmentConfig, boxes: &[TargetBox], moved: &mut Vec<TargetBox>) {
         for target in boxes {
             let whole = self.to_canvas(&target.bbox);
             let seen = self.viewport.clip(&whole);
             let large_enough = seen.width().min(seen.height()) as f64 >= config.min_pixels;
-            if seen.is_valid() && large_enough && f64::from(seen.area() / whole.area()) >= config.min_visible {
+            let shows = large_enough && f64::from(seen.area() / whole.area()) >= config.min_visible;
+            if seen.is_valid() && (shows || target.weight <= 0.0) {
                 moved.push(TargetBox { bbox: seen, ..target.clone() });
             }
         }

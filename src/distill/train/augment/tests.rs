@@ -82,10 +82,10 @@ proptest! {
         let bottom = (top + part_y).min(1.0);
         let bbox = Box2::new((left * w).round(), (top * h).round(), (right * w).round(), (bottom * h).round());
         let shrunk = dataset::shrink(painted(width, height, bbox), &spec()).unwrap();
-        let boxes = [target(bbox)];
+        let boxes = FrameBoxes::from(vec![target(bbox)]);
         let frame = Frame { picture: shrunk.picture(), boxes: &boxes };
         let augmenter = Augmenter::new(geometry_only(0.0), spec());
-        let (canvas, moved) = augmenter.draw(&[frame], &mut Pcg64Mcg::seed_from_u64(seed));
+        let Sample { canvas, boxes: moved, .. } = augmenter.draw(&[frame], &mut Pcg64Mcg::seed_from_u64(seed));
         if let [moved] = &moved[..] {
             let edges = bright_edges(&canvas).expect("the box's pixels are seen");
             for (name, is, should) in [
@@ -113,12 +113,12 @@ proptest! {
                 dataset::shrink(painted(160, 96 + 10 * i, bbox), &spec()).unwrap()
             })
             .collect();
-        let boxes: Vec<[TargetBox; 1]> =
-            (0..4).map(|i| [target(Box2::new(20.0 + 10.0 * i as f32, 15.0, 90.0, 80.0))]).collect();
+        let boxes: Vec<FrameBoxes> =
+            (0..4).map(|i| vec![target(Box2::new(20.0 + 10.0 * i as f32, 15.0, 90.0, 80.0))].into()).collect();
         let frames: Vec<Frame<'_>> =
             shrunk.iter().zip(&boxes).map(|(shrunk, boxes)| Frame { picture: shrunk.picture(), boxes }).collect();
         let augmenter = Augmenter::new(geometry_only(1.0), spec());
-        let (canvas, moved) = augmenter.draw(&frames, &mut Pcg64Mcg::seed_from_u64(seed));
+        let Sample { canvas, boxes: moved, .. } = augmenter.draw(&frames, &mut Pcg64Mcg::seed_from_u64(seed));
         prop_assert!(moved.len() <= 4);
         for one in &moved {
             let (mut bright, mut all) = (0, 0);
@@ -145,10 +145,10 @@ fn without_augmentation_an_image_is_seen_as_on_the_robot() {
         });
         let bbox = Box2::new(0.25 * width as f32, 0.5 * height as f32, 0.75 * width as f32, height as f32);
         let shrunk = dataset::shrink(image.clone(), &spec()).unwrap();
-        let boxes = [target(bbox)];
+        let boxes = FrameBoxes::from(vec![target(bbox)]);
         let frame = Frame { picture: shrunk.picture(), boxes: &boxes };
         let augmenter = Augmenter::new(AugmentConfig::none(), spec());
-        let (canvas, moved) = augmenter.draw(&[frame], &mut Pcg64Mcg::seed_from_u64(1));
+        let Sample { canvas, boxes: moved, .. } = augmenter.draw(&[frame], &mut Pcg64Mcg::seed_from_u64(1));
         let mut ours = vec![0.0; 3 * 160 * 96];
         canvas.normalize(&spec(), &mut ours);
         let mut robots = vec![0.0; 3 * 160 * 96];
