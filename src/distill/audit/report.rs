@@ -15,11 +15,13 @@ impl Audit {
         };
         let judge = match self.judged_by {
             JudgedBy::Truth => "truth judges",
+            JudgedBy::Agreement if self.teachers.len() < 2 => "nobody can judge",
             JudgedBy::Agreement => "the teachers judge each other; what all get wrong stays hidden",
         };
         format!(
-            "{} teachers on {} frames of {} ({truth}): {judge}",
+            "{} {} on {} frames of {} ({truth}): {judge}",
             self.teachers.len(),
+            if self.teachers.len() == 1 { "teacher" } else { "teachers" },
             self.frames,
             self.recordings.join(", ")
         )
