@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use distilled_perception::distill::targets::{FrameTargets, TargetSet, read_part_metadata};
+use distilled_perception::distill::targets::{
+    FrameTargets, PartMetadata, SoftBox, TargetSet, read_part, read_part_metadata, write_part,
+};
 
 /// A worker walks through its first frames.
 const BAG: &str = "bags/worker_zone_mcap";
@@ -93,6 +95,24 @@ fn real_bag_is_labelled_and_an_interrupted_run_ends_the_same() {
         assert!(found.weight > 0.0 && found.weight <= 1.0 && found.best().1 >= 0.05, "{found:?}");
     }
 
+    // What each teacher said lies beside it, and what the picture is like.
+    for frame in &set.frames {
+        assert_eq!(frame.per_teacher.len(), 2);
+        assert!(frame.picture.brightness > 1.0 && frame.picture.brightness < 254.0, "{:?}", frame.picture);
+        assert!(frame.picture.blur > 0.0, "{:?}", frame.picture);
+        for found in frame.per_teacher.iter().flatten() {
+            assert!(found.bbox.is_valid() && found.weight == 1.0 && found.best().1 >= 0.05, "{found:?}");
+        }
+        // A fused box never scores higher than its best member.
+        let highest = |boxes: &[SoftBox]| boxes.iter().map(|found| found.best().1).fold(0.0, f32::max);
+        let asked = frame.per_teacher.iter().map(|boxes| highest(boxes)).fold(0.0, f32::max);
+        assert!(highest(&frame.boxes) <= asked + 1e-5, "frame {}", frame.index);
+    }
+    for teacher in 0..2 {
+        let boxes: usize = set.frames.iter().map(|frame| frame.per_teacher[teacher].len()).sum();
+        assert!(boxes > 0, "teacher {teacher} found nothing");
+    }
+
     // Finished: the same command returns at once with what it said before.
     let again = distill(&with(&arguments, &["--max-frames", "12"]));
     assert!(stdout(&again).contains("12 frames (all labelled earlier)"), "{}", stdout(&again));
@@ -118,6 +138,13 @@ fn real_bag_is_labelled_and_an_interrupted_run_ends_the_same() {
     let output = distill(&with(&arguments, &["--max-frames", "14"]));
     assert!(stdout(&output).contains("14 frames (10 labelled earlier)"), "{}", stdout(&output));
     assert_eq!(frames(&broken)[..12], set.frames);
+
+    // A part of the first version of the table, which did not keep what each teacher said, is another labelling.
+    let (metadata, targets) = read_part(&first_part).unwrap();
+    write_part(&first_part, &PartMetadata { targets_version: 1, ..metadata }, &targets).unwrap();
+    let error = TargetSet::read(&broken).unwrap_err().to_string();
+    assert!(error.contains("version 1") && error.contains("label again"), "{error}");
+    refused(&with(&arguments, &["--max-frames", "14"]), &["another labelling", "--restart"]);
 
     // Another labelling does not mix in, unless told to start anew.
     let other = with(&arguments, &["--max-frames", "2", "--score-threshold", "0.5"]);

@@ -29,6 +29,8 @@ const USAGE: &[Case] = &[
     ("label", &["--data", "--classes", "--out"]),
     ("label --data bag --classes class_1 --out out", &["--teacher"]),
     ("label --data bag --teacher tiny.onnx --classes class_1 --out out --shard 5/4", &["--shard", "5/4"]),
+    ("audit", &["<CONFIG.yaml>"]),
+    ("audit experiment.yaml --resume", &["--resume"]),
     ("train", &["<CONFIG.yaml>"]),
     ("train experiment.yaml --resume --restart", &["--resume", "--restart"]),
     ("run", &["<CONFIG.yaml>"]),
@@ -106,6 +108,14 @@ const LABEL_WITH_MODELS: &[Case] = &[
     ("label --data bag --teacher spec.onnx --classes class_1 --out targets", &["spec.yaml", "haed"]),
     ("label --data bag --teachers spec_file_teachers.yaml --classes class_1 --out targets", &["spec.yaml", "haed"]),
     ("label --data bag --teacher tiny.onnx --classes forklift --out targets", &["tiny", "forklift"]),
+];
+
+const AUDIT: &[Case] = &[
+    ("audit missing.yaml", &["missing.yaml"]),
+    ("audit unknown_key.yaml", &["unknown_key.yaml", "trian"]),
+    ("audit truth.yaml", &["truth.yaml", "targets: truth"]),
+    ("audit experiment.yaml --json figures.json", &["out/targets", "distill label"]),
+    ("audit experiment.yaml --set output=broken", &["broken/targets/part-00000.parquet"]),
 ];
 
 const TRAIN: &[Case] = &[
@@ -370,11 +380,12 @@ impl Place {
     }
 }
 
-/// What an experiment that comes to nothing may leave: what it was made of, as whole files, and soft targets that are finished.
+/// What an experiment that comes to nothing may leave: what it was made of, as whole files, and soft targets that are finished with
+/// the audit of them.
 fn may_stay(path: &str, left: &BTreeMap<String, Vec<u8>>) -> bool {
     let path = Path::new(path);
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let described = ["config.yaml", "versions.json", "stages.json"].contains(&name);
+    let described = ["config.yaml", "versions.json", "stages.json", "audit.json"].contains(&name);
     match path.parent().and_then(Path::to_str) {
         Some("") => name == "out",
         Some("out") if name == "targets" => left.contains_key("out/targets/label.json"),
@@ -431,6 +442,11 @@ fn synth() {
 #[test]
 fn label() {
     check(LABEL, LABEL_WITH_MODELS);
+}
+
+#[test]
+fn audit() {
+    check(AUDIT, &[]);
 }
 
 #[test]

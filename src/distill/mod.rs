@@ -1,6 +1,7 @@
 //! The workshop: everything that turns recordings and teachers into a student bundle. Needs no ROS installation.
 
 pub mod allocator;
+pub mod audit;
 pub mod bag;
 pub mod command;
 pub mod config;

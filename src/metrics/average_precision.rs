@@ -138,26 +138,8 @@ impl ApAccumulator {
         self.judged[class].extend(claims.iter().map(|claim| Judged { score: claim.score, matched: 0, ignored: 0 }));
         for (index, threshold) in self.iou_thresholds.iter().enumerate() {
             let bit = 1u16 << index;
-            let mut taken = vec![false; objects.len()];
-            for (claim, row) in overlaps.iter().enumerate() {
-                let mut best_overlap = threshold.min(1.0 - 1e-10);
-                let mut best: Option<usize> = None;
-                for (candidate, truth) in objects.iter().enumerate() {
-                    if taken[candidate] && truth.demand != Demand::Crowd {
-                        continue;
-                    }
-                    // Objects are sorted: once an ordinary one is matched, regions to be ignored need no look.
-                    let required = |truth: &TruthBox| truth.demand == Demand::Required;
-                    if !required(truth) && best.is_some_and(|found| required(objects[found])) {
-                        break;
-                    }
-                    if row[candidate] >= best_overlap {
-                        best_overlap = row[candidate];
-                        best = Some(candidate);
-                    }
-                }
-                if let Some(found) = best {
-                    taken[found] = true;
+            for (claim, found) in match_greedily(objects, &overlaps, *threshold).into_iter().enumerate() {
+                if let Some(found) = found {
                     let judged = &mut self.judged[class][start + claim];
                     judged.matched |= bit;
                     if objects[found].demand != Demand::Required {
@@ -204,6 +186,76 @@ impl ApAccumulator {
         }
         Some(values)
     }
+}
+
+/// What became of one detection of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// It found the truth box of this index, which was to be found.
+    Hit(usize),
+    /// It counts neither for nor against: it lies on an optional object or in a crowd, or is no box at all.
+    Ignored,
+    /// Nothing of its class is there, or a better detection has found it already.
+    False,
+}
+
+/// Matches one image's detections with its truth at one IoU threshold above 0, by the rules of average precision: within each
+/// class the best detection chooses first, and takes the free object that it overlaps most. The result is in the order of the
+/// detections.
+pub fn match_detections(truths: &[TruthBox], detections: &[ScoredBox], iou_threshold: f64) -> Vec<Match> {
+    let mut places: Vec<usize> = (0..truths.len()).filter(|&place| truths[place].bbox.is_valid()).collect();
+    places.sort_by_key(|&place| truths[place].demand != Demand::Required);
+    let objects: Vec<&TruthBox> = places.iter().map(|&place| &truths[place]).collect();
+    let usable = |claim: &ScoredBox| claim.score.is_finite() && claim.bbox.is_valid();
+    let mut order: Vec<usize> = (0..detections.len()).filter(|&claim| usable(&detections[claim])).collect();
+    order.sort_by(|&a, &b| detections[b].score.total_cmp(&detections[a].score));
+    // Classes do not meet: an overlap of 0 matches nothing.
+    let overlap_in_class = |claim: &ScoredBox, truth: &TruthBox| {
+        if claim.class == truth.class { overlap(&claim.bbox, truth) } else { 0.0 }
+    };
+    let overlaps: Vec<Vec<f64>> = order
+        .iter()
+        .map(|&claim| objects.iter().map(|truth| overlap_in_class(&detections[claim], truth)).collect())
+        .collect();
+    let mut matches = vec![Match::Ignored; detections.len()];
+    for (&claim, found) in order.iter().zip(match_greedily(&objects, &overlaps, iou_threshold)) {
+        matches[claim] = match found {
+            None => Match::False,
+            Some(found) if objects[found].demand == Demand::Required => Match::Hit(places[found]),
+            Some(_) => Match::Ignored,
+        };
+    }
+    matches
+}
+
+/// For each detection, best first, the object that it is matched with. `objects` has those to be found first; `overlaps` has a row
+/// per detection and a column per object.
+fn match_greedily(objects: &[&TruthBox], overlaps: &[Vec<f64>], iou_threshold: f64) -> Vec<Option<usize>> {
+    let required = |truth: &TruthBox| truth.demand == Demand::Required;
+    let mut taken = vec![false; objects.len()];
+    let mut matches = Vec::with_capacity(overlaps.len());
+    for row in overlaps {
+        let mut best_overlap = iou_threshold.min(1.0 - 1e-10);
+        let mut best: Option<usize> = None;
+        for (candidate, truth) in objects.iter().enumerate() {
+            if taken[candidate] && truth.demand != Demand::Crowd {
+                continue;
+            }
+            // Objects are sorted: once an ordinary one is matched, regions to be ignored need no look.
+            if !required(truth) && best.is_some_and(|found| required(objects[found])) {
+                break;
+            }
+            if row[candidate] >= best_overlap {
+                best_overlap = row[candidate];
+                best = Some(candidate);
+            }
+        }
+        if let Some(found) = best {
+            taken[found] = true;
+        }
+        matches.push(best);
+    }
+    matches
 }
 
 /// Mean of the precision envelope at the recalls 0.00, 0.01, ... 1.00; `judged` in descending order of score.
@@ -319,6 +371,17 @@ mod tests {
         assert!((ap50(&[claim(101.0, 0.95), claim(100.0, 0.9), claim(0.0, 0.8)]) - 0.5).abs() < 1e-9);
         let inside = ScoredBox { bbox: Box2::new(102.0, 2.0, 105.0, 5.0), ..claim(0.0, 0.95) };
         assert!((ap50(&[inside, claim(0.0, 0.8)]) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn each_detection_is_told_what_became_of_it() {
+        let unsure = TruthBox { demand: Demand::Optional, ..truth(100.0) };
+        let other = TruthBox { class: 1, ..truth(200.0) };
+        let truths = [unsure, truth(0.0), other];
+        let claims = [claim(1.0, 0.6), claim(100.0, 0.9), claim(0.0, 0.8), claim(200.0, 0.9), claim(0.0, f32::NAN)];
+        let expected = [Match::False, Match::Ignored, Match::Hit(1), Match::False, Match::Ignored];
+        assert_eq!(match_detections(&truths, &claims, 0.5), expected);
+        assert_eq!(match_detections(&truths, &[], 0.5), []);
     }
 
     #[test]

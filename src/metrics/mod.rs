@@ -3,5 +3,5 @@
 mod average_precision;
 mod latency;
 
-pub use average_precision::{ApAccumulator, ApSummary, ClassAp, Demand, ScoredBox, TruthBox};
+pub use average_precision::{ApAccumulator, ApSummary, ClassAp, Demand, Match, ScoredBox, TruthBox, match_detections};
 pub use latency::{LatencyRecorder, LatencySummary};

@@ -40,7 +40,8 @@ use crate::distill::{
 ///
 ///   distill label ... --shard 1/4 --out targets      # on the first of four machines
 ///
-/// The targets are plain Parquet tables: pandas.read_parquet("targets/part-00000.parquet").
+/// The targets are plain Parquet tables: pandas.read_parquet("targets/part-00000.parquet"). Rows without a `teacher` are the fused
+/// targets, the others are what each teacher said; `distill audit` judges the teachers by them.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct LabelArgs {

@@ -32,6 +32,7 @@ macro_rules! errln {
     };
 }
 
+mod audit;
 mod completions;
 mod evaluate;
 mod inspect;
@@ -46,7 +47,7 @@ mod train;
 /// A usual day:
 ///
 ///   distill inspect my_bag                      # what is in it, what can be distilled from it
-///   distill run config/distill/indoor_person.yaml   # label -> train -> export -> evaluate
+///   distill run config/distill/indoor_person.yaml   # label -> audit -> train -> export -> evaluate
 ///   distill evaluate --model runs/indoor_person/student.onnx --data my_bag
 #[derive(Debug, Parser)]
 #[command(name = "distill", version, verbatim_doc_comment, propagate_version = true)]
@@ -60,6 +61,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Synth(synth::SynthArgs),
     Label(label::LabelArgs),
+    Audit(audit::AuditArgs),
     Train(train::TrainArgs),
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
@@ -133,6 +135,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Label(args) => label::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Train(args) => train::run(args),
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),

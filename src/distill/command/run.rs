@@ -1,4 +1,4 @@
-//! `distill run`: a whole experiment, label -> train -> export -> evaluate.
+//! `distill run`: a whole experiment, label -> audit -> train -> export -> evaluate.
 
 use std::{
     ops::ControlFlow,
@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::{
     Outcome, WorkFailed,
+    audit::audit_stage,
     evaluate::{progress_bar, tell_losses},
     label::LabelDisplay,
     train::{
@@ -39,7 +40,7 @@ use crate::{
     model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
 };
 
-/// Run a whole experiment: label -> train -> export -> evaluate.
+/// Run a whole experiment: label -> audit -> train -> export -> evaluate.
 ///
 ///   distill run config/distill/indoor_person.yaml
 ///
@@ -52,8 +53,8 @@ use crate::{
 ///   distill run my.yaml --print-config
 ///   distill run my.yaml --set student.size=small --set output=runs/small
 ///
-/// In the output folder: targets/ (soft targets), train/ (checkpoint, metrics), student.onnx (the bundle for the robot),
-/// report.json (figures on the test block), config.yaml, versions.json.
+/// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
+/// metrics), student.onnx (the bundle for the robot), report.json (figures on the test block), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -74,6 +75,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
             Some(lost) => lost_data |= lost,
             None => return Ok(Outcome::Done),
         }
+        header("audit");
+        audit_stage(&experiment, &mut book)?;
     }
     header("train");
     let trained = match train_stage(&experiment, &args.experiment, &mut book, &stop)? {

@@ -183,11 +183,7 @@ pub(super) fn train_stage(
     stop: &AtomicBool,
 ) -> anyhow::Result<TrainEnd> {
     let targets = match experiment.targets {
-        TargetSource::Teachers if !targets_folder(experiment).exists() => bail!(
-            "there are no soft targets in {} yet; make them with `distill label`, or run all stages with `distill run`",
-            targets_folder(experiment).display()
-        ),
-        TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
+        TargetSource::Teachers => Some(read_targets(experiment)?),
         TargetSource::Truth => None,
     };
     let validation = experiment.validation_targets.as_ref().map(|folder| TargetSet::read(folder)).transpose()?;
@@ -245,20 +241,38 @@ pub(super) fn targets_folder(experiment: &Experiment) -> PathBuf {
     experiment.output.join("targets")
 }
 
+/// The soft targets of an experiment.
+pub(super) fn read_targets(experiment: &Experiment) -> anyhow::Result<TargetSet> {
+    let folder = targets_folder(experiment);
+    if !folder.exists() {
+        bail!(
+            "there are no soft targets in {} yet; make them with `distill label`, or run all stages with `distill run`",
+            folder.display()
+        );
+    }
+    Ok(TargetSet::read(&folder)?)
+}
+
+/// What tells whether an experiment's recordings, or how they are used, have changed.
+pub(super) fn data_identity(experiment: &Experiment) -> anyhow::Result<serde_json::Value> {
+    let inputs = experiment
+        .data
+        .iter()
+        .map(|data| {
+            let hash = stage::input_hash(&data.path).with_context(|| data.path.display().to_string())?;
+            Ok((hash, &data.topic, &data.truth, data.block, data.unlabelled))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(serde_json::to_value(inputs)?)
+}
+
 /// A hash over all that decides the trained weights.
 fn train_hash(
     experiment: &Experiment,
     targets: Option<&TargetSet>,
     validation: Option<&TargetSet>,
 ) -> anyhow::Result<String> {
-    let inputs = experiment
-        .data
-        .iter()
-        .map(|data| {
-            let hash = stage::input_hash(&data.path).with_context(|| data.path.display().to_string())?;
-            Ok((hash, &data.topic, &data.truth, data.block))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let inputs = data_identity(experiment)?;
     let Experiment { seed, classes, split, student, losses, distillation, train, augment, evaluate, .. } = experiment;
     // Their files are known by the targets' hash; with `targets: truth` nobody asks them.
     let teachers = distillation.needs_teachers().then_some(&experiment.teachers);

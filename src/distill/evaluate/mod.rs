@@ -270,11 +270,16 @@ fn truth_of(
         return Ok(Some(truth.collect()));
     }
     let Some(labelled) = frame.truth.as_ref() else { return Ok(None) };
+    Ok(Some(judged_truth(labelled, &job.classes)))
+}
+
+/// A frame's labels as truth to judge by; labels of other classes are left out.
+pub fn judged_truth(labelled: &[crate::distill::bag::TruthBox], classes: &[String]) -> Vec<TruthBox> {
     let truth = labelled.iter().filter_map(|truth| {
-        let class = job.classes.iter().position(|class| *class == truth.class)?;
+        let class = classes.iter().position(|class| *class == truth.class)?;
         Some(TruthBox { bbox: truth.bbox, class, demand: if truth.crowd { Demand::Crowd } else { Demand::Required } })
     });
-    Ok(Some(truth.collect()))
+    truth.collect()
 }
 
 /// A model while it is judged.

@@ -1,6 +1,10 @@
 //! The soft targets of one frame.
 
-use crate::geometry::{Box2, FusedBox};
+use super::PictureStatistics;
+use crate::{
+    geometry::{Box2, FusedBox},
+    model::SoftDetection,
+};
 
 /// What the teachers said about one frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,18 +21,24 @@ pub struct FrameTargets {
     pub width: u32,
     /// Height of the image in pixels.
     pub height: u32,
-    /// The boxes, best first; often none.
+    /// What the picture is like.
+    pub picture: PictureStatistics,
+    /// The fused boxes, best first; often none.
     pub boxes: Vec<SoftBox>,
+    /// What each teacher said by itself, in the order of the labelling's teachers, with a probability per student class. Boxes
+    /// under the ensemble's score threshold are left out.
+    pub per_teacher: Vec<Vec<SoftBox>>,
 }
 
-/// A box that teachers agreed on.
+/// A box that teachers agreed on, or that one of them found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoftBox {
     /// Where, in pixels of the original image.
     pub bbox: Box2,
-    /// Fused score per student class in `[0, 1]`.
+    /// Score per student class in `[0, 1]`; of a fused box the fused one.
     pub probabilities: Vec<f32>,
-    /// How much a student should listen: trust of the teachers that saw the box times the share of the trust that saw it.
+    /// How much a student should listen: trust of the teachers that saw the box times the share of the trust that saw it. Of one
+    /// teacher's box its trust.
     pub weight: f32,
 }
 
@@ -37,6 +47,11 @@ impl SoftBox {
     pub fn best(&self) -> (usize, f32) {
         let best_first = |best: (usize, f32), next: (usize, f32)| if next.1 > best.1 { next } else { best };
         self.probabilities.iter().copied().enumerate().fold((0, 0.0), best_first)
+    }
+
+    /// What a teacher of this trust found, its classes translated to the student's already.
+    pub fn of_teacher(found: SoftDetection, trust: f32) -> Self {
+        Self { bbox: found.bbox, probabilities: found.probabilities, weight: trust }
     }
 }
 

@@ -49,6 +49,16 @@ pub enum TargetsError {
         /// What is missing or other.
         reason: String,
     },
+    /// A part of another version of the table.
+    #[error("{} has version {found} of the soft targets' table, this program reads version {expected}; label again (`distill label --restart`, or `distill run`)", path.display())]
+    OtherVersion {
+        /// The part.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version of this program.
+        expected: u32,
+    },
     /// No parts at all.
     #[error("no soft targets (part-00000.parquet ...) in {}; make them with `distill label`", .0.display())]
     Empty(PathBuf),

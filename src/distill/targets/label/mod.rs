@@ -24,7 +24,7 @@ use crate::{
     model::ModelError,
 };
 use plan::Plan;
-pub use statistics::{ClassStatistics, TeacherLatency};
+pub use statistics::{CONFIDENT, ClassStatistics, TeacherLatency};
 
 /// Each thread loads its own copy of the teachers, so more than this is a slip of the keyboard.
 const MAX_THREADS: usize = 1024;
@@ -205,7 +205,7 @@ pub enum LabelError {
     Targets(#[from] TargetsError),
     /// The output folder holds targets of another labelling.
     #[error(
-        "{} holds targets of another labelling (other teachers, classes, thresholds or data); give another --out, or --restart to throw them away",
+        "{} holds targets of another labelling (other teachers, classes, thresholds or data, or an older table); give another --out, or --restart to throw them away",
         .0.display()
     )]
     OtherLabelling(PathBuf),

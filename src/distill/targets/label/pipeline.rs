@@ -16,6 +16,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use image::RgbImage;
 
 use super::{
     ClassStatistics, LabelError, LabelJob, LabelProgress, LabelSummary, TeacherLatency,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::distill::{
     bag::{EncodedFrame, Frames, TruthSource},
-    targets::{FrameTargets, PartEnd, PartMetadata, write_part},
+    targets::{FrameTargets, PartEnd, PartMetadata, PictureStatistics, SoftBox, write_part},
     teacher::{Ensemble, EnsembleOutput},
 };
 
@@ -241,7 +242,7 @@ fn label_frame(job: &LabelJob, ensemble: &mut Ensemble, source: u32, frame: Enco
         Err(error) => return Event::Undecodable { source, index, reason: error.to_string() },
     };
     match ensemble.label(&image) {
-        Ok(output) => labelled(job, source, frame, image.dimensions(), output),
+        Ok(output) => labelled(job, source, frame, &image, output),
         Err(error) => {
             let path = job.sources[source as usize].path.display().to_string();
             Event::Failed(LabelError::Run { path, frame: index, source: error })
@@ -249,27 +250,26 @@ fn label_frame(job: &LabelJob, ensemble: &mut Ensemble, source: u32, frame: Enco
     }
 }
 
-fn labelled(
-    job: &LabelJob,
-    source: u32,
-    frame: EncodedFrame,
-    (width, height): (u32, u32),
-    output: EnsembleOutput,
-) -> Event {
+fn labelled(job: &LabelJob, source: u32, frame: EncodedFrame, image: &RgbImage, output: EnsembleOutput) -> Event {
     let mut statistics = ClassStatistics::none(&job.classes);
     for fused in &output.fused {
         statistics[fused.best().0].count(fused);
     }
     let boxes = output.fused.into_iter().map(Into::into).collect();
+    let per_teacher = job.teachers.iter().zip(output.per_teacher).map(|(teacher, found)| {
+        found.into_iter().map(|detection| SoftBox::of_teacher(detection, teacher.trust)).collect::<Vec<_>>()
+    });
     Event::Labelled {
         targets: FrameTargets {
             source,
             index: frame.index,
             name: frame.name,
             stamp: frame.stamp,
-            width,
-            height,
+            width: image.width(),
+            height: image.height(),
+            picture: PictureStatistics::of(image),
             boxes,
+            per_teacher: per_teacher.collect(),
         },
         statistics,
         latencies: output.timing.iter().map(|timing| timing.preprocess + timing.infer + timing.decode).collect(),

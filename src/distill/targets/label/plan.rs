@@ -16,7 +16,7 @@ use crate::distill::{
     digest::hex,
     durable,
     targets::{
-        PartEnd, PartMetadata, SourceProvenance,
+        PartEnd, PartMetadata, SourceProvenance, TargetsError,
         part::{TARGETS_VERSION, read_part_metadata},
         set::{part_path, part_paths},
     },
@@ -126,7 +126,13 @@ impl Plan {
             return Ok(());
         }
         for (number, path) in parts {
-            let metadata = read_part_metadata(&path)?;
+            let metadata = match read_part_metadata(&path) {
+                // Another version of the program labelled otherwise, however alike the job is.
+                Err(TargetsError::OtherVersion { .. }) => {
+                    return Err(LabelError::OtherLabelling(self.output.clone()));
+                }
+                other => other?,
+            };
             if metadata.config_hash != self.config_hash {
                 return Err(LabelError::OtherLabelling(self.output.clone()));
             }

@@ -1,0 +1,231 @@
+//! The audit of teachers before a student learns from them: who invents boxes, who misses objects, whose scores can be believed, and
+//! under which conditions. It is computed from the soft targets alone, in which each teacher's own boxes lie beside the fused ones;
+//! no teacher is run again. Where recordings bring their own truth, that judges; elsewhere the teachers judge each other.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `evidence` | each box of a teacher: who confirms it, whether it is true; each object: whether it was found |
+//! | `calibration` | reliability bins and the expected calibration error |
+//! | `drift` | scores and counts over a recording's time |
+//! | `dependence` | the same by brightness, blur, size and place |
+//! | `truth` | the recordings' truth, average precision and confusions |
+//! | `verdict` | what stands out, in words, and the trust that is proposed |
+//! | `inheritance` | which errors a student took over from its teachers |
+//! | `report` | the audit as text |
+
+mod calibration;
+mod dependence;
+mod drift;
+mod error;
+mod evidence;
+mod inheritance;
+mod report;
+#[cfg(test)]
+mod tests;
+mod truth;
+mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+pub use calibration::{Calibration, ReliabilityBin};
+pub use dependence::{Dependence, DependenceBin, Factor};
+pub use drift::{RecordingDrift, TimeSlice, Trend};
+pub use error::AuditError;
+pub use inheritance::{ErrorInheritance, JudgedFrame, TeacherErrors, inherited_errors};
+pub use truth::{TruthFigures, TruthFrames, read_truth};
+pub use verdict::{Finding, FindingKind, proposed_trust};
+
+use super::targets::{CONFIDENT, TargetSet};
+use evidence::{Evidence, mean};
+
+/// What counts as found and as the same object.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditOptions {
+    /// Boxes of at least this score are what a teacher stands by. Default 0.3.
+    pub confident_score: f32,
+    /// Boxes that overlap by at least this IoU are at the same place. Default 0.5.
+    pub iou: f64,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self { confident_score: CONFIDENT, iou: 0.5 }
+    }
+}
+
+/// Who judged the teachers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JudgedBy {
+    /// The recordings' own truth, on the frames that have it.
+    Truth,
+    /// The teachers each other: what most of the others see counts as right. Errors that all share stay hidden.
+    Agreement,
+}
+
+/// Everything that an audit found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The student's classes.
+    pub classes: Vec<String>,
+    /// The recordings that were labelled.
+    pub recordings: Vec<String>,
+    /// Frames that were labelled.
+    pub frames: usize,
+    /// Those among them with truth that may be looked at.
+    pub truth_frames: usize,
+    /// Objects on these frames that were to be found.
+    pub truths: usize,
+    /// Who judged calibration and trust.
+    pub judged_by: JudgedBy,
+    /// What counted as found.
+    pub options: AuditOptions,
+    /// What stands out, in words; often nothing.
+    pub findings: Vec<Finding>,
+    /// The teachers, in the order of the labelling.
+    pub teachers: Vec<TeacherAudit>,
+}
+
+/// The figures of one teacher. Shares are in `[0, 1]`, and `None` where there is nothing to take a share of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TeacherAudit {
+    /// What it is called.
+    pub name: String,
+    /// How far the labelling trusted it.
+    pub trust: f32,
+    /// How far it deserves to be trusted beside the best of them, see [`proposed_trust`]; `None` when nobody can tell.
+    pub proposed_trust: Option<f32>,
+    /// All its boxes.
+    pub detections: usize,
+    /// Those that it stands by.
+    pub confident: usize,
+    /// Mean share of the other teachers who confirm a box that it stands by, see [`ClassAudit::agreement`].
+    pub agreement: Option<f64>,
+    /// Share of what most of the others agree on that it found, see [`ClassAudit::agreed_recall`].
+    pub agreed_recall: Option<f64>,
+    /// Each class that it knows.
+    pub classes: Vec<ClassAudit>,
+    /// Whether its scores are what they say.
+    pub calibration: Calibration,
+    /// Each recording over its time.
+    pub drift: Vec<RecordingDrift>,
+    /// What its worth depends on.
+    pub dependence: Vec<Dependence>,
+    /// What it is worth against truth, where there is some.
+    pub truth: Option<TruthFigures>,
+}
+
+/// The figures of one teacher about one class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassAudit {
+    /// The class.
+    pub class: String,
+    /// Other teachers who know it.
+    pub others: usize,
+    /// All boxes of which it is the best class.
+    pub detections: usize,
+    /// Those that the teacher stands by.
+    pub confident: usize,
+    /// Over the boxes that it stands by, the mean share of the other teachers who know the class and have a box of the same best
+    /// class at the same place, whatever its score.
+    pub agreement: Option<f64>,
+    /// Mean IoU with the boxes that confirm.
+    pub mean_iou: Option<f64>,
+    /// Objects that more than half of the others agree on, with a mean score of at least the confident one.
+    pub agreed: usize,
+    /// Share of these that it stands by.
+    pub agreed_recall: Option<f64>,
+    /// Share of the boxes it stands by that are true.
+    pub precision: Option<f64>,
+    /// Objects of the truth.
+    pub truths: usize,
+    /// Share of these that it stands by.
+    pub recall: Option<f64>,
+    /// Expected calibration error of this class alone, see [`Calibration`].
+    pub ece: Option<f64>,
+}
+
+/// Judges the teachers of a labelling. `truth` is what [`read_truth`] gives; without it, or when it is empty, the teachers judge each
+/// other.
+pub fn audit(targets: &TargetSet, truth: Option<&TruthFrames>, options: AuditOptions) -> Audit {
+    let none = TruthFrames::new();
+    let truth = truth.unwrap_or(&none);
+    let evidence = evidence::collect(targets, truth, options);
+    let judged_by = if truth.is_empty() { JudgedBy::Agreement } else { JudgedBy::Truth };
+    let mut drift = drift::drift(targets, &evidence, options);
+    let mut dependence = dependence::dependence(targets, &evidence, options);
+    let mut teachers = Vec::with_capacity(evidence.len());
+    for (index, (teacher, own)) in targets.teachers.iter().zip(&evidence).enumerate() {
+        let confident = || own.claims.iter().filter(move |claim| claim.score >= options.confident_score);
+        teachers.push(TeacherAudit {
+            name: teacher.name.clone(),
+            trust: teacher.trust,
+            proposed_trust: None,
+            detections: own.claims.len(),
+            confident: confident().count(),
+            agreement: mean(confident().filter_map(|claim| claim.agreement())),
+            agreed_recall: evidence::recall(own.agreed.iter()),
+            classes: class_audits(&targets.classes, &evidence, index, judged_by, options),
+            calibration: Calibration::of(own.claims.iter().filter_map(|claim| claim.point(judged_by))),
+            drift: std::mem::take(&mut drift[index]),
+            dependence: std::mem::take(&mut dependence[index]),
+            truth: truth::figures(targets, truth, index, &own.knows, options),
+        });
+    }
+    let proposed = proposed_trust(&teachers, judged_by);
+    for (teacher, proposed) in teachers.iter_mut().zip(proposed) {
+        teacher.proposed_trust = proposed;
+    }
+    Audit {
+        classes: targets.classes.clone(),
+        recordings: targets.sources.iter().map(|source| source.path.clone()).collect(),
+        frames: targets.frames.len(),
+        truth_frames: truth.len(),
+        truths: truth.values().flatten().filter(|object| object.demand == crate::metrics::Demand::Required).count(),
+        judged_by,
+        options,
+        findings: verdict::findings(&teachers, &targets.classes, judged_by),
+        teachers,
+    }
+}
+
+/// The figures of each class that a teacher knows.
+fn class_audits(
+    classes: &[String],
+    evidence: &[Evidence],
+    teacher: usize,
+    judged_by: JudgedBy,
+    options: AuditOptions,
+) -> Vec<ClassAudit> {
+    let own = &evidence[teacher];
+    let mut audits = Vec::new();
+    for (class, name) in classes.iter().enumerate() {
+        if !own.knows[class] {
+            continue;
+        }
+        let claims = || own.claims.iter().filter(move |claim| claim.class == class);
+        let confident = || claims().filter(move |claim| claim.score >= options.confident_score);
+        let agreed = || own.agreed.iter().filter(move |object| object.class == class);
+        let truths = || own.truths.iter().filter(move |object| object.class == class);
+        let confirming: usize = confident().map(|claim| claim.confirmed).sum();
+        let iou: f64 = confident().map(|claim| claim.iou_sum).sum();
+        let right = |claim: &evidence::Claim| claim.correct.map(|correct| if correct { 1.0 } else { 0.0 });
+        let knowing = evidence.iter().filter(|other| other.knows[class]).count();
+        audits.push(ClassAudit {
+            class: name.clone(),
+            others: knowing - 1,
+            detections: claims().count(),
+            confident: confident().count(),
+            agreement: mean(confident().filter_map(|claim| claim.agreement())),
+            mean_iou: (confirming > 0).then(|| iou / confirming as f64),
+            agreed: agreed().count(),
+            agreed_recall: evidence::recall(agreed()),
+            precision: mean(confident().filter_map(right)),
+            truths: truths().count(),
+            recall: evidence::recall(truths()),
+            ece: Calibration::of(claims().filter_map(|claim| claim.point(judged_by))).ece,
+        });
+    }
+    audits
+}

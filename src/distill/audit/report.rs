@@ -1,0 +1,235 @@
+//! An audit as text for people: what stands out first, then the tables behind it.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+
+use super::{Audit, Dependence, Factor, JudgedBy, ReliabilityBin, Trend, verdict::percent};
+
+impl Audit {
+    /// What was looked at and who judged, in one line.
+    pub fn summary(&self) -> String {
+        let truth = match self.truth_frames {
+            0 => "no truth".to_owned(),
+            frames => format!("truth for {frames} of them with {} objects", self.truths),
+        };
+        let judge = match self.judged_by {
+            JudgedBy::Truth => "truth judges",
+            JudgedBy::Agreement if self.teachers.len() < 2 => "nobody can judge",
+            JudgedBy::Agreement => "the teachers judge each other; what all get wrong stays hidden",
+        };
+        format!(
+            "{} {} on {} frames of {} ({truth}): {judge}",
+            self.teachers.len(),
+            if self.teachers.len() == 1 { "teacher" } else { "teachers" },
+            self.frames,
+            self.recordings.join(", ")
+        )
+    }
+
+    /// The findings, one a line.
+    pub fn verdicts(&self) -> Vec<String> {
+        if self.findings.is_empty() {
+            return vec!["nothing stands out".to_owned()];
+        }
+        self.findings.iter().map(|finding| finding.text.clone()).collect()
+    }
+
+    /// The whole audit for people.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n\nWhat stands out:\n", self.summary());
+        for line in self.verdicts() {
+            let _ = writeln!(text, "  - {line}");
+        }
+        let score = self.options.confident_score;
+        let _ = writeln!(
+            text,
+            "\nTeachers. Stands by: boxes of a score of at least {score}. Confirmed: of these, the share of the other teachers who have \
+             a box\nof the same class there. Found: of what most of the others agree on. ECE: how far scores are from the share of \
+             right boxes."
+        );
+        push(&mut text, &self.teachers_table());
+        text.push_str("\nClass by class. AP50, precision and recall need truth.\n");
+        push(&mut text, &self.classes_table());
+        text.push_str(
+            "\nAre scores what they say? Share of right boxes among those of each score; in brackets how many.\n",
+        );
+        push(&mut text, &self.calibration_table());
+        text.push_str("\nWhat does it depend on? Share of boxes that others confirm, in the picture or object from low to high.\n");
+        push(&mut text, &self.dependence_table());
+        text.push_str("\nDoes it change over a recording? From its beginning to its end, with the standard error.\n");
+        push(&mut text, &self.drift_table());
+        for teacher in &self.teachers {
+            if let Some(truth) = &teacher.truth {
+                let _ = writeln!(text, "\nWhat {} calls what is really there.", teacher.name);
+                push(&mut text, &self.confusion_table(&truth.confusion));
+            }
+        }
+        text
+    }
+
+    fn teachers_table(&self) -> Table {
+        let mut table =
+            table(&["teacher", "boxes", "stands by", "confirmed", "found", "ECE", "AP", "AP50", "trust", "proposed"]);
+        for teacher in &self.teachers {
+            let truth = teacher.truth.as_ref();
+            add_row(
+                &mut table,
+                &[&teacher.name],
+                &[
+                    teacher.detections.to_string(),
+                    teacher.confident.to_string(),
+                    share(teacher.agreement),
+                    share(teacher.agreed_recall),
+                    figure(teacher.calibration.ece),
+                    figure(truth.and_then(|truth| truth.ap)),
+                    figure(truth.and_then(|truth| truth.ap50)),
+                    format!("{:.2}", teacher.trust),
+                    teacher.proposed_trust.map_or("-".to_owned(), |trust| format!("{trust:.2}")),
+                ],
+            );
+        }
+        table
+    }
+
+    fn classes_table(&self) -> Table {
+        let mut table = table(&[
+            "teacher",
+            "class",
+            "boxes",
+            "stands by",
+            "confirmed",
+            "mean IoU",
+            "found",
+            "ECE",
+            "AP50",
+            "precision",
+            "recall",
+        ]);
+        for teacher in &self.teachers {
+            for class in &teacher.classes {
+                let of_class = |truth: &super::TruthFigures| {
+                    truth.per_class.iter().find(|figures| figures.class == class.class)?.ap50
+                };
+                add_row(
+                    &mut table,
+                    &[&teacher.name, &class.class],
+                    &[
+                        class.detections.to_string(),
+                        class.confident.to_string(),
+                        share(class.agreement),
+                        figure(class.mean_iou),
+                        share(class.agreed_recall),
+                        figure(class.ece),
+                        figure(teacher.truth.as_ref().and_then(of_class)),
+                        share(class.precision),
+                        share(class.recall),
+                    ],
+                );
+            }
+        }
+        table
+    }
+
+    fn calibration_table(&self) -> Table {
+        let bins: &[ReliabilityBin] = self.teachers.first().map_or(&[], |teacher| teacher.calibration.bins.as_slice());
+        let mut header = vec!["score".to_owned()];
+        header.extend(bins.iter().map(|bin| format!("{:.1}-{:.1}", bin.from, bin.to)));
+        let mut table = table(&header);
+        for teacher in &self.teachers {
+            let cells: Vec<String> = teacher
+                .calibration
+                .bins
+                .iter()
+                .map(|bin| match bin.right {
+                    Some(right) => format!("{right:.2} ({})", bin.boxes),
+                    None => "-".to_owned(),
+                })
+                .collect();
+            add_row(&mut table, &[&teacher.name], &cells);
+        }
+        table
+    }
+
+    fn dependence_table(&self) -> Table {
+        let mut table = table(&["teacher", "by", "range: confirmed (boxes)"]);
+        for teacher in &self.teachers {
+            for dependence in &teacher.dependence {
+                table.add_row([teacher.name.clone(), dependence.factor.name().to_owned(), words(dependence)]);
+            }
+        }
+        table
+    }
+
+    fn drift_table(&self) -> Table {
+        let mut table =
+            table(&["teacher", "recording", "mean score", "boxes in a frame", "boxes in a frame beside the others"]);
+        for teacher in &self.teachers {
+            for drift in &teacher.drift {
+                let recording = self.recordings.get(drift.source).map_or("", String::as_str);
+                let cells = [drift.score, drift.count, drift.excess].map(change);
+                add_row(&mut table, &[&teacher.name, recording], &cells);
+            }
+        }
+        table
+    }
+
+    fn confusion_table(&self, confusion: &[Vec<u64>]) -> Table {
+        let names = || self.classes.iter().map(String::as_str);
+        let header: Vec<&str> = std::iter::once("is / is called").chain(names()).chain(["missed"]).collect();
+        let mut table = table(&header);
+        for (row, name) in confusion.iter().zip(names().chain(["nothing there"])) {
+            let mut cells: Vec<String> = row.iter().map(u64::to_string).collect();
+            if name == "nothing there" {
+                // What is not there cannot be missed.
+                cells.pop();
+            }
+            add_row(&mut table, &[name], &cells);
+        }
+        table
+    }
+}
+
+fn table<T: AsRef<str>>(header: &[T]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED);
+    table.set_header(header.iter().map(|name| Cell::new(name.as_ref())));
+    table
+}
+
+/// Adds names and, set to the right, numbers.
+fn add_row(table: &mut Table, names: &[&str], numbers: &[String]) {
+    let names = names.iter().map(Cell::new);
+    let numbers = numbers.iter().map(|number| Cell::new(number).set_alignment(CellAlignment::Right));
+    table.add_row(names.chain(numbers));
+}
+
+fn push(text: &mut String, table: &Table) {
+    text.push_str(&table.to_string());
+    text.push('\n');
+}
+
+fn share(share: Option<f64>) -> String {
+    share.map_or("-".to_owned(), percent)
+}
+
+fn figure(figure: Option<f64>) -> String {
+    figure.map_or("-".to_owned(), |figure| format!("{figure:.3}"))
+}
+
+fn change(trend: Option<Trend>) -> String {
+    trend.map_or("-".to_owned(), |trend| format!("{:+.2} +- {:.2}", trend.change, trend.standard_error))
+}
+
+/// The bins of a factor, a line each; of the position a line for each row of the picture.
+fn words(dependence: &Dependence) -> String {
+    let bins = &dependence.bins;
+    let agreement = |index: usize| format!("{} ({})", share(bins[index].agreement), bins[index].boxes);
+    if dependence.factor == Factor::Position {
+        let cells: Vec<String> = (0..bins.len()).map(agreement).collect();
+        let rows: Vec<String> = cells.chunks(3).map(|row| row.join(" | ")).collect();
+        return rows.join("\n");
+    }
+    let line = |index: usize| format!("{}: {}", bins[index].range, agreement(index));
+    (0..bins.len()).map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,200 @@
+//! Audits of made-up labellings whose faults are known.
+
+use super::*;
+use crate::{
+    distill::{
+        targets::{FrameTargets, PictureStatistics, SoftBox, SourceProvenance},
+        teacher::TeacherProvenance,
+    },
+    geometry::Box2,
+    metrics::{Demand, TruthBox},
+    model::{HeadFormat, InputSpec, ModelSpec},
+};
+
+const FRAMES: u64 = 100;
+
+fn soft(x: f32, score: f32) -> SoftBox {
+    SoftBox { bbox: Box2::new(x, 100.0, x + 40.0, 180.0), probabilities: vec![score, 0.01], weight: 1.0 }
+}
+
+/// One frame every 0.1 s of 640 x 360 pixels, becoming brighter from frame to frame.
+pub(super) fn frame(index: u64, per_teacher: Vec<Vec<SoftBox>>) -> FrameTargets {
+    FrameTargets {
+        source: 0,
+        index,
+        name: index.to_string(),
+        stamp: 1_700_000_000_000_000_000 + 100_000_000 * index as i64,
+        width: 640,
+        height: 360,
+        picture: PictureStatistics { brightness: 20.0 + index as f32, blur: 50.0 },
+        boxes: vec![],
+        per_teacher,
+    }
+}
+
+fn teacher(name: &str, classes: &[&str]) -> TeacherProvenance {
+    let names: Vec<String> = classes.iter().map(ToString::to_string).collect();
+    TeacherProvenance {
+        name: name.into(),
+        path: format!("{name}.onnx"),
+        sha256: String::new(),
+        trust: 1.0,
+        class_map: names.iter().map(|class| (class.clone(), class.clone())).collect(),
+        spec: ModelSpec::new(InputSpec::default(), HeadFormat::Yolox, names),
+    }
+}
+
+/// A labelling of persons and pallets; `say` gives each teacher's boxes in a frame.
+fn targets(teachers: Vec<TeacherProvenance>, say: impl Fn(u64) -> Vec<Vec<SoftBox>>) -> TargetSet {
+    let source = SourceProvenance { path: "hall.mcap".into(), topic: None, bytes: 1, fingerprint: String::new() };
+    TargetSet {
+        classes: vec!["person".into(), "pallet".into()],
+        teachers,
+        sources: vec![source],
+        config_hash: "c0ffee".into(),
+        frames: (0..FRAMES).map(|index| frame(index, say(index))).collect(),
+    }
+}
+
+fn three_teachers() -> Vec<TeacherProvenance> {
+    vec![teacher("solid", &["person"]), teacher("steady", &["person"]), teacher("odd", &["person", "pallet"])]
+}
+
+fn kinds(audit: &Audit, teacher: &str) -> Vec<FindingKind> {
+    audit.findings.iter().filter(|finding| finding.teacher == teacher).map(|finding| finding.kind).collect()
+}
+
+#[test]
+fn a_teacher_that_invents_boxes_is_named_and_trusted_less() {
+    // All see the person at 100; the odd one sees three more that are not there.
+    let set = targets(three_teachers(), |index| {
+        let drawn = (0..3).map(|n| soft(200.0 + 100.0 * n as f32 + (index % 7) as f32, 0.5));
+        let odd = std::iter::once(soft(101.0, 0.8)).chain(drawn).collect();
+        vec![vec![soft(100.0, 0.9)], vec![soft(102.0, 0.7)], odd]
+    });
+    let audit = audit(&set, None, AuditOptions::default());
+    assert_eq!((audit.judged_by, audit.truth_frames, audit.frames), (JudgedBy::Agreement, 0, 100));
+    let [solid, steady, odd] = &audit.teachers[..] else { panic!("{}", audit.teachers.len()) };
+    assert_eq!((solid.agreement, solid.agreed_recall, solid.proposed_trust), (Some(1.0), Some(1.0), Some(1.0)));
+    assert_eq!((steady.agreement, steady.proposed_trust), (Some(1.0), Some(1.0)));
+    assert_eq!((odd.detections, odd.agreement, odd.agreed_recall), (400, Some(0.25), Some(1.0)));
+    // F with beta 0.5 of 0.25 and 1.
+    assert_eq!(odd.proposed_trust, Some(0.29));
+    let person = &odd.classes[0];
+    assert_eq!((person.others, person.confident, person.agreed), (2, 400, 100));
+    assert!(person.mean_iou.unwrap() > 0.9);
+    assert_eq!(solid.classes.len(), 1, "it does not know pallets");
+    let found = kinds(&audit, "odd");
+    assert!(found.contains(&FindingKind::Unconfirmed) && found.contains(&FindingKind::Trust), "{found:?}");
+    let text = &audit.findings.iter().find(|finding| finding.kind == FindingKind::Unconfirmed).unwrap().text;
+    assert_eq!(text, "odd: person: only 25 % of its boxes are confirmed by others");
+    assert_eq!(kinds(&audit, "solid"), [], "{:?}", audit.findings);
+}
+
+#[test]
+fn truth_judges_where_there_is_some() {
+    // All agree on a box that is not there; only the truth can tell.
+    let set = targets(three_teachers(), |_| {
+        let both = |score| vec![soft(100.0, score), soft(300.0, 0.6)];
+        vec![both(0.9), both(0.8), vec![soft(100.0, 0.7)]]
+    });
+    let object = TruthBox { bbox: Box2::new(100.0, 100.0, 140.0, 180.0), class: 0, demand: Demand::Required };
+    let truth: TruthFrames = (0..50).map(|index| ((0, index), vec![object.clone()])).collect();
+    let by_truth = audit(&set, Some(&truth), AuditOptions::default());
+    assert_eq!((by_truth.judged_by, by_truth.truth_frames, by_truth.truths), (JudgedBy::Truth, 50, 50));
+    let [solid, _, odd] = &by_truth.teachers[..] else { panic!("{}", by_truth.teachers.len()) };
+    assert_eq!((solid.classes[0].precision, solid.classes[0].recall), (Some(0.5), Some(1.0)));
+    assert_eq!((odd.classes[0].precision, odd.classes[0].truths), (Some(1.0), 50));
+    let figures = odd.truth.as_ref().unwrap();
+    assert!((figures.ap50.unwrap() - 1.0).abs() < 1e-9);
+    assert_eq!(figures.confusion, [[50, 0, 0], [0, 0, 0], [0, 0, 0]]);
+    assert_eq!(solid.truth.as_ref().unwrap().confusion[2], [50, 0, 0]);
+    // 50 boxes of 0.9 that are right and 50 of 0.6 that are wrong.
+    assert!((solid.calibration.ece.unwrap() - 0.35).abs() < 1e-6, "{:?}", solid.calibration);
+    let by_agreement = audit(&set, None, AuditOptions::default());
+    assert_eq!(by_agreement.teachers[0].truth, None);
+    assert_eq!(by_agreement.teachers[0].agreement, Some(0.75));
+}
+
+#[test]
+fn a_perfectly_calibrated_teacher_has_no_calibration_error() {
+    // Boxes of 0.05, 0.15 ... 0.95; of each score so many in a hundred frames are true.
+    let set = targets(vec![teacher("honest", &["person"])], |_| {
+        vec![(0..10).map(|n| soft(60.0 * n as f32, n as f32 / 10.0 + 0.05)).collect()]
+    });
+    let truth: TruthFrames = (0..FRAMES)
+        .map(|index| {
+            let there = (0..10u64).filter(|n| index < 10 * n + 5);
+            let object =
+                |n: u64| TruthBox { bbox: soft(60.0 * n as f32, 0.0).bbox, class: 0, demand: Demand::Required };
+            ((0, index), there.map(object).collect())
+        })
+        .collect();
+    let audit = audit(&set, Some(&truth), AuditOptions::default());
+    let calibration = &audit.teachers[0].calibration;
+    assert_eq!(calibration.boxes, 1000);
+    assert!(calibration.ece.unwrap() < 1e-3, "{calibration:?}");
+    assert!(calibration.bins.iter().all(|bin| bin.boxes == 100), "{calibration:?}");
+    assert!(!kinds(&audit, "honest").contains(&FindingKind::Uncalibrated));
+}
+
+#[test]
+fn a_teacher_that_drifts_is_named_and_a_scene_that_changes_is_not() {
+    let set = targets(three_teachers(), |index| {
+        let fading = 0.9 - 0.005 * index as f32;
+        vec![vec![soft(100.0, 0.8)], vec![soft(100.0, 0.8)], vec![soft(100.0, fading)]]
+    });
+    let drifting = audit(&set, None, AuditOptions::default());
+    let odd = &drifting.teachers[2];
+    assert_eq!(odd.drift.len(), 1);
+    assert_eq!(odd.drift[0].slices.len(), 20);
+    assert!(odd.drift[0].slices.iter().all(|slice| slice.frames == 5));
+    let trend = odd.drift[0].score.unwrap();
+    assert!((trend.change + 0.5).abs() < 0.02 && trend.standard_errors() > 10.0, "{trend:?}");
+    assert!(kinds(&drifting, "odd").contains(&FindingKind::Drifting), "{:?}", drifting.findings);
+    assert!(!kinds(&drifting, "solid").contains(&FindingKind::Drifting), "{:?}", drifting.findings);
+    // More and more persons, fainter and fainter, and all teachers say so.
+    let set = targets(three_teachers(), |index| {
+        let boxes = (0..=index / 25).map(|n| soft(100.0 * n as f32, 0.9 - 0.005 * index as f32)).collect::<Vec<_>>();
+        vec![boxes.clone(), boxes.clone(), boxes]
+    });
+    let changing = audit(&set, None, AuditOptions::default());
+    assert!(changing.teachers[2].drift[0].count.unwrap().change > 2.0);
+    assert_eq!(changing.teachers[2].drift[0].excess.unwrap().change, 0.0);
+    assert!(changing.findings.iter().all(|finding| finding.kind != FindingKind::Drifting), "{:?}", changing.findings);
+}
+
+#[test]
+fn a_teacher_that_fails_in_the_dark_is_named() {
+    // In the darkest fifth the odd one sees ghosts instead of the person.
+    let set = targets(three_teachers(), |index| {
+        let odd = soft(if index < 20 { 400.0 } else { 100.0 }, 0.8);
+        vec![vec![soft(100.0, 0.8)], vec![soft(100.0, 0.8)], vec![odd]]
+    });
+    let audit = audit(&set, None, AuditOptions::default());
+    let brightness = &audit.teachers[2].dependence[0];
+    assert_eq!((brightness.factor, brightness.bins.len()), (Factor::Brightness, 5));
+    assert_eq!((brightness.bins[0].agreement, brightness.bins[4].agreement), (Some(0.0), Some(1.0)));
+    assert_eq!(audit.teachers[2].dependence[3].bins.len(), 9);
+    let text = audit.findings.iter().find(|finding| finding.text.contains("brightness")).unwrap();
+    assert_eq!((text.teacher.as_str(), text.kind), ("odd", FindingKind::Dependent));
+    assert!(text.text.contains("only 0 %") && text.text.contains("of all 80 %"), "{}", text.text);
+}
+
+#[test]
+fn nobody_can_judge_a_lonely_teacher_and_the_json_keeps_everything() {
+    let set = targets(three_teachers(), |_| {
+        let mut pallet = soft(300.0, 0.01);
+        pallet.probabilities = vec![0.01, 0.7];
+        vec![vec![soft(100.0, 0.8)], vec![], vec![soft(100.0, 0.8), pallet]]
+    });
+    let audit = audit(&set, None, AuditOptions::default());
+    let pallets = &audit.teachers[2].classes[1];
+    assert_eq!((pallets.others, pallets.agreement, pallets.confident), (0, None, 100));
+    assert!(kinds(&audit, "odd").contains(&FindingKind::Unjudged), "{:?}", audit.findings);
+    let json = serde_json::to_string(&audit).unwrap();
+    assert!(json.contains("\"judged_by\":\"agreement\""), "{json}");
+    assert_eq!(serde_json::from_str::<Audit>(&json).unwrap(), audit);
+    let nothing = super::audit(&targets(vec![], |_| vec![]), None, AuditOptions::default());
+    assert!(nothing.teachers.is_empty() && nothing.findings.is_empty());
+}
