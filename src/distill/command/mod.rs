@@ -32,6 +32,7 @@ macro_rules! errln {
     };
 }
 
+mod ablate;
 mod completions;
 mod evaluate;
 mod inspect;
@@ -63,6 +64,7 @@ enum Command {
     Train(train::TrainArgs),
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Ablate(ablate::AblateArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -136,6 +138,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args),
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Ablate(args) => ablate::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }
