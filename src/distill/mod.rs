@@ -1,5 +1,6 @@
 //! The workshop: everything that turns recordings and teachers into a student bundle. Needs no ROS installation.
 
+pub mod ablate;
 pub mod allocator;
 pub mod audit;
 pub mod bag;

@@ -39,6 +39,11 @@ impl StageBook {
         self.hashes.get(stage).is_some_and(|done| done == hash) && output.exists()
     }
 
+    /// Whether the stage was finished, whatever its inputs were.
+    pub fn is_finished(&self, stage: &str) -> bool {
+        self.hashes.contains_key(stage)
+    }
+
     /// Whether the stage was finished or begun with other inputs.
     pub fn is_of_other_inputs(&self, stage: &str, hash: &str) -> bool {
         let begun = self.hashes.get(&begun(stage));
@@ -164,13 +169,13 @@ mod tests {
         let mut book = StageBook::open(folder.path());
         assert!(!book.is_of_other_inputs("train", "a"));
         book.begin("train", "a").unwrap();
-        assert!(!book.is_done("train", "a", &output));
+        assert!(!book.is_done("train", "a", &output) && !book.is_finished("train"));
         assert!(StageBook::open(folder.path()).is_of_other_inputs("train", "b"));
         book.finish("train", "a", true).unwrap();
         assert!(!book.is_done("train", "a", &output));
         std::fs::write(&output, "x").unwrap();
         let mut book = StageBook::open(folder.path());
-        assert!(book.lost_data("train"));
+        assert!(book.lost_data("train") && book.is_finished("train") && !book.is_finished("export"));
         assert!(book.is_done("train", "a", &output) && !book.is_done("train", "b", &output));
         assert!(book.is_of_other_inputs("train", "b") && !book.is_of_other_inputs("train", "a"));
         book.forget("train");

@@ -32,6 +32,7 @@ macro_rules! errln {
     };
 }
 
+mod ablate;
 mod audit;
 mod completions;
 mod evaluate;
@@ -65,6 +66,7 @@ enum Command {
     Train(train::TrainArgs),
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Ablate(ablate::AblateArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -139,6 +141,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args),
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Ablate(args) => ablate::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }

@@ -31,7 +31,7 @@ use crate::{
         },
         export::export,
         split::Block,
-        stage::{StageBook, content_sha256},
+        stage::{StageBook, content_sha256, hash_of, input_hash},
         student::CameraStudent,
         targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
         teacher::TeacherConfig,
@@ -89,7 +89,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     header("export");
     export_stage(&experiment, &trained, &mut book)?;
     header("evaluate");
-    match evaluate_stage(&experiment, &stop)? {
+    match evaluate_stage(&experiment, &trained, &mut book, &stop)? {
         Some(lost) => lost_data |= lost,
         None => return Ok(Outcome::Done),
     }
@@ -113,6 +113,8 @@ fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) ->
     let written = export(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
     let bytes = std::fs::metadata(&bundle).map_err(failed)?.len();
+    // The new file lacks the figures that the evaluation puts into it.
+    book.forget("evaluate");
     book.finish("export", trained, false).map_err(failed)?;
     outln!(
         "export: {}, {:.2} MB, {:.3} M parameters, {:.1} M multiply-accumulates",
@@ -156,13 +158,30 @@ fn bundle_path(experiment: &Experiment) -> PathBuf {
     experiment.output.join("student.onnx")
 }
 
-/// Judges the student next to its teachers on the test block, writes `report.json`, and puts the student's figures into its bundle.
-/// Says whether part of the recordings could not be read, or nothing when it was stopped.
-fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Option<bool>> {
+/// Judges the student next to its teachers on the test block, writes `report.json`, and puts the student's figures into its bundle,
+/// unless that was done already. Says whether part of the recordings could not be read, or nothing when it was stopped.
+fn evaluate_stage(
+    experiment: &Experiment,
+    trained: &str,
+    book: &mut StageBook,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<bool>> {
     let mut targets = match experiment.targets {
         TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
         TargetSource::Truth => None,
     };
+    let hash = evaluate_hash(experiment, trained, targets.as_ref())?;
+    let path = report_path(experiment);
+    let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
+    if book.is_done("evaluate", &hash, &path)
+        && let Some(report) = EvaluationReport::read(&path)
+    {
+        out!("{}", report.to_text());
+        tell_losses(&report);
+        outln!("evaluate: done already, {}", path.display());
+        return Ok(Some(report.lost_data));
+    }
+    book.begin("evaluate", &hash).map_err(failed)?;
     let mut recordings = Vec::new();
     for (source, data) in experiment.labelled_data().enumerate() {
         let labels = truth_source(data);
@@ -214,12 +233,47 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
     };
     out!("{}", report.to_text());
     tell_losses(&report);
-    let path = experiment.output.join("report.json");
-    let json = serde_json::to_vec_pretty(&report)?;
-    durable::write_bytes(&path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
+    durable::write_bytes(&path, &serde_json::to_vec_pretty(&report)?).map_err(failed)?;
     outln!("evaluate: {}", path.display());
     write_figures(experiment, &report)?;
+    book.finish("evaluate", &hash, report.lost_data).map_err(failed)?;
     Ok(Some(report.lost_data))
+}
+
+/// The figures of an experiment.
+fn report_path(experiment: &Experiment) -> PathBuf {
+    experiment.output.join("report.json")
+}
+
+/// A hash over all that decides the report; `trained` stands for the student.
+fn evaluate_hash(experiment: &Experiment, trained: &str, targets: Option<&TargetSet>) -> anyhow::Result<String> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for data in &experiment.data {
+        files.push(data.path.clone());
+        if let TruthSource::Coco(path) = truth_source(data) {
+            files.push(path);
+        }
+    }
+    let teachers = if experiment.evaluate.teachers { experiment.teachers.clone() } else { Vec::new() };
+    for mut teacher in teachers.clone() {
+        files.extend(teacher.paths_mut().map(|path| path.clone()));
+    }
+    let inputs = files
+        .iter()
+        .map(|path| input_hash(path).with_context(|| path.display().to_string()))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let Experiment { classes, data, split, evaluate, .. } = experiment;
+    Ok(hash_of(&serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "trained": trained,
+        "inputs": inputs,
+        "targets": targets.map(|targets| &targets.config_hash),
+        "classes": classes,
+        "data": data,
+        "split": split,
+        "evaluate": evaluate,
+        "teachers": teachers,
+    })))
 }
 
 /// Puts what the student was worth on the test block into its bundle's metadata.
@@ -241,8 +295,9 @@ fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::
     Ok(())
 }
 
-/// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped.
-fn label_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Option<bool>> {
+/// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped. Where
+/// all is labelled nothing is written, so that several runs may share finished targets.
+pub(super) fn label_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Option<bool>> {
     let sources = experiment
         .labelled_data()
         .map(|data| LabelSource { path: data.path.clone(), topic: data.topic.clone() })

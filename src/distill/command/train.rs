@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     io::IsTerminal,
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -56,7 +56,7 @@ pub struct ExperimentArgs {
     /// The experiment.
     #[arg(value_name = "CONFIG.yaml")]
     config: PathBuf,
-    /// Change a value of the experiment; may be given several times.
+    /// Change a value of the experiment, to any YAML, whole lists and maps too; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Where to train: cpu, or in builds with these features cuda or wgpu, several of which are told apart as cuda:0, cuda:1.
@@ -84,31 +84,31 @@ impl ExperimentArgs {
             out!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
             return Ok(None);
         }
-        for (index, data) in experiment.data.iter().enumerate() {
-            if !data.path.exists() {
-                bail!("{}: data.{index}.path: {} is not there", self.config.display(), data.path.display());
-            }
-        }
-        self.check_inputs(&experiment)?;
+        check_inputs(&self.config, &experiment)?;
         if experiment.threads > 0 {
             // Only the first pool of a process counts; a second one is asked for in tests alone.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(experiment.threads).build_global();
         }
         Ok(Some(experiment))
     }
+}
 
-    /// Looks at everything that the experiment reads before anything is computed or written.
-    fn check_inputs(&self, experiment: &Experiment) -> anyhow::Result<()> {
-        for teacher in experiment.teachers.iter().filter(|_| experiment.targets == TargetSource::Teachers) {
-            teacher.check_files()?;
+/// Looks at everything that the experiment reads before anything is computed or written. `config` is its file, for messages.
+pub(super) fn check_inputs(config: &Path, experiment: &Experiment) -> anyhow::Result<()> {
+    for (index, data) in experiment.data.iter().enumerate() {
+        if !data.path.exists() {
+            bail!("{}: data.{index}.path: {} is not there", config.display(), data.path.display());
         }
-        for (index, data) in experiment.data.iter().enumerate() {
-            // Opening finds a wrong topic or truth; nothing is decoded.
-            Frames::open(&data.path, data.topic.as_deref(), truth_source(data))
-                .with_context(|| format!("{}: data.{index}", self.config.display()))?;
-        }
-        Ok(())
     }
+    for teacher in experiment.teachers.iter().filter(|_| experiment.targets == TargetSource::Teachers) {
+        teacher.check_files()?;
+    }
+    for (index, data) in experiment.data.iter().enumerate() {
+        // Opening finds a wrong topic or truth; nothing is decoded.
+        Frames::open(&data.path, data.topic.as_deref(), truth_source(data))
+            .with_context(|| format!("{}: data.{index}", config.display()))?;
+    }
+    Ok(())
 }
 
 /// Trains, with progress on stderr and a summary on stdout.
@@ -215,6 +215,7 @@ pub(super) fn train_stage(
         }
     }
     book.forget("export");
+    book.forget("evaluate");
     book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
 
     let start = Instant::now();
@@ -238,7 +239,7 @@ pub(super) fn train_stage(
 
 /// Folder of an experiment's soft targets.
 pub(super) fn targets_folder(experiment: &Experiment) -> PathBuf {
-    experiment.output.join("targets")
+    experiment.targets_folder.clone().unwrap_or_else(|| experiment.output.join("targets"))
 }
 
 /// The soft targets of an experiment.

@@ -90,7 +90,7 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// Turns the YAML reader's error into one that names the key and suggests the nearest right one.
-    pub(super) fn from_yaml(origin: &str, error: &serde_yaml::Error, with_place: bool) -> Self {
+    pub(in crate::distill) fn from_yaml(origin: &str, error: &serde_yaml::Error, with_place: bool) -> Self {
         let message = error.to_string();
         let place = match error.location() {
             Some(location) if with_place => format!(" (line {}, column {})", location.line(), location.column()),

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, SelfTrainingConfig, patient_layers};
 pub use error::ConfigError;
+pub(in crate::distill) use paths::{PathResolver, folder_of};
 pub use sections::{
     AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,
     TruthConfig,
@@ -55,6 +56,10 @@ pub struct Experiment {
     pub threads: usize,
     /// Folder that everything is written to.
     pub output: PathBuf,
+    /// Folder of the soft targets; experiments with the same teachers, classes and data may share one. Default: `targets` in
+    /// the output folder.
+    #[serde(default)]
+    pub targets_folder: Option<PathBuf>,
     /// The student's classes, in the order of its score vector.
     pub classes: Vec<String>,
     /// The recordings.
@@ -109,10 +114,7 @@ impl Experiment {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let folder = std::path::absolute(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?
-            .parent()
-            .map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        let folder = folder_of(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::from_yaml(&text, path, folder, overrides, &|name| std::env::var(name).ok())
     }
 
@@ -139,13 +141,16 @@ impl Experiment {
             written = changed;
         }
         experiment.written = written;
-        experiment.resolve(&paths::PathResolver { file, folder, variable })?;
+        experiment.resolve(&PathResolver { file, folder, variable })?;
         experiment.check(file)?;
         Ok(experiment)
     }
 
-    fn resolve(&mut self, paths: &paths::PathResolver<'_>) -> Result<(), ConfigError> {
+    fn resolve(&mut self, paths: &PathResolver<'_>) -> Result<(), ConfigError> {
         paths.resolve("output", &mut self.output)?;
+        if let Some(folder) = &mut self.targets_folder {
+            paths.resolve("targets_folder", folder)?;
+        }
         if let Some(folder) = &mut self.validation_targets {
             paths.resolve("validation_targets", folder)?;
         }

@@ -4,8 +4,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::ConfigError;
 
-/// Sets each `key.path=value` in the document. The value is read as YAML (`3`, `true`, `[0.5, 1.5]`, `text`); a number in the
-/// path counts a list from 0 (`data.0.path=...`); sections that are not there are made.
+/// Sets each `key.path=value` in the document. The value is read as YAML (`3`, `true`, `[0.5, 1.5]`, `{a: 1}`, `text`); a number
+/// in the path counts a list from 0 (`data.0.path=...`); sections that are not there are made.
 pub(super) fn apply(document: &mut Value, overrides: &[String]) -> Result<(), ConfigError> {
     for text in overrides {
         let (key, value) = text.split_once('=').ok_or_else(|| ConfigError::Override(text.clone()))?;
@@ -56,6 +56,15 @@ mod tests {
         assert_eq!(value["train"]["batch"], Value::from(4));
         assert_eq!(value["data"][0]["path"], Value::from("b=c"));
         assert_eq!(value["augment"]["scale"][1], Value::from(2));
+    }
+
+    #[test]
+    fn values_may_be_whole_lists_and_maps_of_json_too() {
+        let mut value = document();
+        let texts = [r#"train={"epochs":7,"device":"cpu"}"#, r#"terms=[{"kind":"hint","layers":[1,2]}]"#];
+        apply(&mut value, &texts.map(str::to_owned)).unwrap();
+        assert_eq!((&value["train"]["epochs"], &value["train"]["device"]), (&Value::from(7), &Value::from("cpu")));
+        assert_eq!(value["terms"][0]["layers"][1], Value::from(2));
     }
 
     #[test]

@@ -1,12 +1,23 @@
-//! Paths of an experiment: `${NAME}` and `${NAME:-default}` from the environment, then relative to the experiment's folder.
+//! Paths of a configuration: `${NAME}` and `${NAME:-default}` from the environment, then relative to the file's folder.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+};
 
 use super::ConfigError;
 
-/// Resolves the paths of one experiment file.
-pub(super) struct PathResolver<'a> {
-    /// The experiment file, for messages.
+/// The absolute folder that a file lies in.
+///
+/// # Errors
+/// When the file has no name, or the current folder is not known.
+pub(in crate::distill) fn folder_of(file: &Path) -> io::Result<PathBuf> {
+    Ok(std::path::absolute(file)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
+}
+
+/// Resolves the paths of one configuration file.
+pub(in crate::distill) struct PathResolver<'a> {
+    /// The configuration file, for messages.
     pub file: &'a Path,
     /// The absolute folder that relative paths start from.
     pub folder: PathBuf,
@@ -15,7 +26,7 @@ pub(super) struct PathResolver<'a> {
 }
 
 impl PathResolver<'_> {
-    /// Replaces `path` by its absolute form; `key` is its place in the experiment, for messages.
+    /// Replaces `path` by its absolute form; `key` is its place in the file, for messages.
     pub fn resolve(&self, key: &str, path: &mut PathBuf) -> Result<(), ConfigError> {
         let text = path.to_string_lossy();
         let expanded = self.expand(key, &text)?;

@@ -20,6 +20,9 @@ fn read(text: &str, overrides: &[&str]) -> Result<Experiment, ConfigError> {
 fn defaults_are_filled_in_and_paths_resolved() {
     let experiment = read(SMALL, &[]).unwrap();
     assert_eq!(experiment.output, Path::new("/out"));
+    assert_eq!(experiment.targets_folder, None);
+    let shared = read(SMALL, &["targets_folder=../shared"]).unwrap();
+    assert_eq!(shared.targets_folder.as_deref(), Some(Path::new("/shared")));
     assert_eq!(experiment.data[0].path, Path::new("/x/bags/monday"));
     assert_eq!(experiment.data[0].truth.as_ref().unwrap().coco.as_deref(), Some(Path::new("/x/labels.json")));
     assert_eq!(experiment.train.epochs, 3);

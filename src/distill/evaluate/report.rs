@@ -1,5 +1,7 @@
 //! The figures of an evaluation, as JSON and as a table.
 
+use std::path::Path;
+
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +102,11 @@ pub struct FoundBox {
 }
 
 impl EvaluationReport {
+    /// Reads a report that was written as JSON; none where there is none, or where it is damaged.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
     /// The first student.
     pub fn student(&self) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.role == Role::Student)

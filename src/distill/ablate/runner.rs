@@ -1,0 +1,293 @@
+//! Runs the trainings of an ablation as child processes, several at a time.
+
+use std::{
+    collections::VecDeque,
+    fs::{OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{Plan, PlannedRun, RunFigures};
+
+/// How often the children are looked at.
+const POLL: Duration = Duration::from_millis(200);
+/// Exit code of a run that finished but could not read part of its input.
+const DATA_LOST: i32 = 3;
+
+/// What Ctrl-C asks for.
+#[derive(Debug, Default)]
+pub struct Interrupts {
+    /// Start nothing more; the children write their checkpoints and end.
+    pub stop: AtomicBool,
+    /// Do not wait for that.
+    pub kill: AtomicBool,
+}
+
+/// How a run went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// It was not started.
+    NotRun,
+    /// It finished; its figures are in its folder.
+    Finished {
+        /// Whether part of the recordings could not be read.
+        lost_data: bool,
+    },
+    /// It was stopped and can go on.
+    Interrupted,
+    /// It failed, and why.
+    Failed(String),
+}
+
+/// Hears how the runs go; the numbers are indices into [`Plan::runs`].
+pub trait Watch {
+    /// A run starts.
+    fn started(&mut self, run: usize);
+    /// A run has made so many epochs, those of an earlier process included.
+    fn epochs(&mut self, run: usize, epochs: usize);
+    /// A run ended.
+    fn ended(&mut self, run: usize, end: &RunEnd);
+}
+
+/// Runs trainings as child processes.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    /// The ablation.
+    pub plan: &'a Plan,
+    /// The program `distill`.
+    pub program: &'a Path,
+    /// Children at a time, at least 1.
+    pub jobs: usize,
+    /// What Ctrl-C asks for.
+    pub interrupts: &'a Interrupts,
+}
+
+/// A child at work.
+struct Running {
+    run: usize,
+    child: Child,
+}
+
+impl Drop for Running {
+    /// No child outlives the runner, not even when that panics. One that has ended is not there to be killed any more.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Runner<'_> {
+    /// Runs what is queued, indices into [`Plan::runs`], and says of every run of the plan how it went.
+    pub fn run(&self, mut queue: VecDeque<usize>, watch: &mut dyn Watch) -> Vec<RunEnd> {
+        let mut ends = vec![RunEnd::NotRun; self.plan.runs.len()];
+        let mut running: Vec<Running> = Vec::new();
+        let (mut asked, mut killed) = (false, false);
+        loop {
+            let stopping = self.interrupts.stop.load(Ordering::Relaxed);
+            if stopping {
+                queue.clear();
+                if !asked {
+                    asked = true;
+                    running.iter().for_each(|running| interrupt(&running.child));
+                }
+                if !killed && self.interrupts.kill.load(Ordering::Relaxed) {
+                    killed = true;
+                    for running in &mut running {
+                        // One that has ended by itself is as well.
+                        let _ = running.child.kill();
+                    }
+                }
+            }
+            while running.len() < self.jobs.max(1) {
+                let Some(run) = queue.pop_front() else { break };
+                watch.started(run);
+                match self.start(&self.plan.runs[run]) {
+                    Ok(child) => running.push(Running { run, child }),
+                    Err(reason) => {
+                        ends[run] = RunEnd::Failed(reason);
+                        watch.ended(run, &ends[run]);
+                    }
+                }
+            }
+            if running.is_empty() {
+                return ends;
+            }
+            thread::sleep(POLL);
+            let mut place = 0;
+            while place < running.len() {
+                let run = running[place].run;
+                let planned = &self.plan.runs[run];
+                watch.epochs(run, planned.epochs_made());
+                let end = match running[place].child.try_wait() {
+                    Ok(None) => {
+                        place += 1;
+                        continue;
+                    }
+                    Ok(Some(status)) => how_it_ended(planned, status, self.interrupts.stop.load(Ordering::Relaxed)),
+                    Err(error) => RunEnd::Failed(format!("cannot wait for it: {error}")),
+                };
+                running.swap_remove(place);
+                watch.ended(run, &end);
+                ends[run] = end;
+            }
+        }
+    }
+
+    /// Starts a run; what it says goes to its log.
+    fn start(&self, run: &PlannedRun) -> Result<Child, String> {
+        let path = run.log_path();
+        let failed = |error: io::Error| format!("{}: {error}", path.display());
+        std::fs::create_dir_all(&run.folder).map_err(failed)?;
+        let mut log = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        // The child inherits the lock with the file: it holds as long as the child lives, even when this process is killed.
+        // A file system without locks does without.
+        if let Err(TryLockError::WouldBlock) = log.try_lock() {
+            return Err(format!(
+                "another process still works in {}; wait for it, or end it, and repeat the command",
+                run.folder.display()
+            ));
+        }
+        let arguments = self.plan.arguments(run);
+        let told: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+        writeln!(log, "$ distill {}", told.join(" ")).map_err(failed)?;
+        Command::new(self.program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(failed)?)
+            .stderr(log)
+            // Ctrl-C in the terminal reaches this process alone, which then asks each child once: a second signal would end it
+            // without its checkpoint.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", self.program.display()))
+    }
+}
+
+/// Asks a child to write its checkpoint and end.
+fn interrupt(child: &Child) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // It may have ended by itself; it is not waited for yet, so its number is nobody else's.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+    }
+}
+
+fn how_it_ended(run: &PlannedRun, status: ExitStatus, stopping: bool) -> RunEnd {
+    if let Some(code @ (0 | DATA_LOST)) = status.code()
+        && RunFigures::read(run).is_some()
+    {
+        return RunEnd::Finished { lost_data: code == DATA_LOST };
+    }
+    if stopping {
+        return RunEnd::Interrupted;
+    }
+    let last = last_line(&run.log_path());
+    // Without a code a signal ended it, which its last words know nothing of.
+    RunEnd::Failed(match status.code() {
+        Some(_) => last,
+        None => format!("ended by {status}; before that it said: {last}"),
+    })
+}
+
+/// The last line of a log that is not empty, without the word that every error starts with.
+fn last_line(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Choice, *};
+    use crate::distill::ablate::plan::tests::plan;
+
+    /// Counts what is heard.
+    #[derive(Default)]
+    struct Ear {
+        started: Vec<usize>,
+        ended: Vec<usize>,
+    }
+
+    impl Watch for Ear {
+        fn started(&mut self, run: usize) {
+            self.started.push(run);
+        }
+
+        fn epochs(&mut self, _: usize, _: usize) {}
+
+        fn ended(&mut self, run: usize, _: &RunEnd) {
+            self.ended.push(run);
+        }
+    }
+
+    /// Runs all runs of a plan by a program that is not `distill`.
+    fn run_by(program: &str, interrupts: &Interrupts) -> (tempfile::TempDir, Vec<RunEnd>, Ear) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut plan = plan(("", ""), &Choice::default()).unwrap();
+        for (index, run) in plan.runs.iter_mut().enumerate() {
+            run.folder = folder.path().join(index.to_string());
+        }
+        let mut ear = Ear::default();
+        let runner = Runner { plan: &plan, program: Path::new(program), jobs: 4, interrupts };
+        let ends = runner.run((0..plan.runs.len()).collect(), &mut ear);
+        (folder, ends, ear)
+    }
+
+    #[test]
+    fn each_run_has_its_end_whatever_the_others_do() {
+        // It ends well, but leaves no figures.
+        let (folder, ends, mut ear) = run_by("true", &Interrupts::default());
+        assert_eq!(ear.started, [0, 1, 2, 3, 4, 5]);
+        ear.ended.sort_unstable();
+        assert_eq!(ear.ended, ear.started);
+        for (index, end) in ends.iter().enumerate() {
+            let RunEnd::Failed(reason) = end else { panic!("{end:?}") };
+            assert!(reason.starts_with("$ distill run ") && reason.contains("--resume"), "{reason}");
+            assert!(folder.path().join(index.to_string()).join("log.txt").is_file());
+        }
+        let (_folder, ends, _) = run_by("/no/such/program", &Interrupts::default());
+        assert!(ends.iter().all(|end| matches!(end, RunEnd::Failed(reason) if reason.contains("/no/such/program"))));
+    }
+
+    #[test]
+    fn nothing_starts_after_an_interrupt() {
+        let interrupts = Interrupts::default();
+        interrupts.stop.store(true, Ordering::Relaxed);
+        let (_folder, ends, ear) = run_by("true", &interrupts);
+        assert!(ear.started.is_empty());
+        assert!(ends.iter().all(|end| *end == RunEnd::NotRun));
+    }
+
+    #[test]
+    fn a_folder_that_is_worked_in_is_left_alone() {
+        let mut plan = plan(("", ""), &Choice::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        plan.runs[0].folder = folder.path().to_owned();
+        let log = std::fs::File::create(plan.runs[0].log_path()).unwrap();
+        log.try_lock().unwrap();
+        let interrupts = Interrupts::default();
+        let runner = Runner { plan: &plan, program: Path::new("true"), jobs: 1, interrupts: &interrupts };
+        let ends = runner.run(VecDeque::from([0]), &mut Ear::default());
+        assert!(matches!(&ends[0], RunEnd::Failed(reason) if reason.contains("another process")), "{ends:?}");
+        assert_eq!(std::fs::read(plan.runs[0].log_path()).unwrap(), b"");
+    }
+
+    #[test]
+    fn the_last_words_are_told_without_their_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.txt");
+        std::fs::write(&path, "epoch 1\nerror: training diverged\n\n").unwrap();
+        assert_eq!(last_line(&path), "training diverged");
+        assert_eq!(last_line(&folder.path().join("none")), "nothing");
+    }
+}

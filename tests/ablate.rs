@@ -1,0 +1,277 @@
+//! `distill ablate` as a user runs it, on a folder of painted images with COCO labels.
+#![cfg(feature = "distill")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde_json::Value;
+use support::recording::{self, Shot};
+
+const START: i64 = 1_700_000_000_000_000_000;
+const FRAME_INTERVAL: i64 = 100_000_000;
+
+/// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
+struct Scene {
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    /// A scene with an ablation `kinds.yaml` of these variants.
+    fn new(epochs: usize, variants: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shot = |index: u32| {
+            let (x, y) = (4 + index * 7 % 60, 3 + index * 5 % 25);
+            let image = image::RgbImage::from_fn(100, 60, |px, py| {
+                let inside = (x..x + 25).contains(&px) && (y..y + 30).contains(&py);
+                image::Rgb(if inside { [230, 70, 20] } else { [30, px as u8, 4 * (py as u8)] })
+            });
+            let corners = [x, y, x + 25, y + 30].map(|edge| edge as f32);
+            Shot { stamp: START + i64::from(index) * FRAME_INTERVAL, image, truth: vec![("crate", corners)] }
+        };
+        let shots: Vec<Shot> = (0..40).map(shot).collect();
+        recording::write_folder(&folder.path().join("images"), &folder.path().join("labels.json"), &shots);
+        let experiment = "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
+                          data:\n  - {path: images, truth: {coco: labels.json}}\n\
+                          split: {validation: 0.2, test: 0.2, gap_seconds: 0.15}\n\
+                          student: {size: micro, width: 96, height: 64}\n\
+                          train: {batch: 4}\nevaluate: {latency_rounds: 2}\n";
+        std::fs::write(folder.path().join("scene.yaml"), experiment).unwrap();
+        let ablation = format!(
+            "name: kinds\nexperiment: scene.yaml\noutput: kinds\nseeds: [1, 2]\njobs: 2\n\
+             set: {{train.epochs: {epochs}}}\nvariants:\n{variants}"
+        );
+        std::fs::write(folder.path().join("kinds.yaml"), ablation).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+        command.arg("ablate").arg(self.path("kinds.yaml")).args(more).stdin(Stdio::null()).env_remove("RUST_LOG");
+        command
+    }
+
+    fn ablate(&self, more: &[&str]) -> Output {
+        self.command(more).output().unwrap()
+    }
+
+    fn result(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path("kinds/ablation.json")).unwrap()).unwrap()
+    }
+
+    /// When each run's epochs and figures were written.
+    fn written(&self, runs: &[&str]) -> BTreeMap<PathBuf, SystemTime> {
+        let files =
+            runs.iter().flat_map(|run| ["train/metrics.jsonl", "train/best.bpk", "report.json"].map(|f| (run, f)));
+        let paths = files.map(|(run, file)| self.path("kinds").join(run).join(file));
+        paths.map(|path| (path.clone(), std::fs::metadata(&path).unwrap().modified().unwrap())).collect()
+    }
+}
+
+const RUNS: [&str; 4] = ["plain/seed_1", "plain/seed_2", "gentle/seed_1", "gentle/seed_2"];
+const PLAIN_AND_GENTLE: &str = "  - {name: plain, baseline: true}\n  \
+                                - {name: gentle, about: 'a lower rate', set: {train.learning_rate: 0.0005, augment.scale: [0.9, 1.1]}}\n";
+
+/// What it prints, once it has ended with this exit code.
+fn ended(output: &Output, code: i32) -> String {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{stdout}{stderr}");
+    stdout.into_owned()
+}
+
+/// Asserts an exit code and one line of error that holds all words.
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    let line = stderr.lines().last().unwrap_or_default();
+    for word in words {
+        assert!(line.starts_with("error: ") && line.contains(word), "`{word}` is not in: {stderr}");
+    }
+}
+
+fn folders(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn variants_and_seeds_are_compared_and_not_trained_twice() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new(1, PLAIN_AND_GENTLE);
+    let told = ended(&scene.ablate(&[]), 0);
+    for word in ["verdict", "baseline", "gentle: a lower rate", "ablation.svg"] {
+        assert!(told.contains(word), "`{word}` is not in: {told}");
+    }
+    let result = scene.result();
+    assert_eq!((&result["seeds"], &result["set"]["train.epochs"]), (&serde_json::json!([1, 2]), &Value::from(1)));
+    assert_eq!(result["command"][1], "ablate");
+    let variants = result["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), 2);
+    for variant in variants {
+        let runs = variant["runs"].as_array().unwrap();
+        let seeds: Vec<_> = runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect();
+        assert_eq!(seeds, [1, 2]);
+        let aps: Vec<f64> = runs.iter().map(|run| run["figures"]["ap"].as_f64().unwrap()).collect();
+        let mean = variant["ap"]["mean"].as_f64().unwrap();
+        assert!((mean - (aps[0] + aps[1]) / 2.0).abs() < 1e-12 && variant["ap"]["count"] == 2);
+        let deviation = (aps[0] - aps[1]).abs() / 2.0_f64.sqrt();
+        assert!((variant["ap"]["deviation"].as_f64().unwrap() - deviation).abs() < 1e-12);
+        for run in runs {
+            assert_eq!((&run["state"], &run["failure"]), (&Value::from("finished"), &Value::Null));
+            assert!(run["figures"]["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{run}");
+            assert!(run["figures"]["latency_ms"].is_f64() && run["figures"]["parameters"].is_u64(), "{run}");
+        }
+    }
+    assert_eq!((&variants[0]["verdict"], &variants[0]["difference"]), (&Value::from("baseline"), &Value::Null));
+    assert_eq!(
+        (&variants[1]["difference"]["pairs"], &variants[1]["set"]["augment.scale"][1]),
+        (&Value::from(2), &Value::from(1.1))
+    );
+    let verdict = variants[1]["verdict"].as_str().unwrap();
+    assert!(["helps", "hurts", "no_difference"].contains(&verdict), "{verdict}");
+    let words = if verdict == "no_difference" { "no difference seen" } else { verdict };
+    let table = std::fs::read_to_string(scene.path("kinds/ablation.txt")).unwrap();
+    assert!(table.lines().any(|line| line.contains("gentle ") && line.contains(words)) && told.starts_with(&table));
+    let svg = std::fs::read_to_string(scene.path("kinds/ablation.svg")).unwrap();
+    assert_eq!(svg.matches("<circle").count(), 8);
+
+    let before = scene.written(&RUNS);
+    assert_eq!(ended(&scene.ablate(&[]), 0).lines().next(), told.lines().next());
+    assert_eq!(scene.written(&RUNS), before, "nothing is trained or judged again");
+    let log = std::fs::read_to_string(scene.path("kinds/plain/seed_1/log.txt")).unwrap();
+    assert_eq!(log.matches("done already").count(), 3, "{log}");
+
+    // One variant with other settings; the figures of the other are of this ablation no more.
+    ended(&scene.ablate(&["--only", "gentle", "--seeds", "1", "--set", "train.batch=5"]), 0);
+    let result = scene.result();
+    assert_eq!(result["variants"][0]["runs"][0]["state"], "not_run");
+    assert_eq!(result["variants"][1]["runs"][0]["state"], "finished");
+    assert_eq!(result["variants"][1]["verdict"], "unknown");
+    let now = scene.written(&RUNS);
+    let changed: Vec<bool> = RUNS
+        .iter()
+        .map(|run| {
+            let path = scene.path("kinds").join(run).join("train/best.bpk");
+            now[&path] != before[&path]
+        })
+        .collect();
+    assert_eq!(changed, [false, false, true, false]);
+}
+
+#[test]
+fn a_variant_that_fails_does_not_take_the_others_with_it() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let broken =
+        "  - {name: broken, set: {train.learning_rate: 1e30, train.clip: 0, train.warmup_steps: 0, train.epochs: 3}}\n";
+    let scene = Scene::new(1, &format!("{broken}  - {{name: plain, baseline: true}}\n"));
+    let output = scene.ablate(&["--seeds", "4"]);
+    refused(&output, 1, &["1 of 2 runs failed", "broken/seed_4"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("failed: broken, seed 4: ") && told.contains("diverged"), "{told}");
+    let result = scene.result();
+    let run = |variant: usize| &result["variants"][variant]["runs"][0];
+    assert_eq!(run(0)["state"], "failed");
+    assert!(run(0)["failure"].as_str().is_some_and(|reason| reason.contains("diverged")), "{}", run(0));
+    assert_eq!(run(1)["state"], "finished");
+    assert!(result["variants"][1]["ap"]["mean"].is_f64());
+    assert!(scene.path("kinds/ablation.svg").is_file() && scene.path("kinds/ablation.txt").is_file());
+}
+
+#[test]
+fn labels_are_made_once_for_all_that_can_share_them() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let variants = "  - {name: plain}\n  - {name: gentle, set: {train.learning_rate: 0.0005}}\n  \
+                    - {name: sure, set: {fusion.score_threshold: 0.3}}\n";
+    let scene = Scene::new(1, variants);
+    let teacher = support::tiny_model("tiny_yolov8.onnx");
+    let teacher = format!("teachers=[{{name: tiny, model: {}, class_map: {{class_1: crate}}}}]", teacher.display());
+    // Without the recording's own truth, the teacher's boxes are what the student is judged by.
+    let settings = ["--seeds", "1", "--set", "targets=teachers", "--set", &teacher, "--set", "data.0.truth=null"];
+    let told = ended(&scene.ablate(&settings), 0);
+    assert_eq!(told.matches("label: 40 frames (0 labelled earlier)").count(), 2, "{told}");
+    let folders = folders(&scene.path("kinds"));
+    assert_eq!(folders.iter().filter(|name| name.starts_with("targets_")).count(), 2, "{folders:?}");
+    for run in ["plain/seed_1", "gentle/seed_1", "sure/seed_1"] {
+        assert!(!scene.path("kinds").join(run).join("targets").exists());
+        let log = std::fs::read_to_string(scene.path("kinds").join(run).join("log.txt")).unwrap();
+        assert!(log.contains("label: 40 frames (40 labelled earlier)"), "{log}");
+    }
+    let result = scene.result();
+    let figures = &result["variants"][0]["runs"][0]["figures"];
+    assert!((figures["teacher_ap50"].as_f64().unwrap() - 1.0).abs() < 1e-9, "a teacher agrees with itself: {figures}");
+    let [retention, ap50] = ["retention", "ap50"].map(|key| figures[key].as_f64().unwrap());
+    assert!((retention - ap50).abs() < 1e-9, "{figures}");
+}
+
+#[test]
+fn an_interrupt_stops_the_children_with_their_checkpoints() {
+    let scene = Scene::new(400, PLAIN_AND_GENTLE);
+    let mut child = scene.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = ["plain/seed_1", "gentle/seed_1"].map(|run| scene.path("kinds").join(run));
+    let has_epoch = |run: &PathBuf| std::fs::metadata(run.join("train/metrics.jsonl")).is_ok_and(|file| file.len() > 0);
+    let start = Instant::now();
+    while !begun.iter().all(has_epoch) {
+        assert!(child.try_wait().unwrap().is_none(), "ended before its first epochs");
+        assert!(start.elapsed() < Duration::from_secs(300), "no epochs in 5 minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let told = ended(&child.wait_with_output().unwrap(), 0);
+    assert!(told.contains("stopped; the same command goes on"), "{told}");
+    for run in &begun {
+        assert!(run.join("train/checkpoint.bin").is_file());
+        assert!(File::open(run.join("log.txt")).unwrap().try_lock().is_ok(), "nobody works here any more");
+    }
+    assert!(!scene.path("kinds/plain/seed_2").exists(), "nothing more was started");
+    assert_eq!(scene.result()["variants"][0]["runs"][0]["state"], "not_run");
+}
+
+#[test]
+fn a_dry_run_tells_everything_and_writes_nothing() {
+    let scene = Scene::new(1, PLAIN_AND_GENTLE);
+    let told = ended(&scene.ablate(&["--dry-run", "--seeds", "7", "--set", "train.batch=2"]), 0);
+    for word in ["2 runs", "plain (baseline)", "gentle: a lower rate", "augment.scale=[0.9,1.1]", "train.batch=2"] {
+        assert!(told.contains(word), "`{word}` is not in: {told}");
+    }
+    assert_eq!(told.lines().filter(|line| line.starts_with("distill run ") && line.contains("seed=7")).count(), 2);
+    assert!(!scene.path("kinds").exists());
+    // The one that ships, whether or not its recording is there.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/distill/ablate_warehouse.yaml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    let told = ended(&command.arg("ablate").arg(shipped).arg("--dry-run").stdin(Stdio::null()).output().unwrap(), 0);
+    assert!(told.contains("hard (baseline)"), "{told}");
+}
+
+#[test]
+fn wrong_ablations_are_told_before_anything_runs() {
+    let variants = "  - {name: plain}\n  - {name: other, set: {train.epohcs: 2}}\n";
+    let scene = Scene::new(1, variants);
+    refused(&scene.ablate(&[]), 2, &["variant `other`", "train.epohcs", "train.epochs"]);
+    let scene = Scene::new(1, "  - {name: plain}\n  - {name: plain}\n");
+    refused(&scene.ablate(&[]), 2, &["kinds.yaml", "variants.1.name", "plain"]);
+    let scene = Scene::new(1, "  - {name: plain}\n  - {name: away, set: {data.0.path: nowhere}}\n");
+    refused(&scene.ablate(&["--only", "nobody"]), 2, &["nobody", "plain, away"]);
+    refused(&scene.ablate(&["--set", "output=elsewhere"]), 2, &["output"]);
+    refused(&scene.ablate(&[]), 2, &["variant `away`", "nowhere"]);
+    assert!(!scene.path("kinds").exists());
+    let missing = Command::new(env!("CARGO_BIN_EXE_distill")).args(["ablate", "no.yaml"]).output().unwrap();
+    refused(&missing, 2, &["no.yaml"]);
+}
