@@ -52,7 +52,7 @@ pub enum Verdict {
 }
 
 /// Judges the detections of one image at IoU 0.50 and says of each, in their order, what became of it. As in
-/// [`ApAccumulator::add_image`], but without the names of classes; what is passed over there is [`Verdict::Ignored`] here.
+/// [`super::ApAccumulator::add_image`], but without the names of classes; what is passed over there is [`Verdict::Ignored`] here.
 pub fn judge_image(truths: &[TruthBox], detections: &[ScoredBox]) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::Ignored; detections.len()];
     let classes: BTreeSet<usize> = detections.iter().map(|claim| claim.class).collect();

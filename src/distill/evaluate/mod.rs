@@ -1,13 +1,17 @@
 //! What a model is worth: average precision, size, work and latency next to its teachers', measured in one run on the same
 //! frames.
 
+mod experiment;
 mod report;
+mod truth;
 
-use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+use std::{ops::ControlFlow, path::PathBuf};
 
 use image::RgbImage;
 
+pub use experiment::{bundle_path, targets_folder};
 pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
+pub(in crate::distill) use truth::RecordingTruth;
 
 use crate::{
     distill::{
@@ -59,6 +63,13 @@ pub struct EvaluatedRecording {
     pub truth: EvaluationTruth,
     /// Only frames of this block; all without.
     pub block: Option<(Split, Block)>,
+}
+
+impl EvaluatedRecording {
+    /// Whether a frame with this header stamp (nanoseconds) is to be looked at.
+    pub(in crate::distill) fn is_in_block(&self, stamp: i64) -> bool {
+        self.block.as_ref().is_none_or(|(split, block)| split.block_of(stamp) == Some(*block))
+    }
 }
 
 /// Where truth boxes come from.
@@ -158,22 +169,15 @@ pub fn evaluate(
         if job.max_frames.is_some_and(|limit| frames >= limit) {
             break;
         }
-        let (source, targets) = match &recording.truth {
-            EvaluationTruth::Labels(source) => (source.clone(), None),
-            EvaluationTruth::Targets(targets) => {
-                (TruthSource::None, Some(targets.iter().map(|t| (t.index, t)).collect::<HashMap<_, _>>()))
-            }
-        };
-        let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), source)?;
+        let truth_of = RecordingTruth::new(job, recording);
+        let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), truth_of.source())?;
         let before = frames;
         for frame in &mut stream {
             let frame = frame?;
-            if let Some((split, block)) = &recording.block
-                && split.block_of(frame.stamp) != Some(*block)
-            {
+            if !recording.is_in_block(frame.stamp) {
                 continue;
             }
-            let truth = truth_of(&frame, targets.as_ref(), recording, job)?;
+            let truth = truth_of.of(&frame)?;
             if truth.is_none() && !job.allow_unjudged {
                 continue;
             }
@@ -245,38 +249,6 @@ fn nothing_done(job: &EvaluateJob) -> EvaluateError {
     }
 }
 
-/// The truth of a frame, `None` when nothing is known of it.
-fn truth_of(
-    frame: &EncodedFrame,
-    targets: Option<&HashMap<u64, &FrameTargets>>,
-    recording: &EvaluatedRecording,
-    job: &EvaluateJob,
-) -> Result<Option<Vec<TruthBox>>, EvaluateError> {
-    if let Some(targets) = targets {
-        let Some(targets) = targets.get(&frame.index) else { return Ok(None) };
-        if targets.stamp != frame.stamp {
-            return Err(EvaluateError::OtherTargets {
-                path: recording.path.clone(),
-                index: frame.index,
-                stamp: frame.stamp,
-                labelled: targets.stamp,
-            });
-        }
-        let truth = targets.boxes.iter().map(|target| {
-            let (class, score) = target.best();
-            let demand = if score < job.target_score { Demand::Optional } else { Demand::Required };
-            TruthBox { bbox: target.bbox, class, demand }
-        });
-        return Ok(Some(truth.collect()));
-    }
-    let Some(labelled) = frame.truth.as_ref() else { return Ok(None) };
-    let truth = labelled.iter().filter_map(|truth| {
-        let class = job.classes.iter().position(|class| *class == truth.class)?;
-        Some(TruthBox { bbox: truth.bbox, class, demand: if truth.crowd { Demand::Crowd } else { Demand::Required } })
-    });
-    Ok(Some(truth.collect()))
-}
-
 /// A model while it is judged.
 struct UnderTest<'j> {
     model: &'j EvaluatedModel,
@@ -322,6 +294,8 @@ impl UnderTest<'_> {
             ap50: summary.ap50,
             ap75: summary.ap75,
             per_class: summary.per_class,
+            curves: self.precision.curves(),
+            calibration: self.precision.calibration(),
             parameters: facts.parameters,
             bytes: facts.bytes,
             macs: cost.macs,
@@ -331,7 +305,8 @@ impl UnderTest<'_> {
     }
 }
 
-fn scored(found: &SoftDetection) -> ScoredBox {
+/// A detection as it is judged: by its best class.
+pub(in crate::distill) fn scored(found: &SoftDetection) -> ScoredBox {
     let (class, score) = found.best();
     ScoredBox { bbox: found.bbox, class, score }
 }
