@@ -36,6 +36,7 @@ mod completions;
 mod evaluate;
 mod inspect;
 pub mod label;
+mod report;
 mod run;
 mod synth;
 mod teacher;
@@ -46,7 +47,7 @@ mod train;
 /// A usual day:
 ///
 ///   distill inspect my_bag                      # what is in it, what can be distilled from it
-///   distill run config/distill/indoor_person.yaml   # label -> train -> export -> evaluate
+///   distill run config/distill/indoor_person.yaml   # label -> train -> export -> evaluate -> report
 ///   distill evaluate --model runs/indoor_person/student.onnx --data my_bag
 #[derive(Debug, Parser)]
 #[command(name = "distill", version, verbatim_doc_comment, propagate_version = true)]
@@ -63,6 +64,7 @@ enum Command {
     Train(train::TrainArgs),
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -136,6 +138,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args),
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }

@@ -1,8 +1,8 @@
-//! `distill run`: a whole experiment, label -> train -> export -> evaluate.
+//! `distill run`: a whole experiment, label -> train -> export -> evaluate -> report.
 
 use std::{
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -14,32 +14,25 @@ use super::{
     Outcome, WorkFailed,
     evaluate::{progress_bar, tell_losses},
     label::LabelDisplay,
-    train::{
-        ExperimentArgs, TrainEnd, stop_on_interrupt, targets_folder, train_stage, trained_weights, write_run_files,
-    },
+    report::{default_page, write_report},
+    train::{ExperimentArgs, TrainEnd, stop_on_interrupt, train_stage, trained_weights, write_run_files},
 };
 use crate::{
     distill::{
-        bag::TruthSource,
         config::{Experiment, TargetSource},
         digest::file_sha256,
         durable,
-        evaluate::{
-            EvaluateError, EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationReport, EvaluationTruth, Role,
-            evaluate,
-        },
+        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, evaluate, targets_folder},
         export::export,
-        split::Block,
+        report::ReportOptions,
         stage::{StageBook, content_sha256},
         student::CameraStudent,
-        targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
-        teacher::TeacherConfig,
-        train::{split_of, truth_source},
+        targets::{LabelError, LabelJob, LabelSource, LabelSummary, label},
     },
     model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
 };
 
-/// Run a whole experiment: label -> train -> export -> evaluate.
+/// Run a whole experiment: label -> train -> export -> evaluate -> report.
 ///
 ///   distill run config/distill/indoor_person.yaml
 ///
@@ -53,7 +46,7 @@ use crate::{
 ///   distill run my.yaml --set student.size=small --set output=runs/small
 ///
 /// In the output folder: targets/ (soft targets), train/ (checkpoint, metrics), student.onnx (the bundle for the robot),
-/// report.json (figures on the test block), config.yaml, versions.json.
+/// report.json (figures on the test block), report.html (the same as a page to look at), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -87,8 +80,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     export_stage(&experiment, &trained, &mut book)?;
     header("evaluate");
     match evaluate_stage(&experiment, &stop)? {
-        Some(lost) => lost_data |= lost,
-        None => return Ok(Outcome::Done),
+        EvaluateEnd::Judged { lost_data: lost } => {
+            lost_data |= lost;
+            header("report");
+            report_stage(&experiment)?;
+        }
+        EvaluateEnd::Unjudged => {}
+        EvaluateEnd::Interrupted => return Ok(Outcome::Done),
     }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
@@ -99,7 +97,7 @@ fn header(stage: &str) {
 
 /// Writes the trained student as a bundle, unless that was done already.
 fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) -> anyhow::Result<()> {
-    let bundle = bundle_path(experiment);
+    let bundle = bundle_path(&experiment.output);
     if book.is_done("export", trained, &bundle) {
         outln!("export: done already, {}", bundle.display());
         return Ok(());
@@ -148,49 +146,22 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The bundle of an experiment.
-fn bundle_path(experiment: &Experiment) -> PathBuf {
-    experiment.output.join("student.onnx")
+/// How the evaluation ended.
+enum EvaluateEnd {
+    /// The figures are in `report.json`.
+    Judged {
+        /// Whether part of the recordings could not be read.
+        lost_data: bool,
+    },
+    /// There is nothing to judge by.
+    Unjudged,
+    /// It was stopped.
+    Interrupted,
 }
 
 /// Judges the student next to its teachers on the test block, writes `report.json`, and puts the student's figures into its bundle.
-/// Says whether part of the recordings could not be read, or nothing when it was stopped.
-fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<Option<bool>> {
-    let mut targets = match experiment.targets {
-        TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
-        TargetSource::Truth => None,
-    };
-    let mut recordings = Vec::new();
-    for (source, data) in experiment.data.iter().enumerate() {
-        let labels = truth_source(data);
-        let truth = match &mut targets {
-            // Where people or a simulator labelled the recording, that is the better judge.
-            Some(set) if labels == TruthSource::None => {
-                let (own, others) = set.frames.drain(..).partition(|frame| frame.source as usize == source);
-                set.frames = others;
-                EvaluationTruth::Targets(own)
-            }
-            _ => EvaluationTruth::Labels(labels),
-        };
-        let block = Some((split_of(data, experiment)?, Block::Test));
-        recordings.push(EvaluatedRecording { path: data.path.clone(), topic: data.topic.clone(), truth, block });
-    }
-    let student = TeacherConfig { name: Some("student".into()), ..TeacherConfig::new(bundle_path(experiment)) };
-    let mut models = vec![EvaluatedModel { config: student, role: Role::Student }];
-    if experiment.evaluate.teachers {
-        let teachers = experiment.teachers.iter().cloned();
-        models.extend(teachers.map(|config| EvaluatedModel { config, role: Role::Teacher }));
-    }
-    let job = EvaluateJob {
-        recordings,
-        classes: experiment.classes.clone(),
-        models,
-        target_score: experiment.evaluate.target_score,
-        max_frames: None,
-        latency_rounds: experiment.evaluate.latency_rounds,
-        keep_detections: false,
-        allow_unjudged: false,
-    };
+fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<EvaluateEnd> {
+    let job = EvaluateJob::of_experiment(experiment)?;
     let bar = progress_bar();
     let result = evaluate(&job, &mut |frames| {
         bar.set_position(frames as u64);
@@ -201,11 +172,11 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
         Ok(report) => report,
         Err(EvaluateError::Stopped) => {
             outln!("stopped; the same command goes on");
-            return Ok(None);
+            return Ok(EvaluateEnd::Interrupted);
         }
         Err(EvaluateError::NoTruth { .. }) => {
             outln!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
-            return Ok(Some(false));
+            return Ok(EvaluateEnd::Unjudged);
         }
         Err(error) => return Err(error.into()),
     };
@@ -216,13 +187,21 @@ fn evaluate_stage(experiment: &Experiment, stop: &AtomicBool) -> anyhow::Result<
     durable::write_bytes(&path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
     outln!("evaluate: {}", path.display());
     write_figures(experiment, &report)?;
-    Ok(Some(report.lost_data))
+    Ok(EvaluateEnd::Judged { lost_data: report.lost_data })
+}
+
+/// Lays the run out as a page.
+fn report_stage(experiment: &Experiment) -> anyhow::Result<()> {
+    let page = default_page(&experiment.output);
+    write_report(&experiment.output, &page, ReportOptions::default())?;
+    outln!("report: {}", page.display());
+    Ok(())
 }
 
 /// Puts what the student was worth on the test block into its bundle's metadata.
 fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
     let Some(student) = report.student() else { return Ok(()) };
-    let bundle = bundle_path(experiment);
+    let bundle = bundle_path(&experiment.output);
     let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
     let figures = serde_json::json!({
         "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
