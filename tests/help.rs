@@ -3,7 +3,8 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 8] = ["inspect", "synth", "label", "train", "run", "evaluate", "teacher", "completions"];
+const SUBCOMMANDS: [&str; 9] =
+    ["inspect", "synth", "label", "train", "run", "evaluate", "report", "teacher", "completions"];
 
 fn distill(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_distill")).args(arguments).stdin(Stdio::null()).output().unwrap()

@@ -40,7 +40,7 @@ try {
         await page.goto(address, { waitUntil: "load" });
         const measured = await page.evaluate(() => {
             const root = document.documentElement;
-            const clipped = (e) => e.closest("svg, .scroll") !== null;
+            const clipped = (e) => e.closest("svg, pre, .scroll") !== null;
             const outside = [...document.body.querySelectorAll("*")].filter(
                 (e) => !clipped(e) && e.getBoundingClientRect().right > root.clientWidth + 1,
             );
