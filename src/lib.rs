@@ -14,9 +14,9 @@
 //! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion |
 //! | [`sensing`] | every image encoding to RGB, letterboxing into network input |
 //! | [`model`] | what a detector is: its specification, bundle, ONNX session, head decoding |
-//! | [`metrics`] | average precision and latency figures, used by reports and nodes alike |
+//! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
-//! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, synthetic data |
+//! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
 pub mod geometry;
 pub mod messages;

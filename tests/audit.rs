@@ -118,7 +118,8 @@ fn teachers_are_judged_by_the_truth_of_a_warehouse() {
         assert!(truth.ap50 > Some(0.5), "{}: AP50 {:?}", teacher.name, truth.ap50);
         let ece = teacher.calibration.ece.unwrap();
         assert!((0.0..=1.0).contains(&ece), "{ece}");
-        assert_eq!(teacher.calibration.bins.iter().map(|bin| bin.boxes).sum::<usize>(), teacher.calibration.boxes);
+        let counted: usize = teacher.calibration.bins.iter().skip(1).map(|bin| bin.count).sum();
+        assert_eq!(counted, teacher.calibration.counted);
         for share in [teacher.agreement, teacher.agreed_recall] {
             assert!(share.is_some_and(|share| (0.0..=1.0).contains(&share)), "{}: {share:?}", teacher.name);
         }

@@ -259,7 +259,7 @@ fn a_run_with_a_teacher_labels_trains_exports_and_reports() {
     // Without the recording's own truth, the teacher's boxes are what the student is judged by.
     let settings = ["--set", "targets=teachers", "--set", &teacher, "--set", "data.0.truth=null"];
     let told = done(&scene.distill("run", &settings));
-    for stage in ["== label", "== train", "== export", "== evaluate"] {
+    for stage in ["== label", "== train", "== export", "== evaluate", "== report"] {
         assert!(told.contains(stage), "{told}");
     }
     let report: serde_json::Value =
@@ -268,6 +268,12 @@ fn a_run_with_a_teacher_labels_trains_exports_and_reports() {
     let facts: Vec<_> = models.iter().map(|model| (model["name"].as_str(), model["role"].as_str())).collect();
     assert_eq!(facts, [(Some("student"), Some("student")), (Some("tiny"), Some("teacher"))]);
     assert_eq!(report["frames"], 8);
+    for model in models {
+        assert_eq!(model["curves"][0]["precision"].as_array().map(Vec::len), Some(101), "{model}");
+        assert_eq!(model["calibration"]["bins"].as_array().map(Vec::len), Some(10), "{model}");
+    }
+    let page = std::fs::read_to_string(scene.path("out/report.html")).unwrap();
+    assert!(page.contains("frame-0") && page.contains("tiny (teacher)"), "the page has its gallery");
     assert!((models[1]["ap50"].as_f64().unwrap() - 1.0).abs() < 1e-9, "a teacher agrees with itself");
     let metadata = read_metadata(scene.path("out/student.onnx")).unwrap().expect("a bundle");
     assert_eq!(metadata.provenance.teachers[0].name, "tiny");

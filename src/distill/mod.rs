@@ -11,6 +11,7 @@ pub mod durable;
 pub mod evaluate;
 pub mod export;
 pub mod loss;
+pub mod report;
 pub mod split;
 pub mod stage;
 pub mod student;

@@ -4,44 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::Box2;
+use super::{Calibration, ClassCurve, Demand, ScoredBox, TruthBox, pairing::Pairing};
 
 const IOU_THRESHOLDS: usize = 10;
 const RECALL_POINTS: usize = 101;
-const MAX_DETECTIONS: usize = 100;
-
-/// What is asked of a detector about an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Demand {
-    /// It must be found.
-    Required,
-    /// It may be found: one detection on it counts neither for nor against (an object that the truth itself is unsure of).
-    Optional,
-    /// A region of many objects (COCO's `iscrowd`): any number of detections mostly inside it count neither for nor against.
-    Crowd,
-}
-
-/// One object that is really there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TruthBox {
-    /// Where, in image pixels.
-    pub bbox: Box2,
-    /// Index of its class.
-    pub class: usize,
-    /// Whether it must be found.
-    pub demand: Demand,
-}
-
-/// One object that a detector claims.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScoredBox {
-    /// Where, in image pixels.
-    pub bbox: Box2,
-    /// Index of its class.
-    pub class: usize,
-    /// Confidence; only the order matters.
-    pub score: f32,
-}
 
 /// Average precision of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,35 +80,18 @@ impl ApAccumulator {
     pub fn add_image(&mut self, truths: &[TruthBox], detections: &[ScoredBox]) {
         self.images += 1;
         for class in 0..self.classes.len() {
-            // Required objects first, as the reference does: a detection prefers them over a region to be ignored.
-            let mut objects: Vec<&TruthBox> =
-                truths.iter().filter(|truth| truth.class == class && truth.bbox.is_valid()).collect();
-            objects.sort_by_key(|truth| truth.demand != Demand::Required);
-            self.truths[class] += objects.iter().filter(|truth| truth.demand == Demand::Required).count();
-
-            let mut claims: Vec<&ScoredBox> = detections
-                .iter()
-                .filter(|claim| claim.class == class && claim.score.is_finite() && claim.bbox.is_valid())
-                .collect();
-            claims.sort_by(|a, b| b.score.total_cmp(&a.score));
-            claims.truncate(MAX_DETECTIONS);
-
-            self.judge(class, &objects, &claims);
-        }
-    }
-
-    fn judge(&mut self, class: usize, objects: &[&TruthBox], claims: &[&ScoredBox]) {
-        let overlaps: Vec<Vec<f64>> =
-            claims.iter().map(|claim| objects.iter().map(|truth| overlap(&claim.bbox, truth)).collect()).collect();
-        let start = self.judged[class].len();
-        self.judged[class].extend(claims.iter().map(|claim| Judged { score: claim.score, matched: 0, ignored: 0 }));
-        for (index, threshold) in self.iou_thresholds.iter().enumerate() {
-            let bit = 1u16 << index;
-            for (claim, found) in match_greedily(objects, &overlaps, *threshold).into_iter().enumerate() {
-                if let Some(found) = found {
+            let pairing = Pairing::new(class, truths, detections);
+            self.truths[class] += pairing.objects.iter().filter(|(_, truth)| truth.demand == Demand::Required).count();
+            let start = self.judged[class].len();
+            let unmatched = |score| Judged { score, matched: 0, ignored: 0 };
+            self.judged[class].extend(pairing.claims.iter().map(|(_, claim)| unmatched(claim.score)));
+            for (index, threshold) in self.iou_thresholds.iter().enumerate() {
+                let bit = 1u16 << index;
+                for (claim, found) in pairing.at(*threshold).into_iter().enumerate() {
+                    let Some(found) = found else { continue };
                     let judged = &mut self.judged[class][start + claim];
                     judged.matched |= bit;
-                    if objects[found].demand != Demand::Required {
+                    if pairing.objects[found].1.demand != Demand::Required {
                         judged.ignored |= bit;
                     }
                 }
@@ -173,93 +122,52 @@ impl ApAccumulator {
         }
     }
 
+    /// Precision over recall at IoU 0.50 and the calibration of each class that occurs in the data.
+    pub fn curves(&self) -> Vec<ClassCurve> {
+        let occurring = (0..self.classes.len()).filter(|&class| self.truths[class] > 0);
+        let curve = |class: usize| ClassCurve {
+            class: self.classes[class].clone(),
+            precision: precision_at_recalls(&self.by_score(class), 1, self.truths[class]).to_vec(),
+            calibration: Calibration::of(self.claims_at_half(class)),
+        };
+        occurring.map(curve).collect()
+    }
+
+    /// The calibration over the detections of all classes; `None` before the first image.
+    pub fn calibration(&self) -> Option<Calibration> {
+        let all = || (0..self.classes.len()).flat_map(|class| self.claims_at_half(class));
+        (self.images > 0).then(|| Calibration::of(all()))
+    }
+
+    /// The scores of a class's detections that count, and 1 for each that is right at IoU 0.50, else 0.
+    fn claims_at_half(&self, class: usize) -> impl Iterator<Item = (f32, f64)> + '_ {
+        let counting = self.judged[class].iter().filter(|claim| claim.ignored & 1 == 0);
+        counting.map(|claim| (claim.score, f64::from(claim.matched & 1)))
+    }
+
+    fn by_score(&self, class: usize) -> Vec<Judged> {
+        let mut judged = self.judged[class].clone();
+        judged.sort_by(|a, b| b.score.total_cmp(&a.score));
+        judged
+    }
+
     fn precision_at_thresholds(&self, class: usize) -> Option<[f64; IOU_THRESHOLDS]> {
         let truths = self.truths[class];
         if truths == 0 {
             return None;
         }
-        let mut judged = self.judged[class].clone();
-        judged.sort_by(|a, b| b.score.total_cmp(&a.score));
+        let judged = self.by_score(class);
         let mut values = [0.0; IOU_THRESHOLDS];
         for (index, value) in values.iter_mut().enumerate() {
-            *value = interpolated_precision(&judged, 1 << index, truths);
+            let precisions = precision_at_recalls(&judged, 1 << index, truths);
+            *value = precisions.iter().sum::<f64>() / RECALL_POINTS as f64;
         }
         Some(values)
     }
 }
 
-/// What became of one detection of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Match {
-    /// It found the truth box of this index, which was to be found.
-    Hit(usize),
-    /// It counts neither for nor against: it lies on an optional object or in a crowd, or is no box at all.
-    Ignored,
-    /// Nothing of its class is there, or a better detection has found it already.
-    False,
-}
-
-/// Matches one image's detections with its truth at one IoU threshold above 0, by the rules of average precision: within each
-/// class the best detection chooses first, and takes the free object that it overlaps most. The result is in the order of the
-/// detections.
-pub fn match_detections(truths: &[TruthBox], detections: &[ScoredBox], iou_threshold: f64) -> Vec<Match> {
-    let mut places: Vec<usize> = (0..truths.len()).filter(|&place| truths[place].bbox.is_valid()).collect();
-    places.sort_by_key(|&place| truths[place].demand != Demand::Required);
-    let objects: Vec<&TruthBox> = places.iter().map(|&place| &truths[place]).collect();
-    let usable = |claim: &ScoredBox| claim.score.is_finite() && claim.bbox.is_valid();
-    let mut order: Vec<usize> = (0..detections.len()).filter(|&claim| usable(&detections[claim])).collect();
-    order.sort_by(|&a, &b| detections[b].score.total_cmp(&detections[a].score));
-    // Classes do not meet: an overlap of 0 matches nothing.
-    let overlap_in_class = |claim: &ScoredBox, truth: &TruthBox| {
-        if claim.class == truth.class { overlap(&claim.bbox, truth) } else { 0.0 }
-    };
-    let overlaps: Vec<Vec<f64>> = order
-        .iter()
-        .map(|&claim| objects.iter().map(|truth| overlap_in_class(&detections[claim], truth)).collect())
-        .collect();
-    let mut matches = vec![Match::Ignored; detections.len()];
-    for (&claim, found) in order.iter().zip(match_greedily(&objects, &overlaps, iou_threshold)) {
-        matches[claim] = match found {
-            None => Match::False,
-            Some(found) if objects[found].demand == Demand::Required => Match::Hit(places[found]),
-            Some(_) => Match::Ignored,
-        };
-    }
-    matches
-}
-
-/// For each detection, best first, the object that it is matched with. `objects` has those to be found first; `overlaps` has a row
-/// per detection and a column per object.
-fn match_greedily(objects: &[&TruthBox], overlaps: &[Vec<f64>], iou_threshold: f64) -> Vec<Option<usize>> {
-    let required = |truth: &TruthBox| truth.demand == Demand::Required;
-    let mut taken = vec![false; objects.len()];
-    let mut matches = Vec::with_capacity(overlaps.len());
-    for row in overlaps {
-        let mut best_overlap = iou_threshold.min(1.0 - 1e-10);
-        let mut best: Option<usize> = None;
-        for (candidate, truth) in objects.iter().enumerate() {
-            if taken[candidate] && truth.demand != Demand::Crowd {
-                continue;
-            }
-            // Objects are sorted: once an ordinary one is matched, regions to be ignored need no look.
-            if !required(truth) && best.is_some_and(|found| required(objects[found])) {
-                break;
-            }
-            if row[candidate] >= best_overlap {
-                best_overlap = row[candidate];
-                best = Some(candidate);
-            }
-        }
-        if let Some(found) = best {
-            taken[found] = true;
-        }
-        matches.push(best);
-    }
-    matches
-}
-
-/// Mean of the precision envelope at the recalls 0.00, 0.01, ... 1.00; `judged` in descending order of score.
-fn interpolated_precision(judged: &[Judged], bit: u16, truths: usize) -> f64 {
+/// The precision envelope at the recalls 0.00, 0.01, ... 1.00; `judged` in descending order of score.
+fn precision_at_recalls(judged: &[Judged], bit: u16, truths: usize) -> [f64; RECALL_POINTS] {
     let mut recalls = Vec::with_capacity(judged.len());
     let mut precisions = Vec::with_capacity(judged.len());
     let (mut hits, mut misses) = (0.0_f64, 0.0_f64);
@@ -279,27 +187,11 @@ fn interpolated_precision(judged: &[Judged], bit: u16, truths: usize) -> f64 {
             precisions[index - 1] = precisions[index];
         }
     }
-    let total: f64 = (0..RECALL_POINTS)
-        .map(|point| {
-            let recall = if point == RECALL_POINTS - 1 { 1.0 } else { point as f64 * 0.01 };
-            let place = recalls.partition_point(|&reached| reached < recall);
-            precisions.get(place).copied().unwrap_or(0.0)
-        })
-        .sum();
-    total / RECALL_POINTS as f64
-}
-
-/// Intersection over union, or over the claim alone on a crowd.
-fn overlap(claim: &Box2, truth: &TruthBox) -> f64 {
-    let edges = |b: &Box2| [f64::from(b.x_min), f64::from(b.y_min), f64::from(b.x_max), f64::from(b.y_max)];
-    let (a, b) = (edges(claim), edges(&truth.bbox));
-    let width = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
-    let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
-    let intersection = width * height;
-    let area = |e: &[f64; 4]| (e[2] - e[0]) * (e[3] - e[1]);
-    let crowd = truth.demand == Demand::Crowd;
-    let union = if crowd { area(&a) } else { area(&a) + area(&b) - intersection };
-    if union > 0.0 { intersection / union } else { 0.0 }
+    std::array::from_fn(|point| {
+        let recall = if point == RECALL_POINTS - 1 { 1.0 } else { point as f64 * 0.01 };
+        let place = recalls.partition_point(|&reached| reached < recall);
+        precisions.get(place).copied().unwrap_or(0.0)
+    })
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -310,6 +202,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Box2;
 
     fn truth(x: f32) -> TruthBox {
         TruthBox { bbox: Box2::new(x, 0.0, x + 10.0, 10.0), class: 0, demand: Demand::Required }
@@ -374,14 +267,28 @@ mod tests {
     }
 
     #[test]
-    fn each_detection_is_told_what_became_of_it() {
+    fn the_curve_falls_where_the_false_alarm_stands() {
+        let mut ap = accumulator();
+        // Right, wrong, right, by falling scores, of two objects.
+        ap.add_image(&[truth(0.0), truth(50.0)], &[claim(0.0, 0.9), claim(200.0, 0.8), claim(50.0, 0.7)]);
+        let curves = ap.curves();
+        assert_eq!((curves.len(), curves[0].class.as_str(), curves[0].precision.len()), (1, "person", 101));
+        let precision = &curves[0].precision;
+        assert!((precision[50] - 1.0).abs() < 1e-9 && (precision[51] - 2.0 / 3.0).abs() < 1e-9, "{precision:?}");
+        let mean = precision.iter().sum::<f64>() / 101.0;
+        assert_eq!(Some(mean), ap.finish().ap50, "AP50 is the area under it");
+    }
+
+    #[test]
+    fn calibration_counts_what_counts_alone() {
+        let mut ap = accumulator();
+        assert_eq!(ap.calibration(), None);
         let unsure = TruthBox { demand: Demand::Optional, ..truth(100.0) };
-        let other = TruthBox { class: 1, ..truth(200.0) };
-        let truths = [unsure, truth(0.0), other];
-        let claims = [claim(1.0, 0.6), claim(100.0, 0.9), claim(0.0, 0.8), claim(200.0, 0.9), claim(0.0, f32::NAN)];
-        let expected = [Match::False, Match::Ignored, Match::Hit(1), Match::False, Match::Ignored];
-        assert_eq!(match_detections(&truths, &claims, 0.5), expected);
-        assert_eq!(match_detections(&truths, &[], 0.5), []);
+        ap.add_image(&[truth(0.0), unsure], &[claim(0.0, 0.95), claim(100.0, 0.85), claim(200.0, 0.55)]);
+        let calibration = ap.calibration().unwrap();
+        let counts: Vec<usize> = calibration.bins.iter().map(|bin| bin.count).collect();
+        assert_eq!(counts, [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
+        assert_eq!(ap.curves()[0].calibration, calibration, "there is one class");
     }
 
     #[test]

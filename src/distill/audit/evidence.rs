@@ -7,7 +7,7 @@ use crate::{
         teacher::TeacherProvenance,
     },
     geometry::{Box2, FusionBox, FusionSource, weighted_box_fusion},
-    metrics::{Demand, Match, ScoredBox, TruthBox, match_detections},
+    metrics::{Demand, ScoredBox, TruthBox, Verdict, judge_image},
 };
 
 /// Everything that one teacher said, judged.
@@ -47,12 +47,12 @@ impl Claim {
     }
 
     /// Its score, and how far it is right: 0 or 1 by truth, a share by agreement.
-    pub fn point(&self, judged_by: JudgedBy) -> Option<(f64, f64)> {
+    pub fn point(&self, judged_by: JudgedBy) -> Option<(f32, f64)> {
         let right = match judged_by {
             JudgedBy::Truth => self.correct.map(|correct| if correct { 1.0 } else { 0.0 }),
             JudgedBy::Agreement => self.agreement(),
         };
-        right.map(|right| (f64::from(self.score), right))
+        right.map(|right| (self.score, right))
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn collect(targets: &TargetSet, truth: &TruthFrames, options: AuditOp
         let truth = truth.get(&(frame.source, frame.index));
         for (teacher, evidence) in evidence.iter_mut().enumerate() {
             let own = &said[teacher];
-            let matches = truth.map(|truth| match_detections(truth, own, options.iou));
+            let matches = truth.map(|truth| judge_image(truth, own, options.iou));
             for (index, claim) in own.iter().enumerate() {
                 let mut judged = Claim {
                     frame: place,
@@ -88,9 +88,9 @@ pub(super) fn collect(targets: &TargetSet, truth: &TruthFrames, options: AuditOp
                     confirmed: 0,
                     iou_sum: 0.0,
                     correct: match matches.as_ref().map(|matches| matches[index]) {
-                        Some(Match::Hit(_)) => Some(true),
-                        Some(Match::False) => Some(false),
-                        Some(Match::Ignored) | None => None,
+                        Some(Verdict::Hit(_)) => Some(true),
+                        Some(Verdict::FalseAlarm) => Some(false),
+                        Some(Verdict::Ignored) | None => None,
                     },
                 };
                 for (other, boxes) in said.iter().enumerate() {
@@ -110,7 +110,7 @@ pub(super) fn collect(targets: &TargetSet, truth: &TruthFrames, options: AuditOp
                 evidence.truths.extend(objects(place, truth, own, matches, &knows[teacher], options));
             }
             let agreed = agreed_by_others(frame, teacher, &knows, options);
-            let matches = match_detections(&agreed, own, options.iou);
+            let matches = judge_image(&agreed, own, options.iou);
             evidence.agreed.extend(objects(place, &agreed, own, &matches, &knows[teacher], options));
         }
     }
@@ -165,7 +165,7 @@ fn objects(
     frame: usize,
     truth: &[TruthBox],
     own: &[ScoredBox],
-    matches: &[Match],
+    matches: &[Verdict],
     knows: &[bool],
     options: AuditOptions,
 ) -> Vec<Object> {
@@ -174,7 +174,7 @@ fn objects(
     for (index, object) in truth.iter().enumerate() {
         let wanted = object.demand == Demand::Required && object.bbox.is_valid();
         if wanted && knows.get(object.class) == Some(&true) {
-            let found = own.iter().zip(matches).any(|(claim, found)| *found == Match::Hit(index) && confident(claim));
+            let found = own.iter().zip(matches).any(|(claim, found)| *found == Verdict::Hit(index) && confident(claim));
             objects.push(Object { frame, bbox: object.bbox, class: object.class, found });
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Demand, Match, ScoredBox, TruthBox, match_detections};
+use crate::metrics::{Demand, ScoredBox, TruthBox, Verdict, judge_image};
 
 /// What all said about one frame whose truth is known. Boxes that nobody stands by are left out by the caller.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -94,11 +94,11 @@ struct Errors {
 
 impl Errors {
     fn of(frame: &JudgedFrame, said: &[ScoredBox], knows: &dyn Fn(usize) -> bool, iou: f64) -> Self {
-        let matches = match_detections(&frame.truth, said, iou);
-        let invented = said.iter().zip(&matches).filter(|(_, found)| **found == Match::False);
+        let matches = judge_image(&frame.truth, said, iou);
+        let invented = said.iter().zip(&matches).filter(|(_, found)| **found == Verdict::FalseAlarm);
         let missed = frame.truth.iter().enumerate().filter(|(index, object)| {
             let wanted = object.demand == Demand::Required && object.bbox.is_valid() && knows(object.class);
-            wanted && !matches.contains(&Match::Hit(*index))
+            wanted && !matches.contains(&Verdict::Hit(*index))
         });
         Self {
             invented: invented.map(|(claim, _)| claim.clone()).collect(),

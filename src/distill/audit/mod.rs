@@ -5,7 +5,6 @@
 //! | file | holds |
 //! |---|---|
 //! | `evidence` | each box of a teacher: who confirms it, whether it is true; each object: whether it was found |
-//! | `calibration` | reliability bins and the expected calibration error |
 //! | `drift` | scores and counts over a recording's time |
 //! | `dependence` | the same by brightness, blur, size and place |
 //! | `truth` | the recordings' truth, average precision and confusions |
@@ -13,7 +12,6 @@
 //! | `inheritance` | which errors a student took over from its teachers |
 //! | `report` | the audit as text |
 
-mod calibration;
 mod dependence;
 mod drift;
 mod error;
@@ -27,7 +25,6 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
-pub use calibration::{Calibration, ReliabilityBin};
 pub use dependence::{Dependence, DependenceBin, Factor};
 pub use drift::{RecordingDrift, TimeSlice, Trend};
 pub use error::AuditError;
@@ -36,6 +33,7 @@ pub use truth::{TruthFigures, TruthFrames, read_truth};
 pub use verdict::{Finding, FindingKind, proposed_trust};
 
 use super::targets::{CONFIDENT, TargetSet};
+use crate::metrics::Calibration;
 use evidence::{Evidence, mean};
 
 /// What counts as found and as the same object.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 
-use super::{Audit, Dependence, Factor, JudgedBy, ReliabilityBin, Trend, verdict::percent};
+use super::{Audit, Dependence, Factor, JudgedBy, Trend, verdict::percent};
 
 impl Audit {
     /// What was looked at and who judged, in one line.
@@ -132,18 +132,19 @@ impl Audit {
     }
 
     fn calibration_table(&self) -> Table {
-        let bins: &[ReliabilityBin] = self.teachers.first().map_or(&[], |teacher| teacher.calibration.bins.as_slice());
+        let bins = self.teachers.first().map_or(0, |teacher| teacher.calibration.bins.len());
+        let edge = |bin: usize| bin as f64 / bins as f64;
         let mut header = vec!["score".to_owned()];
-        header.extend(bins.iter().map(|bin| format!("{:.1}-{:.1}", bin.from, bin.to)));
+        header.extend((0..bins).map(|bin| format!("{:.1}-{:.1}", edge(bin), edge(bin + 1))));
         let mut table = table(&header);
         for teacher in &self.teachers {
             let cells: Vec<String> = teacher
                 .calibration
                 .bins
                 .iter()
-                .map(|bin| match bin.right {
-                    Some(right) => format!("{right:.2} ({})", bin.boxes),
-                    None => "-".to_owned(),
+                .map(|bin| match bin.count {
+                    0 => "-".to_owned(),
+                    count => format!("{:.2} ({count})", bin.precision),
                 })
                 .collect();
             add_row(&mut table, &[&teacher.name], &cells);

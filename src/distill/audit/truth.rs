@@ -14,7 +14,7 @@ use crate::{
         targets::TargetSet,
         train::{split_of, truth_source},
     },
-    metrics::{ApAccumulator, ClassAp, Demand, Match, ScoredBox, TruthBox, match_detections},
+    metrics::{ApAccumulator, ClassAp, Demand, ScoredBox, TruthBox, Verdict, judge_image},
 };
 
 /// Truth boxes by recording and place of the frame in it; frames that nothing is known of are left out.
@@ -124,14 +124,14 @@ fn count_confusions(truth: &[TruthBox], said: &[ScoredBox], iou: f64, confusion:
             *count += 1;
         }
     };
-    for (claim, found) in said.iter().zip(match_detections(&places, &claims, iou)) {
+    for (claim, found) in said.iter().zip(judge_image(&places, &claims, iou)) {
         match found {
-            Match::Hit(object) => {
+            Verdict::Hit(object) => {
                 missed[object] = false;
                 count(truth[object].class, claim.class);
             }
-            Match::False => count(background, claim.class),
-            Match::Ignored => {}
+            Verdict::FalseAlarm => count(background, claim.class),
+            Verdict::Ignored => {}
         }
     }
     for (object, _) in truth.iter().zip(missed).filter(|(_, missed)| *missed) {

@@ -178,7 +178,7 @@ impl About<'_> {
         let teacher = self.teacher;
         let calibration = &teacher.calibration;
         let (Some(ece), Some(over)) = (calibration.ece, calibration.overconfidence) else { return };
-        if ece <= HIGH_ECE || calibration.boxes < ENOUGH {
+        if ece <= HIGH_ECE || calibration.counted < ENOUGH {
             return;
         }
         let what = match judged_by {

@@ -38,6 +38,7 @@ mod completions;
 mod evaluate;
 mod inspect;
 pub mod label;
+mod report;
 mod run;
 mod synth;
 mod teacher;
@@ -48,7 +49,7 @@ mod train;
 /// A usual day:
 ///
 ///   distill inspect my_bag                      # what is in it, what can be distilled from it
-///   distill run config/distill/indoor_person.yaml   # label -> audit -> train -> export -> evaluate
+///   distill run config/distill/indoor_person.yaml   # label -> audit -> train -> export -> evaluate -> report
 ///   distill evaluate --model runs/indoor_person/student.onnx --data my_bag
 #[derive(Debug, Parser)]
 #[command(name = "distill", version, verbatim_doc_comment, propagate_version = true)]
@@ -67,6 +68,7 @@ enum Command {
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
     Ablate(ablate::AblateArgs),
+    Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -142,6 +144,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Ablate(args) => ablate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     }

@@ -1,4 +1,4 @@
-//! `distill run`: a whole experiment, label -> audit -> train -> export -> evaluate.
+//! `distill run`: a whole experiment, label -> audit -> train -> export -> evaluate -> report.
 
 use std::{
     ops::ControlFlow,
@@ -15,9 +15,8 @@ use super::{
     audit::audit_stage,
     evaluate::{progress_bar, tell_losses},
     label::LabelDisplay,
-    train::{
-        ExperimentArgs, TrainEnd, stop_on_interrupt, targets_folder, train_stage, trained_weights, write_run_files,
-    },
+    report::{default_page, write_report},
+    train::{ExperimentArgs, TrainEnd, read_targets, stop_on_interrupt, train_stage, trained_weights, write_run_files},
 };
 use crate::{
     distill::{
@@ -25,22 +24,18 @@ use crate::{
         config::{Experiment, TargetSource},
         digest::file_sha256,
         durable,
-        evaluate::{
-            EvaluateError, EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationReport, EvaluationTruth, Role,
-            evaluate,
-        },
+        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, evaluate, targets_folder},
         export::export,
-        split::Block,
+        report::ReportOptions,
         stage::{StageBook, content_sha256, hash_of, input_hash},
         student::CameraStudent,
-        targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
-        teacher::TeacherConfig,
-        train::{split_of, truth_source},
+        targets::{LabelError, LabelJob, LabelSource, LabelSummary, label},
+        train::truth_source,
     },
     model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
 };
 
-/// Run a whole experiment: label -> audit -> train -> export -> evaluate.
+/// Run a whole experiment: label -> audit -> train -> export -> evaluate -> report.
 ///
 ///   distill run config/distill/indoor_person.yaml
 ///
@@ -54,7 +49,8 @@ use crate::{
 ///   distill run my.yaml --set student.size=small --set output=runs/small
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
-/// metrics), student.onnx (the bundle for the robot), report.json (figures on the test block), config.yaml, versions.json.
+/// metrics), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same as a page to
+/// look at), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -90,8 +86,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     export_stage(&experiment, &trained, &mut book)?;
     header("evaluate");
     match evaluate_stage(&experiment, &trained, &mut book, &stop)? {
-        Some(lost) => lost_data |= lost,
-        None => return Ok(Outcome::Done),
+        EvaluateEnd::Judged { lost_data: lost } => {
+            lost_data |= lost;
+            header("report");
+            report_stage(&experiment)?;
+        }
+        EvaluateEnd::Unjudged => {}
+        EvaluateEnd::Interrupted => return Ok(Outcome::Done),
     }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
@@ -102,7 +103,7 @@ fn header(stage: &str) {
 
 /// Writes the trained student as a bundle, unless that was done already.
 fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) -> anyhow::Result<()> {
-    let bundle = bundle_path(experiment);
+    let bundle = bundle_path(&experiment.output);
     if book.is_done("export", trained, &bundle) {
         outln!("export: done already, {}", bundle.display());
         return Ok(());
@@ -153,24 +154,28 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The bundle of an experiment.
-fn bundle_path(experiment: &Experiment) -> PathBuf {
-    experiment.output.join("student.onnx")
+/// How the evaluation ended.
+enum EvaluateEnd {
+    /// The figures are in `report.json`.
+    Judged {
+        /// Whether part of the recordings could not be read.
+        lost_data: bool,
+    },
+    /// There is nothing to judge by.
+    Unjudged,
+    /// It was stopped.
+    Interrupted,
 }
 
 /// Judges the student next to its teachers on the test block, writes `report.json`, and puts the student's figures into its bundle,
-/// unless that was done already. Says whether part of the recordings could not be read, or nothing when it was stopped.
+/// unless that was done already.
 fn evaluate_stage(
     experiment: &Experiment,
     trained: &str,
     book: &mut StageBook,
     stop: &AtomicBool,
-) -> anyhow::Result<Option<bool>> {
-    let mut targets = match experiment.targets {
-        TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
-        TargetSource::Truth => None,
-    };
-    let hash = evaluate_hash(experiment, trained, targets.as_ref())?;
+) -> anyhow::Result<EvaluateEnd> {
+    let hash = evaluate_hash(experiment, trained)?;
     let path = report_path(experiment);
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
     if book.is_done("evaluate", &hash, &path)
@@ -179,40 +184,10 @@ fn evaluate_stage(
         out!("{}", report.to_text());
         tell_losses(&report);
         outln!("evaluate: done already, {}", path.display());
-        return Ok(Some(report.lost_data));
+        return Ok(EvaluateEnd::Judged { lost_data: report.lost_data });
     }
     book.begin("evaluate", &hash).map_err(failed)?;
-    let mut recordings = Vec::new();
-    for (source, data) in experiment.labelled_data().enumerate() {
-        let labels = truth_source(data);
-        let truth = match &mut targets {
-            // Where people or a simulator labelled the recording, that is the better judge.
-            Some(set) if labels == TruthSource::None => {
-                let (own, others) = set.frames.drain(..).partition(|frame| frame.source as usize == source);
-                set.frames = others;
-                EvaluationTruth::Targets(own)
-            }
-            _ => EvaluationTruth::Labels(labels),
-        };
-        let block = Some((split_of(data, experiment)?, Block::Test));
-        recordings.push(EvaluatedRecording { path: data.path.clone(), topic: data.topic.clone(), truth, block });
-    }
-    let student = TeacherConfig { name: Some("student".into()), ..TeacherConfig::new(bundle_path(experiment)) };
-    let mut models = vec![EvaluatedModel { config: student, role: Role::Student }];
-    if experiment.evaluate.teachers {
-        let teachers = experiment.teachers.iter().cloned();
-        models.extend(teachers.map(|config| EvaluatedModel { config, role: Role::Teacher }));
-    }
-    let job = EvaluateJob {
-        recordings,
-        classes: experiment.classes.clone(),
-        models,
-        target_score: experiment.evaluate.target_score,
-        max_frames: None,
-        latency_rounds: experiment.evaluate.latency_rounds,
-        keep_detections: false,
-        allow_unjudged: false,
-    };
+    let job = EvaluateJob::of_experiment(experiment)?;
     let bar = progress_bar();
     let result = evaluate(&job, &mut |frames| {
         bar.set_position(frames as u64);
@@ -223,11 +198,11 @@ fn evaluate_stage(
         Ok(report) => report,
         Err(EvaluateError::Stopped) => {
             outln!("stopped; the same command goes on");
-            return Ok(None);
+            return Ok(EvaluateEnd::Interrupted);
         }
         Err(EvaluateError::NoTruth { .. }) => {
             outln!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
-            return Ok(Some(false));
+            return Ok(EvaluateEnd::Unjudged);
         }
         Err(error) => return Err(error.into()),
     };
@@ -237,7 +212,15 @@ fn evaluate_stage(
     outln!("evaluate: {}", path.display());
     write_figures(experiment, &report)?;
     book.finish("evaluate", &hash, report.lost_data).map_err(failed)?;
-    Ok(Some(report.lost_data))
+    Ok(EvaluateEnd::Judged { lost_data: report.lost_data })
+}
+
+/// Lays the run out as a page.
+fn report_stage(experiment: &Experiment) -> anyhow::Result<()> {
+    let page = default_page(&experiment.output);
+    write_report(&experiment.output, &page, ReportOptions::default())?;
+    outln!("report: {}", page.display());
+    Ok(())
 }
 
 /// The figures of an experiment.
@@ -246,7 +229,11 @@ fn report_path(experiment: &Experiment) -> PathBuf {
 }
 
 /// A hash over all that decides the report; `trained` stands for the student.
-fn evaluate_hash(experiment: &Experiment, trained: &str, targets: Option<&TargetSet>) -> anyhow::Result<String> {
+fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::Result<String> {
+    let targets = match experiment.targets {
+        TargetSource::Teachers => Some(read_targets(experiment)?.config_hash),
+        TargetSource::Truth => None,
+    };
     let mut files: Vec<PathBuf> = Vec::new();
     for data in &experiment.data {
         files.push(data.path.clone());
@@ -267,7 +254,7 @@ fn evaluate_hash(experiment: &Experiment, trained: &str, targets: Option<&Target
         "version": env!("CARGO_PKG_VERSION"),
         "trained": trained,
         "inputs": inputs,
-        "targets": targets.map(|targets| &targets.config_hash),
+        "targets": targets,
         "classes": classes,
         "data": data,
         "split": split,
@@ -279,7 +266,7 @@ fn evaluate_hash(experiment: &Experiment, trained: &str, targets: Option<&Target
 /// Puts what the student was worth on the test block into its bundle's metadata.
 fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
     let Some(student) = report.student() else { return Ok(()) };
-    let bundle = bundle_path(experiment);
+    let bundle = bundle_path(&experiment.output);
     let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
     let figures = serde_json::json!({
         "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,

@@ -21,7 +21,9 @@ use super::{Outcome, WorkFailed};
 use crate::distill::{
     bag::Frames,
     config::{Experiment, TargetSource},
-    durable, stage,
+    durable,
+    evaluate::targets_folder,
+    stage,
     stage::StageBook,
     targets::TargetSet,
     train::{
@@ -235,11 +237,6 @@ pub(super) fn train_stage(
     book.finish("train", &hash, gathered.lost_data())
         .map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
     Ok(TrainEnd::Finished { hash, lost_data: gathered.lost_data() })
-}
-
-/// Folder of an experiment's soft targets.
-pub(super) fn targets_folder(experiment: &Experiment) -> PathBuf {
-    experiment.targets_folder.clone().unwrap_or_else(|| experiment.output.join("targets"))
 }
 
 /// The soft targets of an experiment.

@@ -1,13 +1,18 @@
 //! What a model is worth: average precision, size, work and latency next to its teachers', measured in one run on the same
 //! frames.
 
+mod experiment;
 mod report;
+mod truth;
 
-use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 
 use image::RgbImage;
 
+pub use experiment::{bundle_path, targets_folder};
 pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
+pub(in crate::distill) use truth::RecordingTruth;
+pub use truth::judged_truth;
 
 use crate::{
     distill::{
@@ -59,6 +64,13 @@ pub struct EvaluatedRecording {
     pub truth: EvaluationTruth,
     /// Only frames of this block; all without.
     pub block: Option<(Split, Block)>,
+}
+
+impl EvaluatedRecording {
+    /// Whether a frame with this header stamp (nanoseconds) is to be looked at.
+    pub(in crate::distill) fn is_in_block(&self, stamp: i64) -> bool {
+        self.block.as_ref().is_none_or(|(split, block)| split.block_of(stamp) == Some(*block))
+    }
 }
 
 /// Where truth boxes come from.
@@ -153,27 +165,21 @@ pub fn evaluate(
     }
 
     let (mut images, mut seen) = (LatencyImages::default(), Vec::new());
-    let (mut frames, mut judged, mut truths, mut undecodable, mut losses) = (0, 0, 0, 0, Vec::new());
+    let (mut frames, mut truths, mut undecodable, mut losses) = (0, 0, 0, Vec::new());
+    let mut judges = BTreeSet::new();
     for recording in &job.recordings {
         if job.max_frames.is_some_and(|limit| frames >= limit) {
             break;
         }
-        let (source, targets) = match &recording.truth {
-            EvaluationTruth::Labels(source) => (source.clone(), None),
-            EvaluationTruth::Targets(targets) => {
-                (TruthSource::None, Some(targets.iter().map(|t| (t.index, t)).collect::<HashMap<_, _>>()))
-            }
-        };
-        let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), source)?;
+        let truth_of = RecordingTruth::new(job, recording);
+        let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), truth_of.source())?;
         let before = frames;
         for frame in &mut stream {
             let frame = frame?;
-            if let Some((split, block)) = &recording.block
-                && split.block_of(frame.stamp) != Some(*block)
-            {
+            if !recording.is_in_block(frame.stamp) {
                 continue;
             }
-            let truth = truth_of(&frame, targets.as_ref(), recording, job)?;
+            let truth = truth_of.of(&frame)?;
             if truth.is_none() && !job.allow_unjudged {
                 continue;
             }
@@ -182,7 +188,10 @@ pub fn evaluate(
                 continue;
             };
             if let Some(truth) = &truth {
-                judged += 1;
+                judges.insert(match &recording.truth {
+                    EvaluationTruth::Labels(_) => "labels".to_owned(),
+                    EvaluationTruth::Targets(_) => format!("fused teacher boxes of score >= {}", job.target_score),
+                });
                 truths += truth.iter().filter(|truth| truth.demand == Demand::Required).count();
             }
             for model in &mut models {
@@ -216,10 +225,9 @@ pub fn evaluate(
     Ok(EvaluationReport {
         data: seen,
         block: job.recordings.iter().find_map(|recording| recording.block.as_ref().map(|(_, block)| *block)),
-        truth: match job.recordings.first().map(|recording| &recording.truth) {
-            _ if judged == 0 => "none; nothing is judged".to_owned(),
-            Some(EvaluationTruth::Targets(_)) => format!("fused teacher boxes of score >= {}", job.target_score),
-            _ => "labels".to_owned(),
+        truth: match judges.is_empty() {
+            true => "none; nothing is judged".to_owned(),
+            false => judges.into_iter().collect::<Vec<_>>().join(" and "),
         },
         classes: job.classes.clone(),
         frames,
@@ -243,43 +251,6 @@ fn nothing_done(job: &EvaluateJob) -> EvaluateError {
     } else {
         EvaluateError::NoTruth { recordings, block }
     }
-}
-
-/// The truth of a frame, `None` when nothing is known of it.
-fn truth_of(
-    frame: &EncodedFrame,
-    targets: Option<&HashMap<u64, &FrameTargets>>,
-    recording: &EvaluatedRecording,
-    job: &EvaluateJob,
-) -> Result<Option<Vec<TruthBox>>, EvaluateError> {
-    if let Some(targets) = targets {
-        let Some(targets) = targets.get(&frame.index) else { return Ok(None) };
-        if targets.stamp != frame.stamp {
-            return Err(EvaluateError::OtherTargets {
-                path: recording.path.clone(),
-                index: frame.index,
-                stamp: frame.stamp,
-                labelled: targets.stamp,
-            });
-        }
-        let truth = targets.boxes.iter().map(|target| {
-            let (class, score) = target.best();
-            let demand = if score < job.target_score { Demand::Optional } else { Demand::Required };
-            TruthBox { bbox: target.bbox, class, demand }
-        });
-        return Ok(Some(truth.collect()));
-    }
-    let Some(labelled) = frame.truth.as_ref() else { return Ok(None) };
-    Ok(Some(judged_truth(labelled, &job.classes)))
-}
-
-/// A frame's labels as truth to judge by; labels of other classes are left out.
-pub fn judged_truth(labelled: &[crate::distill::bag::TruthBox], classes: &[String]) -> Vec<TruthBox> {
-    let truth = labelled.iter().filter_map(|truth| {
-        let class = classes.iter().position(|class| *class == truth.class)?;
-        Some(TruthBox { bbox: truth.bbox, class, demand: if truth.crowd { Demand::Crowd } else { Demand::Required } })
-    });
-    truth.collect()
 }
 
 /// A model while it is judged.
@@ -327,6 +298,8 @@ impl UnderTest<'_> {
             ap50: summary.ap50,
             ap75: summary.ap75,
             per_class: summary.per_class,
+            curves: self.precision.curves(),
+            calibration: self.precision.calibration(),
             parameters: facts.parameters,
             bytes: facts.bytes,
             macs: cost.macs,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     distill::split::Block,
     geometry::Box2,
-    metrics::{ClassAp, LatencySummary},
+    metrics::{Calibration, ClassAp, ClassCurve, LatencySummary},
 };
 
 /// What a model is in an evaluation.
@@ -66,6 +66,12 @@ pub struct ModelReport {
     pub ap75: Option<f64>,
     /// The same for each class.
     pub per_class: Vec<ClassAp>,
+    /// Precision over recall of each class that occurs in the data; files of earlier versions lack them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<ClassCurve>,
+    /// How far the scores can be believed, all classes together.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// Learnt parameters in the file.
     pub parameters: u64,
     /// Size of the file.

@@ -1,0 +1,56 @@
+//! `distill report`: a run as a page to look at.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Outcome, WorkFailed};
+use crate::distill::{
+    durable,
+    report::{ReportOptions, report},
+};
+
+/// Lay out what a run has reached as one HTML page: figures, curves, the frames with the worst mistakes, and how to repeat it.
+///
+///   distill report runs/indoor_person
+///
+/// The page is one file without scripts that loads nothing from anywhere: mail it, or open it in any browser. `distill run` writes it
+/// at its end; write it again after a change of the run, or somewhere else:
+///
+///   distill report runs/indoor_person --out indoor_person.html
+///
+/// Its pictures are frames of the recordings. Leave them out where faces shall not be passed on, or to be done at once:
+///
+///   distill report runs/indoor_person --no-gallery
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct ReportArgs {
+    /// The output folder of a run.
+    run: PathBuf,
+    /// Where to write the page; by default report.html in the run's folder.
+    #[arg(long, value_name = "FILE.html")]
+    out: Option<PathBuf>,
+    /// Show no frames of the recordings.
+    #[arg(long)]
+    no_gallery: bool,
+}
+
+/// Writes the page and tells where it is.
+pub fn run(args: ReportArgs) -> anyhow::Result<Outcome> {
+    let page = args.out.unwrap_or_else(|| default_page(&args.run));
+    write_report(&args.run, &page, ReportOptions { gallery: !args.no_gallery })?;
+    outln!("{}", page.display());
+    Ok(Outcome::Done)
+}
+
+/// Where a run's page lies unless somebody wants it elsewhere.
+pub(super) fn default_page(run: &Path) -> PathBuf {
+    run.join("report.html")
+}
+
+/// Makes a run's page and writes it.
+pub(super) fn write_report(run: &Path, page: &Path, options: ReportOptions) -> anyhow::Result<()> {
+    let html = report(run, options)?;
+    durable::write_bytes(page, html.as_bytes())
+        .map_err(|error| WorkFailed(format!("{}: {error}", page.display())).into())
+}

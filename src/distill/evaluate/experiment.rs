@@ -1,0 +1,68 @@
+//! The evaluation that belongs to an experiment.
+
+use std::path::{Path, PathBuf};
+
+use super::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role};
+use crate::distill::{
+    bag::TruthSource,
+    config::{Experiment, TargetSource},
+    split::Block,
+    targets::TargetSet,
+    teacher::TeacherConfig,
+    train::{TrainError, split_of, truth_source},
+};
+
+impl EvaluateJob {
+    /// The student of an experiment next to its teachers on the test blocks of its recordings. Where people or a simulator have
+    /// labelled a recording, these labels are the judge, elsewhere the soft targets in the experiment's output folder.
+    ///
+    /// # Errors
+    /// When soft targets or a recording cannot be read, or the split makes no sense.
+    pub fn of_experiment(experiment: &Experiment) -> Result<Self, TrainError> {
+        let mut targets = match experiment.targets {
+            TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
+            TargetSource::Truth => None,
+        };
+        let mut recordings = Vec::new();
+        for (source, data) in experiment.labelled_data().enumerate() {
+            let labels = truth_source(data);
+            let truth = match &mut targets {
+                Some(set) if labels == TruthSource::None => {
+                    let (own, others) = set.frames.drain(..).partition(|frame| frame.source as usize == source);
+                    set.frames = others;
+                    EvaluationTruth::Targets(own)
+                }
+                _ => EvaluationTruth::Labels(labels),
+            };
+            let block = Some((split_of(data, experiment)?, Block::Test));
+            recordings.push(EvaluatedRecording { path: data.path.clone(), topic: data.topic.clone(), truth, block });
+        }
+        let student =
+            TeacherConfig { name: Some("student".into()), ..TeacherConfig::new(bundle_path(&experiment.output)) };
+        let mut models = vec![EvaluatedModel { config: student, role: Role::Student }];
+        if experiment.evaluate.teachers {
+            let teachers = experiment.teachers.iter().cloned();
+            models.extend(teachers.map(|config| EvaluatedModel { config, role: Role::Teacher }));
+        }
+        Ok(Self {
+            recordings,
+            classes: experiment.classes.clone(),
+            models,
+            target_score: experiment.evaluate.target_score,
+            max_frames: None,
+            latency_rounds: experiment.evaluate.latency_rounds,
+            keep_detections: false,
+            allow_unjudged: false,
+        })
+    }
+}
+
+/// The student's bundle in the output folder of an experiment.
+pub fn bundle_path(output: &Path) -> PathBuf {
+    output.join("student.onnx")
+}
+
+/// Folder of an experiment's soft targets.
+pub fn targets_folder(experiment: &Experiment) -> PathBuf {
+    experiment.targets_folder.clone().unwrap_or_else(|| experiment.output.join("targets"))
+}

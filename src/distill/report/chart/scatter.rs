@@ -1,0 +1,94 @@
+//! Dots with names.
+
+use super::{Axis, BOTTOM, HEIGHT, LEFT, LETTER, Plot, RIGHT, TOP, WIDTH, color, figure};
+use crate::distill::report::markup::{Markup, pixels};
+
+/// Height of a line of text.
+const LINE: f64 = 15.0;
+
+/// One dot.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::distill::report) struct Dot {
+    /// What is written beside it.
+    pub name: String,
+    /// Its place.
+    pub x: f64,
+    /// Its place.
+    pub y: f64,
+    /// Its colour, by number.
+    pub color: usize,
+    /// The one that the chart is about: a large disc, where the others are rings.
+    pub emphasis: bool,
+}
+
+/// A rectangle of the chart in pixels: left, top, right, bottom.
+type Area = [f64; 4];
+
+/// A chart of dots. Names stand where they cover neither each other nor a dot, as far as there is room.
+pub(in crate::distill::report) fn scatter(title: &str, x: &Axis, y: &Axis, dots: &[Dot]) -> Markup {
+    let plot = Plot { x, y };
+    let places: Vec<(f64, f64)> = dots.iter().map(|dot| (plot.x(dot.x), plot.y(dot.y))).collect();
+    let mut taken: Vec<Area> = places.iter().map(|&(x, y)| [x - 7.0, y - 7.0, x + 7.0, y + 7.0]).collect();
+    let chart = plot.draw(title, |svg| {
+        for (dot, &(x, y)) in dots.iter().zip(&places) {
+            let (kind, radius) = if dot.emphasis { ("dot", "7") } else { ("ring", "5.5") };
+            let class = format!("{kind} {}", color(dot.color));
+            svg.void("circle", &[("class", &class), ("cx", &pixels(x)), ("cy", &pixels(y)), ("r", radius)]);
+        }
+        for (dot, &(x, y)) in dots.iter().zip(&places) {
+            let area = place(x, y, LETTER * dot.name.chars().count() as f64, &taken);
+            taken.push(area);
+            let class = if dot.emphasis { "name strong" } else { "name" };
+            svg.leaf("text", &[("class", class), ("x", &pixels(area[0])), ("y", &pixels(area[3] - 4.0))], &dot.name);
+        }
+    });
+    figure(title, &chart, &[])
+}
+
+/// Where a name of this width goes: right, left, above or below of its dot, the first that is free; else further down.
+fn place(x: f64, y: f64, width: f64, taken: &[Area]) -> Area {
+    let room = [LEFT, TOP - 8.0, WIDTH - RIGHT + 10.0, HEIGHT - BOTTOM];
+    let at = |left: f64, middle: f64| [left, middle - LINE / 2.0, left + width, middle + LINE / 2.0];
+    let centered = (x - width / 2.0).min(room[2] - width).max(room[0]);
+    let mut choices = Vec::new();
+    for step in 0..4 {
+        let further = f64::from(step) * LINE;
+        choices.extend([
+            at(x + 11.0, y + further),
+            at(x - 11.0 - width, y + further),
+            at(centered, y - 16.0 - further),
+            at(centered, y + 16.0 + further),
+        ]);
+    }
+    let inside = |a: &Area| a[0] >= room[0] && a[1] >= room[1] && a[2] <= room[2] && a[3] <= room[3];
+    let apart = |a: &Area, b: &Area| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+    let free = |a: &&Area| inside(a) && taken.iter().all(|other| apart(a, other));
+    choices.iter().find(free).copied().unwrap_or_else(|| at(centered, y - 16.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_cover_each_other() {
+        let mut taken: Vec<Area> = Vec::new();
+        for _ in 0..5 {
+            let area = place(300.0, 100.0, 90.0, &taken);
+            assert!(taken.iter().all(|o| area[2] <= o[0] || o[2] <= area[0] || area[3] <= o[1] || o[3] <= area[1]));
+            assert!(area[0] >= LEFT && area[2] <= WIDTH && area[3] <= HEIGHT - BOTTOM, "{area:?}");
+            taken.push(area);
+        }
+    }
+
+    #[test]
+    fn every_dot_has_its_name() {
+        let dot = |name: &str, x, emphasis| Dot { name: name.into(), x, y: 0.9, color: 0, emphasis };
+        let dots = [dot("student", 0.3, true), dot("a <teacher>", 0.9, false)];
+        let x = Axis::logarithmic("M", dots.iter().map(|dot| dot.x));
+        let html = scatter("Accuracy over size", &x, &Axis::linear("AP50", 0.0, 1.0), &dots);
+        let html = html.as_str();
+        assert_eq!((html.matches("class=\"dot c0\"").count(), html.matches("class=\"ring c0\"").count()), (1, 1));
+        assert!(html.contains(">student</text>") && html.contains(">a &lt;teacher&gt;</text>"), "{html}");
+    }
+}

@@ -1,0 +1,359 @@
+//! Frames of the test block on which the student and the truth disagree most.
+
+use std::collections::HashSet;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops::thumbnail};
+
+use super::folder::RunFolder;
+use crate::{
+    distill::{
+        bag::{EncodedFrame, Frames},
+        evaluate::{EvaluateError, EvaluateJob, EvaluatedRecording, EvaluationTruth, RecordingTruth, Role},
+        teacher::{EnsembleOptions, Teacher, scored},
+    },
+    geometry::Box2,
+    metrics::{Demand, ScoredBox, Verdict, judge_image},
+};
+
+/// Frames that are looked at, spread evenly over the test block.
+const COMPARED: usize = 150;
+/// Frames that are shown.
+const SHOWN: usize = 12;
+/// Frames that are shown even when nothing is wrong with them.
+const LEAST_SHOWN: usize = 3;
+/// Neighbouring frames show the same mistake: shown ones are this many frames or nanoseconds apart.
+const FRAMES_APART: u64 = 5;
+const NANOSECONDS_APART: u64 = 1_000_000_000;
+/// Width of the pictures in pixels.
+const PICTURE_WIDTH: u32 = 480;
+const JPEG_QUALITY: u8 = 78;
+
+/// The gallery, or why there is none.
+pub(super) enum Gallery {
+    /// Frames were compared.
+    Shown(Comparison),
+    /// In words.
+    LeftOut(String),
+}
+
+/// What was found when student and teachers were run on the test block once more.
+pub(super) struct Comparison {
+    /// Names and parts of the models.
+    pub models: Vec<(String, Role)>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Whether the truth is labels; otherwise it is what the teachers agreed on.
+    pub by_labels: bool,
+    /// How many frames were compared.
+    pub compared: usize,
+    /// The worst ones, worst first.
+    pub frames: Vec<ComparedFrame>,
+}
+
+/// A frame with all boxes on it.
+pub(super) struct ComparedFrame {
+    /// The recording's place in the experiment.
+    pub recording: usize,
+    /// The recording's name.
+    pub recording_name: String,
+    /// The frame's place in its recording.
+    pub index: u64,
+    /// Header stamp, nanoseconds.
+    pub stamp: i64,
+    /// The frame's name.
+    pub name: String,
+    /// Width and height in pixels, that boxes are in.
+    pub size: (u32, u32),
+    /// A small picture of it, as a `data:` address; empty when it could not be made.
+    pub picture: String,
+    /// What is true.
+    pub truth: Vec<ShownTruth>,
+    /// What each model found at its own threshold, in the order of the models.
+    pub found: Vec<Vec<ShownBox>>,
+    /// The student's false alarms and misses, each by how sure it, or the truth, is.
+    pub disagreement: f32,
+}
+
+/// A truth box.
+pub(super) struct ShownTruth {
+    /// Where.
+    pub bbox: Box2,
+    /// What.
+    pub class: usize,
+    /// How sure the teachers are; `None` for labels.
+    pub score: Option<f32>,
+    /// Whether it must be found.
+    pub required: bool,
+}
+
+/// A box that a model found.
+pub(super) struct ShownBox {
+    /// Where.
+    pub bbox: Box2,
+    /// What.
+    pub class: usize,
+    /// How sure the model is.
+    pub score: f32,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl ComparedFrame {
+    /// The truth boxes that must be found and that a model has not found.
+    pub fn missed(&self, model: usize) -> impl Iterator<Item = &ShownTruth> {
+        let hits: HashSet<usize> = self.found[model]
+            .iter()
+            .filter_map(|found| match found.verdict {
+                Verdict::Hit(place) => Some(place),
+                _ => None,
+            })
+            .collect();
+        let missed = move |(place, truth): &(usize, &ShownTruth)| truth.required && !hits.contains(place);
+        self.truth.iter().enumerate().filter(missed).map(|(_, truth)| truth)
+    }
+
+    /// The boxes of a model that lie on nothing.
+    pub fn false_alarms(&self, model: usize) -> impl Iterator<Item = &ShownBox> {
+        self.found[model].iter().filter(|found| found.verdict == Verdict::FalseAlarm)
+    }
+}
+
+impl Gallery {
+    /// Runs the models on the run's test block again.
+    pub fn of(folder: &RunFolder) -> Self {
+        let experiment = match &folder.experiment {
+            Ok(experiment) => experiment,
+            Err(reason) => return Self::LeftOut(reason.clone()),
+        };
+        let compared = EvaluateJob::of_experiment(experiment)
+            .map_err(|error| error.to_string())
+            .and_then(|job| compare(&job).map_err(|error| error.to_string()));
+        compared.map_or_else(Self::LeftOut, Self::Shown)
+    }
+
+    /// Nobody asked for it.
+    pub fn unwanted() -> Self {
+        Self::LeftOut("the report was made without it (--no-gallery)".to_owned())
+    }
+}
+
+/// Runs every model of a job on some frames and keeps those on which the first one, the student, is most wrong.
+fn compare(job: &EvaluateJob) -> Result<Comparison, EvaluateError> {
+    let options = EnsembleOptions::default();
+    let mut models = Vec::with_capacity(job.models.len());
+    for model in &job.models {
+        models.push(Teacher::load(&model.config, &job.classes, options)?);
+    }
+    let chosen = spread(&candidates(job)?, COMPARED);
+    let mut frames = Vec::new();
+    for (place, recording) in job.recordings.iter().enumerate() {
+        let wanted: HashSet<u64> = chosen.iter().filter(|(of, _)| *of == place).map(|(_, index)| *index).collect();
+        let Some(last) = wanted.iter().max().copied() else { continue };
+        let known = RecordingTruth::new(job, recording);
+        let stream = Frames::open(&recording.path, recording.topic.as_deref(), known.source())?;
+        for frame in stream {
+            let frame = frame?;
+            if wanted.contains(&frame.index)
+                && let Ok(image) = frame.decode()
+            {
+                let mut compared = compare_frame(&frame, &image, &known, &mut models)?;
+                compared.recording = place;
+                compared.recording_name = name_of(recording);
+                frames.push(compared);
+            }
+            if frame.index >= last {
+                break;
+            }
+        }
+    }
+    let by_labels = !job.recordings.iter().any(|recording| matches!(recording.truth, EvaluationTruth::Targets(_)));
+    Ok(Comparison {
+        models: models.iter().zip(&job.models).map(|(model, job)| (model.name(), job.role)).collect(),
+        classes: job.classes.clone(),
+        by_labels,
+        compared: frames.len(),
+        frames: worst(frames),
+    })
+}
+
+/// The frames that have truth and are in the test block: recording and index.
+fn candidates(job: &EvaluateJob) -> Result<Vec<(usize, u64)>, EvaluateError> {
+    let mut candidates = Vec::new();
+    for (place, recording) in job.recordings.iter().enumerate() {
+        let known = RecordingTruth::new(job, recording);
+        for frame in Frames::open(&recording.path, recording.topic.as_deref(), known.source())? {
+            let frame = frame?;
+            if recording.is_in_block(frame.stamp) && known.of(&frame)?.is_some() {
+                candidates.push((place, frame.index));
+            }
+        }
+    }
+    Ok(candidates)
+}
+
+/// At most so many of them, evenly spread.
+fn spread<T: Clone>(all: &[T], most: usize) -> Vec<T> {
+    let count = all.len().min(most);
+    (0..count).map(|number| all[number * all.len() / count].clone()).collect()
+}
+
+fn name_of(recording: &EvaluatedRecording) -> String {
+    recording.path.file_name().unwrap_or(recording.path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn compare_frame(
+    frame: &EncodedFrame,
+    image: &RgbImage,
+    known: &RecordingTruth<'_>,
+    models: &mut [Teacher],
+) -> Result<ComparedFrame, EvaluateError> {
+    let truth = known.of(frame)?.unwrap_or_default();
+    let mut found = Vec::with_capacity(models.len());
+    for model in models {
+        let threshold = model.own_threshold();
+        let (detections, _) = model.detect(image)?;
+        let boxes: Vec<ScoredBox> = detections.iter().map(scored).filter(|found| found.score >= threshold).collect();
+        let verdicts = judge_image(&truth, &boxes, 0.5);
+        let shown = boxes.into_iter().zip(verdicts).map(|(found, verdict)| ShownBox {
+            bbox: found.bbox,
+            class: found.class,
+            score: found.score,
+            verdict,
+        });
+        found.push(shown.collect::<Vec<_>>());
+    }
+    let truth = truth.iter().enumerate().map(|(place, truth)| ShownTruth {
+        bbox: truth.bbox,
+        class: truth.class,
+        score: known.score(frame.index, place),
+        required: truth.demand == Demand::Required,
+    });
+    let mut compared = ComparedFrame {
+        recording: 0,
+        recording_name: String::new(),
+        index: frame.index,
+        stamp: frame.stamp,
+        name: frame.name.clone(),
+        size: image.dimensions(),
+        picture: picture(image),
+        truth: truth.collect(),
+        found,
+        disagreement: 0.0,
+    };
+    compared.disagreement = disagreement(&compared);
+    Ok(compared)
+}
+
+/// How wrong the first model is: the scores of its false alarms, and for each miss the truth's score, 1 for labels.
+fn disagreement(frame: &ComparedFrame) -> f32 {
+    if frame.found.is_empty() {
+        return 0.0;
+    }
+    let alarms: f32 = frame.false_alarms(0).map(|found| found.score).sum();
+    let misses: f32 = frame.missed(0).map(|truth| truth.score.unwrap_or(1.0)).sum();
+    alarms + misses
+}
+
+/// The frames to show, worst first, none too near to a worse one. Where little is wrong, some that are right and have objects fill up.
+fn worst(mut frames: Vec<ComparedFrame>) -> Vec<ComparedFrame> {
+    let objects = |frame: &ComparedFrame| frame.truth.iter().filter(|truth| truth.required).count();
+    frames.sort_by(|a, b| b.disagreement.total_cmp(&a.disagreement).then(objects(b).cmp(&objects(a))));
+    let mut shown: Vec<ComparedFrame> = Vec::new();
+    for frame in frames {
+        let enough = if frame.disagreement > 0.0 { SHOWN } else { LEAST_SHOWN };
+        if shown.len() < enough && shown.iter().all(|other| are_apart(&frame, other)) {
+            shown.push(frame);
+        }
+    }
+    shown
+}
+
+fn are_apart(a: &ComparedFrame, b: &ComparedFrame) -> bool {
+    a.recording != b.recording
+        || a.index.abs_diff(b.index) >= FRAMES_APART
+        || a.stamp.abs_diff(b.stamp) >= NANOSECONDS_APART
+}
+
+/// A small JPEG of the image as a `data:` address.
+fn picture(image: &RgbImage) -> String {
+    let (width, height) = image.dimensions();
+    if width == 0 || height == 0 {
+        return String::new();
+    }
+    let small_width = width.min(PICTURE_WIDTH);
+    let small_height = (f64::from(height) * f64::from(small_width) / f64::from(width)).round().max(1.0) as u32;
+    let small: RgbImage = thumbnail(image, small_width, small_height);
+    let mut bytes = Vec::new();
+    match JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(&small) {
+        Ok(()) => format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(&bytes)),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A frame of 100 x 60 with one object that a model misses, and a false alarm.
+    pub(in crate::distill::report) fn frame(index: u64, disagreement: f32) -> ComparedFrame {
+        let bbox = Box2::new(10.0, 10.0, 30.0, 50.0);
+        let other = Box2::new(50.0, 5.0, 90.0, 40.0);
+        let found = vec![ShownBox { bbox: other, class: 0, score: 0.5, verdict: Verdict::FalseAlarm }];
+        let hit = vec![ShownBox { bbox, class: 0, score: 0.75, verdict: Verdict::Hit(0) }];
+        ComparedFrame {
+            recording: 0,
+            recording_name: "bag".into(),
+            index,
+            stamp: index as i64 * 50_000_000,
+            name: index.to_string(),
+            size: (100, 60),
+            picture: picture(&RgbImage::new(100, 60)),
+            truth: vec![ShownTruth { bbox, class: 0, score: Some(0.75), required: true }],
+            found: vec![found, hit],
+            disagreement,
+        }
+    }
+
+    #[test]
+    fn misses_and_false_alarms_count_by_their_scores() {
+        assert!((disagreement(&frame(0, 0.0)) - 1.25).abs() < 1e-6);
+        let mut labelled = frame(0, 0.0);
+        labelled.truth[0].score = None;
+        assert!((disagreement(&labelled) - 1.5).abs() < 1e-6);
+        labelled.truth[0].required = false;
+        assert!((disagreement(&labelled) - 0.5).abs() < 1e-6);
+        assert_eq!((labelled.missed(1).count(), labelled.false_alarms(1).count()), (0, 0));
+    }
+
+    #[test]
+    fn the_worst_frames_are_not_one_moment() {
+        // 50 ms apart: a bad moment of 40 frames, and another, less bad frame far away.
+        let mut frames: Vec<ComparedFrame> = (0..40).map(|index| frame(index, 2.0 - index as f32 / 100.0)).collect();
+        frames.push(frame(500, 0.1));
+        frames.push(frame(600, 0.0));
+        let shown: Vec<u64> = worst(frames).iter().map(|frame| frame.index).collect();
+        assert_eq!(shown, [0, 5, 10, 15, 20, 25, 30, 35, 500]);
+        let few: Vec<u64> =
+            worst(vec![frame(3, 0.0), frame(600, 0.0), frame(4, 0.0)]).iter().map(|f| f.index).collect();
+        assert_eq!(few, [3, 600]);
+    }
+
+    #[test]
+    fn few_frames_are_spread_over_many() {
+        let all: Vec<u32> = (0..1000).collect();
+        let some = spread(&all, 150);
+        assert_eq!((some.len(), some[0]), (150, 0));
+        assert!(some[149] > 980 && some.windows(2).all(|pair| pair[1] > pair[0]));
+        assert_eq!(spread(&all[..3], 150), [0, 1, 2]);
+        assert!(spread(&all[..0], 150).is_empty());
+    }
+
+    #[test]
+    fn pictures_are_small_and_lie_in_the_page() {
+        let address = picture(&RgbImage::new(1920, 1080));
+        let bytes = BASE64_STANDARD.decode(address.strip_prefix("data:image/jpeg;base64,").unwrap()).unwrap();
+        let image = image::load_from_memory(&bytes).unwrap();
+        assert_eq!((image.width(), image.height()), (480, 270));
+    }
+}

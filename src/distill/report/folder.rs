@@ -1,0 +1,158 @@
+//! What a run has left in its folder.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::ReportError;
+use crate::{
+    distill::{
+        config::Experiment,
+        evaluate::{EvaluationReport, bundle_path},
+    },
+    model::bundle::{BundleMetadata, read_metadata},
+};
+
+/// The files of a run, read.
+pub(super) struct RunFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// What the experiment is called.
+    pub name: String,
+    /// `config.yaml` as it is.
+    pub config: String,
+    /// The experiment, its output moved to where the folder is now; or why this version cannot read it.
+    pub experiment: Result<Experiment, String>,
+    /// `versions.json`: what the run was made with.
+    pub versions: BTreeMap<String, String>,
+    /// `train/metrics.jsonl`, in the order of the epochs; empty without one.
+    pub epochs: Vec<EpochFigures>,
+    /// `report.json`.
+    pub evaluation: EvaluationReport,
+    /// What the student's bundle says of its origin; `None` without a bundle.
+    pub bundle: Option<BundleMetadata>,
+}
+
+/// What the report shows of an epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct EpochFigures {
+    /// From 1.
+    pub epoch: f64,
+    /// Mean of each loss term by its name.
+    pub terms: BTreeMap<String, f64>,
+    /// Mean of their weighted sum.
+    pub loss: Option<f64>,
+    /// Learning rate at its end.
+    pub learning_rate: Option<f64>,
+    /// AP on the validation block.
+    pub validation_ap: Option<f64>,
+    /// AP at IoU 0.50 there.
+    pub validation_ap50: Option<f64>,
+    /// Whether it was the best so far.
+    pub best: bool,
+    /// Seconds of its training.
+    pub seconds: Option<f64>,
+}
+
+impl RunFolder {
+    /// Reads a run's folder.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let text = |name: &str| {
+            let path = path.join(name);
+            std::fs::read_to_string(&path).map_err(|source| ReportError::Read { path, source })
+        };
+        let config = text("config.yaml")?;
+        let report = text("report.json")?;
+        let evaluation: EvaluationReport = serde_json::from_str(&report)
+            .map_err(|error| ReportError::Damaged { path: path.join("report.json"), message: error.to_string() })?;
+        let document: serde_yaml::Value = serde_yaml::from_str(&config)
+            .map_err(|error| ReportError::Damaged { path: path.join("config.yaml"), message: error.to_string() })?;
+        let folder_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = document.get("name").and_then(serde_yaml::Value::as_str).map_or(folder_name, str::to_owned);
+        let experiment = Experiment::load(&path.join("config.yaml"), &[]);
+        let experiment = experiment.map(|experiment| Experiment { output: path.to_owned(), ..experiment });
+        Ok(Self {
+            path: path.to_owned(),
+            name,
+            config,
+            experiment: experiment.map_err(|error| error.to_string()),
+            versions: text("versions.json").map(|text| versions(&text)).unwrap_or_default(),
+            epochs: text("train/metrics.jsonl").map(|text| epochs(&text)).unwrap_or_default(),
+            evaluation,
+            // Without it the report lacks provenance, and the gallery tells why it is not there.
+            bundle: read_metadata(bundle_path(path)).ok().flatten(),
+        })
+    }
+}
+
+fn versions(text: &str) -> BTreeMap<String, String> {
+    let values: BTreeMap<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    values.into_iter().map(|(name, value)| (name, plain(value))).collect()
+}
+
+/// The epochs of a journal. A line that is cut off, as a power cut leaves it, is passed over.
+fn epochs(text: &str) -> Vec<EpochFigures> {
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|line| epoch(&line)).collect()
+}
+
+fn epoch(line: &Value) -> Option<EpochFigures> {
+    let number = |name: &str| line.get(name).and_then(Value::as_f64);
+    let terms = match line.get("terms").and_then(Value::as_object) {
+        Some(terms) => terms.iter().filter_map(|(name, mean)| Some((name.clone(), mean.as_f64()?))).collect(),
+        // Journals of earlier versions have a field for each of the terms that there were.
+        None => {
+            let known = ["class", "giou", "distribution"];
+            known.iter().filter_map(|name| Some(((*name).to_owned(), number(name)?))).collect()
+        }
+    };
+    Some(EpochFigures {
+        epoch: number("epoch")?,
+        terms,
+        loss: number("loss"),
+        learning_rate: number("learning_rate"),
+        validation_ap: number("validation_ap"),
+        validation_ap50: number("validation_ap50"),
+        best: line.get("best").and_then(Value::as_bool).unwrap_or(false),
+        seconds: number("seconds"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journals_name_their_terms_or_have_the_first_three() {
+        let old = r#"{"epoch": 1, "loss": 2.5, "class": 1.0, "giou": 0.5, "distribution": 0.25, "best": true}"#;
+        let new = r#"{"epoch": 2, "loss": 2.0, "terms": {"feature": 0.125}, "class": 9.0, "validation_ap": null}"#;
+        let read = epochs(&format!("{old}\n{new}\n{{\"epoch\": 3, \"lo"));
+        assert_eq!(read.len(), 2);
+        let names: Vec<&str> = read[0].terms.keys().map(String::as_str).collect();
+        assert_eq!((names, read[0].best), (vec!["class", "distribution", "giou"], true));
+        assert_eq!(read[1].terms, BTreeMap::from([("feature".to_owned(), 0.125)]));
+        assert_eq!((read[1].epoch, read[1].validation_ap, read[1].best), (2.0, None, false));
+    }
+
+    #[test]
+    fn versions_are_texts_whatever_they_are() {
+        let read = versions(r#"{"burn": "0.22.1", "cores": 2}"#);
+        assert_eq!((read["burn"].as_str(), read["cores"].as_str()), ("0.22.1", "2"));
+        assert!(versions("none").is_empty());
+    }
+
+    #[test]
+    fn a_folder_without_a_run_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = RunFolder::read(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("config.yaml") && error.contains("distill run"), "{error}");
+        std::fs::write(folder.path().join("config.yaml"), "name: x").unwrap();
+        std::fs::write(folder.path().join("report.json"), "{}").unwrap();
+        let error = RunFolder::read(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("report.json") && error.contains("anew"), "{error}");
+    }
+}

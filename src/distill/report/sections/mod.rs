@@ -1,0 +1,41 @@
+//! The sections of the page, one file each, in the order in which they stand here.
+
+mod accuracy;
+mod calibration;
+mod classes;
+mod curves;
+mod gallery;
+mod repeat;
+mod summary;
+mod table;
+mod training;
+
+use super::{comparison::Gallery, folder::RunFolder, markup::Markup};
+
+/// A part of the page.
+pub(super) struct Section {
+    /// Its anchor.
+    pub id: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// One or two sentences that tell a newcomer how to read it.
+    pub how_to_read: String,
+    /// What it shows.
+    pub body: Markup,
+}
+
+/// All sections that the run's folder has something for. A section is a function that gives none where its file is not there; another
+/// one needs a file here and a line below.
+pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
+    let sections = [
+        Some(summary::section(folder)),
+        Some(accuracy::section(folder)),
+        curves::section(folder),
+        Some(classes::section(folder)),
+        training::section(folder),
+        calibration::section(folder),
+        Some(gallery::section(gallery)),
+        Some(repeat::section(folder)),
+    ];
+    sections.into_iter().flatten().collect()
+}

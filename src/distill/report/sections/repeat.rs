@@ -1,0 +1,99 @@
+//! Everything that is needed to do it again.
+
+use std::path::Path;
+
+use super::Section;
+use crate::distill::report::{folder::RunFolder, markup::Markup};
+
+/// The command, what it was made with and of, and the experiment.
+pub(super) fn section(folder: &RunFolder) -> Section {
+    let body = Markup::of(|html| {
+        html.element("pre", &[("class", "command")], |pre| {
+            pre.leaf("code", &[], &command(&folder.path));
+        });
+        html.element("div", &[("class", "scroll")], |scroll| {
+            scroll.element("table", &[("class", "facts")], |table| {
+                table.element("tbody", &[], |body| {
+                    for (name, value) in facts(folder) {
+                        body.element("tr", &[], |row| {
+                            row.leaf("td", &[], &name);
+                            row.element("td", &[], |cell| {
+                                cell.leaf("code", &[], &value);
+                            });
+                        });
+                    }
+                });
+            });
+        });
+        if let Some(bundle) = folder.bundle.as_ref().filter(|bundle| !bundle.provenance.config.is_empty()) {
+            text(html, "The experiment as it was written", &bundle.provenance.config);
+        }
+        text(html, "The experiment with every default (config.yaml)", &folder.config);
+    });
+    Section {
+        id: "repeat",
+        title: "Repeat it",
+        how_to_read: "The same experiment on the same data with the same seed and device gives the same student. The SHA-256 sums tell \
+                      whether teachers and recordings are still the same."
+            .into(),
+        body,
+    }
+}
+
+/// The run once more, in a folder beside it.
+fn command(run: &Path) -> String {
+    let (config, again) = (run.join("config.yaml"), run.with_extension("again"));
+    format!("distill run {} --set output={}", quoted(&config.to_string_lossy()), quoted(&again.to_string_lossy()))
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Names and values, in the order they are shown.
+fn facts(folder: &RunFolder) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    if let Ok(experiment) = &folder.experiment {
+        facts.push(("seed".to_owned(), experiment.seed.to_string()));
+        facts.push(("device".to_owned(), experiment.train.device.clone()));
+    }
+    facts.extend(folder.versions.iter().map(|(name, version)| (name.clone(), version.clone())));
+    if let Some(bundle) = &folder.bundle {
+        let origin = &bundle.provenance;
+        facts.extend(origin.teachers.iter().map(|t| (format!("teacher {}", t.name), format!("SHA-256 {}", t.sha256))));
+        facts.extend(origin.data.iter().map(|d| (format!("data {}", d.name), format!("SHA-256 {}", d.sha256))));
+    } else {
+        facts
+            .extend(folder.evaluation.models.iter().map(|model| (format!("model {}", model.name), model.path.clone())));
+    }
+    facts.extend(folder.evaluation.data.iter().map(|path| ("evaluated on".to_owned(), path.clone())));
+    facts
+}
+
+/// A long text, folded away.
+fn text(html: &mut Markup, title: &str, text: &str) {
+    html.element("details", &[], |details| {
+        details.leaf("summary", &[], title);
+        details.element("pre", &[], |pre| {
+            pre.leaf("code", &[], text.trim_end());
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_pasted_into_a_shell() {
+        assert_eq!(command(Path::new("runs/hall")), "distill run runs/hall/config.yaml --set output=runs/hall.again");
+        let spaced = command(Path::new("/my runs/it's"));
+        assert!(spaced.starts_with("distill run '/my runs/it'\\''s/config.yaml' --set "), "{spaced}");
+    }
+}

@@ -1,0 +1,265 @@
+//! `distill report` as a user runs it, on a committed run whose figures are made up (and whose class and loss want to break the page),
+//! and on a recording made here. What it writes is read as strictly as XML and looked at in a real browser, where there is one.
+#![cfg(feature = "distill")]
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use support::recording::{self, Shot};
+use xml::{
+    attribute::OwnedAttribute,
+    reader::{EventReader, XmlEvent},
+};
+
+const SECTIONS: [&str; 8] =
+    ["summary", "accuracy", "curves", "classes", "training", "calibration", "gallery", "repeat"];
+
+/// A copy of the committed run.
+fn run_folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("hall");
+    std::fs::create_dir_all(run.join("train")).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report_run");
+    for name in ["config.yaml", "versions.json", "report.json", "train/metrics.jsonl"] {
+        std::fs::copy(fixture.join(name), run.join(name)).unwrap();
+    }
+    (folder, run)
+}
+
+fn report(run: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.arg("report").arg(run).args(more).stdin(Stdio::null()).env_remove("RUST_LOG").output().unwrap()
+}
+
+/// The page that a successful report writes to its usual place.
+fn page(run: &Path, more: &[&str]) -> String {
+    let output = report(run, more);
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    let path = run.join("report.html");
+    assert_eq!(stdout.trim_end(), path.to_str().unwrap());
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// An element of a page with its attributes.
+struct Element {
+    tag: String,
+    attributes: Vec<OwnedAttribute>,
+}
+
+impl Element {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|attribute| attribute.name.local_name == name).map(|found| found.value.as_str())
+    }
+}
+
+/// The page's elements in order and all its text; a page that is not well formed fails.
+fn parse(html: &str) -> (Vec<Element>, String) {
+    let (mut elements, mut text) = (Vec::new(), String::new());
+    for event in EventReader::new(html.as_bytes()) {
+        match event.unwrap_or_else(|error| panic!("not well formed: {error}")) {
+            XmlEvent::StartElement { name, attributes, .. } => {
+                elements.push(Element { tag: name.local_name, attributes });
+            }
+            XmlEvent::Characters(part) => text.push_str(&part),
+            _ => {}
+        }
+    }
+    (elements, text)
+}
+
+/// Fails when the page would load or run anything.
+fn assert_self_contained(elements: &[Element], text: &str) {
+    for element in elements {
+        let active = ["script", "link", "iframe", "object", "embed", "img", "form", "base"];
+        assert!(!active.contains(&element.tag.as_str()), "<{}>", element.tag);
+        for attribute in &element.attributes {
+            let (name, value) = (attribute.name.local_name.as_str(), attribute.value.as_str());
+            assert!(!name.starts_with("on") && name != "src" && name != "srcset", "{name}={value}");
+            if name == "href" {
+                assert!(value.starts_with('#') || value.starts_with("data:image/"), "href={value}");
+            }
+        }
+    }
+    assert!(!text.contains("url(") && !text.contains("@import"));
+}
+
+#[test]
+fn the_page_is_whole_well_formed_and_loads_nothing() {
+    let (_folder, run) = run_folder();
+    let html = page(&run, &[]);
+    let (elements, text) = parse(&html);
+    assert_self_contained(&elements, &text);
+    let sections: Vec<&str> =
+        elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
+    assert_eq!(sections, SECTIONS);
+    let ids: HashSet<&str> = elements.iter().filter_map(|element| element.attribute("id")).collect();
+    for link in elements.iter().filter_map(|element| element.attribute("href")?.strip_prefix('#')) {
+        assert!(ids.contains(link), "#{link} leads nowhere");
+    }
+    // Size and time; two classes; terms, loss, validation, rate; two of three models kept their calibration.
+    let charts: Vec<&Element> = elements.iter().filter(|element| element.attribute("class") == Some("chart")).collect();
+    assert_eq!(charts.len(), 2 + 2 + 4 + 2);
+    for chart in charts {
+        assert_eq!(chart.attribute("role"), Some("img"));
+        assert!(
+            chart.attribute("aria-label").is_some_and(|label| !label.is_empty())
+                && chart.attribute("viewBox").is_some()
+        );
+    }
+    for words in
+        ["AP50 of 0.945", "3.0 times smaller", "6.3 times faster", "3 messages were cut off", "giou", "seed: 7"]
+    {
+        assert!(text.contains(words), "{words}");
+    }
+    assert!(text.contains("There is no gallery") && text.contains("targets"), "the recording is not there");
+}
+
+#[test]
+fn names_from_outside_stay_text() {
+    let (_folder, run) = run_folder();
+    let path = run.join("report.json");
+    let json = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, json.replace("yolox_nano_416", "</title><script>alert(1)</script>\\u0007")).unwrap();
+    let html = page(&run, &[]);
+    assert!(!html.contains("<script") && !html.contains("<b>pallet"), "a name became a tag");
+    let (elements, text) = parse(&html);
+    assert_self_contained(&elements, &text);
+    assert!(text.contains("</title><script>alert(1)</script>\u{fffd}") && text.contains("<b>pallet</b> & co"));
+}
+
+#[test]
+fn what_a_run_lacks_is_left_out() {
+    let (_folder, run) = run_folder();
+    std::fs::remove_file(run.join("train/metrics.jsonl")).unwrap();
+    std::fs::remove_file(run.join("versions.json")).unwrap();
+    // As evaluations of earlier versions are.
+    let path = run.join("report.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for model in json["models"].as_array_mut().unwrap() {
+        let model = model.as_object_mut().unwrap();
+        model.remove("curves");
+        model.remove("calibration");
+    }
+    std::fs::write(&path, json.to_string()).unwrap();
+    let (elements, text) = parse(&page(&run, &["--no-gallery"]));
+    let sections: Vec<&str> =
+        elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
+    assert_eq!(sections, ["summary", "accuracy", "classes", "gallery", "repeat"]);
+    assert!(text.contains("--no-gallery"));
+}
+
+#[test]
+fn the_page_goes_where_it_is_wanted() {
+    let (folder, run) = run_folder();
+    let wanted = folder.path().join("pages/hall.html");
+    let output = report(&run, &["--out", wanted.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(wanted.is_file() && !run.join("report.html").exists());
+}
+
+#[test]
+fn what_is_no_run_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = report(folder.path(), &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(
+        stderr.starts_with("error: ") && stderr.contains("config.yaml") && stderr.contains("distill run"),
+        "{stderr}"
+    );
+}
+
+/// What the tiny networks find in every picture of 320 x 240, with a score of 0.75.
+const FOUND: [f32; 4] = [120.0, 20.0, 200.0, 60.0];
+
+#[test]
+fn the_gallery_shows_the_frames_with_mistakes() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let (folder, run) = run_folder();
+    let bag = folder.path().join("bag");
+    // Every third picture holds a second object that no network finds.
+    let shot = |index: usize| Shot {
+        stamp: 1_700_000_000_000_000_000 + index as i64 * 100_000_000,
+        image: recording::noise(320, 240, index as u64),
+        truth: match index % 3 {
+            2 => vec![("class_1", FOUND), ("class_1", [10.0, 100.0, 50.0, 160.0])],
+            _ => vec![("class_1", FOUND)],
+        },
+    };
+    recording::write_bag(&bag, &(0..18).map(shot).collect::<Vec<_>>());
+    let config = serde_json::json!({
+        "name": "hall",
+        "output": run,
+        "classes": ["class_1"],
+        "targets": "truth",
+        "data": [{"path": bag, "topic": recording::CAMERA, "truth": {"topic": recording::TRUTH}, "block": "test"}],
+        "teachers": [{"name": "tiny", "model": support::tiny_model("tiny_dynamic.onnx")}],
+    });
+    std::fs::write(run.join("config.yaml"), config.to_string()).unwrap();
+    std::fs::copy(support::tiny_model("tiny_yolov8.onnx"), run.join("student.onnx")).unwrap();
+
+    let (elements, text) = parse(&page(&run, &[]));
+    assert_self_contained(&elements, &text);
+    assert!(text.contains("the labels") && text.contains("out of 18"), "{text}");
+    // Of the frames 2, 5, 8, 11, 14 and 17 those that are not neighbours.
+    for frame in [2, 8, 14] {
+        assert!(text.contains(&format!("1 missed – frame {frame} of bag ")), "{frame}: {text}");
+    }
+    let with = |name: &str, value: &str| elements.iter().filter(|e| e.attribute(name) == Some(value)).count();
+    assert_eq!((with("class", "frame"), with("class", "picture")), (3, 3 * 3));
+    // Truth has two boxes; student and teacher find the one and miss the other.
+    assert_eq!((with("class", "box truth"), with("class", "box hit"), with("class", "box missed")), (6, 6, 6));
+    let pictures = elements.iter().filter(|e| e.tag == "image").filter_map(|e| e.attribute("href"));
+    assert_eq!(pictures.filter(|address| address.starts_with("data:image/jpeg;base64,")).count(), 3);
+}
+
+fn screenshot(arguments: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/screenshot");
+    Command::new(script).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn browsers_show_it_wide_and_narrow_light_and_dark() {
+    if !screenshot(&["--check"]).status.success() {
+        println!("skipped: no headless browser (scripts/screenshot --install gets one)");
+        return;
+    }
+    let (folder, run) = run_folder();
+    page(&run, &[]);
+    let html = run.join("report.html");
+    for (width, scheme) in [("1280", "light"), ("1280", "dark"), ("390", "light"), ("390", "dark")] {
+        let picture = folder.path().join(format!("{width}-{scheme}.png"));
+        let mut arguments = vec![html.to_str().unwrap(), picture.to_str().unwrap(), "--width", width];
+        if scheme == "dark" {
+            arguments.push("--dark");
+        }
+        let output = screenshot(&arguments);
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+        let measured: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(measured["width"].as_u64(), width.parse().ok(), "{measured}");
+        assert!(measured["scroll_width"].as_u64() <= measured["width"].as_u64(), "scrolls sideways: {measured}");
+        for nothing in ["outside", "requests", "errors"] {
+            assert_eq!(measured[nothing], serde_json::json!([]), "{measured}");
+        }
+        let image = image::open(&picture).unwrap().into_rgb8();
+        let colors: HashSet<[u8; 3]> = image.pixels().map(|pixel| pixel.0).collect();
+        assert!(colors.len() > 50, "{width} {scheme} is blank");
+        let sum: u64 = image.pixels().map(|pixel| pixel.0.iter().map(|&value| u64::from(value)).sum::<u64>()).sum();
+        let brightness = sum / (3 * u64::from(image.width()) * u64::from(image.height()));
+        if scheme == "dark" {
+            assert!(brightness < 70, "{width} dark is {brightness} bright");
+        } else {
+            assert!(brightness > 180, "{width} light is {brightness} bright");
+        }
+    }
+}
