@@ -36,6 +36,7 @@ mod ablate;
 mod audit;
 mod completions;
 mod evaluate;
+mod generations;
 mod inspect;
 pub mod label;
 mod report;

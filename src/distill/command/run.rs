@@ -14,6 +14,7 @@ use super::{
     Outcome, WorkFailed,
     audit::audit_stage,
     evaluate::{progress_bar, tell_losses},
+    generations::train_generations,
     label::LabelDisplay,
     report::{default_page, write_report},
     train::{ExperimentArgs, TrainEnd, read_targets, stop_on_interrupt, train_stage, trained_weights, write_run_files},
@@ -75,15 +76,23 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         audit_stage(&experiment, &mut book)?;
     }
     header("train");
-    let trained = match train_stage(&experiment, &args.experiment, &mut book, &stop)? {
+    let has_generations = experiment.distillation.generations.count > 0;
+    let end = if has_generations {
+        train_generations(&experiment, &args.experiment, &stop)?
+    } else {
+        train_stage(&experiment, &args.experiment, &mut book, &stop)?
+    };
+    let trained = match end {
         TrainEnd::Finished { hash, lost_data: lost } => {
             lost_data |= lost;
             hash
         }
         TrainEnd::Interrupted => return Ok(Outcome::Done),
     };
-    header("export");
-    export_stage(&experiment, &trained, &mut book)?;
+    if !has_generations {
+        header("export");
+        export_stage(&experiment, &trained, &mut book)?;
+    }
     header("evaluate");
     match evaluate_stage(&experiment, &trained, &mut book, &stop)? {
         EvaluateEnd::Judged { lost_data: lost } => {
@@ -97,12 +106,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
-fn header(stage: &str) {
+/// Says which stage begins.
+pub(super) fn header(stage: &str) {
     outln!("== {stage}");
 }
 
 /// Writes the trained student as a bundle, unless that was done already.
-fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) -> anyhow::Result<()> {
+pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut StageBook) -> anyhow::Result<()> {
     let bundle = bundle_path(&experiment.output);
     if book.is_done("export", trained, &bundle) {
         outln!("export: done already, {}", bundle.display());

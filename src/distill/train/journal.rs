@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainError;
+use super::{Best, TrainError};
 use crate::distill::durable;
 
 /// The figures of one epoch.
@@ -39,6 +39,25 @@ pub struct EpochRecord {
     pub images_per_second: f64,
     /// Share of the seconds in which the training waited for images.
     pub wait_share: f64,
+}
+
+/// The best validation of a training folder by its `metrics.jsonl`; none without validation.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn best_validation(folder: &Path) -> Result<Option<Best>, TrainError> {
+    let path = metrics_path(folder);
+    let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File { path, source })?;
+    let records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
+    let best = records.filter(|record| record.best).next_back();
+    Ok(best.and_then(|record| {
+        Some(Best { epoch: record.epoch - 1, ap: record.validation_ap?, ap50: record.validation_ap50? })
+    }))
+}
+
+/// Path of a training folder's figures.
+pub(super) fn metrics_path(folder: &Path) -> PathBuf {
+    folder.join("metrics.jsonl")
 }
 
 /// The file that records are appended to.

@@ -33,7 +33,7 @@ pub use dataset::{FrameBoxes, FrameSet, NetworkInput, Shrunk, ValidationSet, shr
 pub use device::{DEVICES, device};
 pub use error::TrainError;
 pub use gather::{BlockCounts, Gathered, gather, split_of, truth_source};
-pub use journal::EpochRecord;
+pub use journal::{EpochRecord, best_validation};
 pub use loader::{Batch, Epoch, Hint, Loader};
 pub use schedule::Schedule;
 pub use step::{Step, TrainStep, Tutoring};

@@ -13,7 +13,7 @@ use super::{
     checkpoint::{self, Best, Checkpoint, Position},
     dataset::{FrameSet, ValidationSet},
     device::device,
-    journal::{EpochRecord, Journal},
+    journal::{EpochRecord, Journal, metrics_path},
     loader::{Batch, Epoch, Loader},
     schedule::Schedule,
     start::initial_student,
@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
         if let Some((optimizer, adapters, averaged)) = saved_step {
             step = step.resume(optimizer, adapters, &averaged, config, position.average_updates)?;
         }
-        let journal = Journal::open(&job.folder.join("metrics.jsonl"), position.epoch)?;
+        let journal = Journal::open(&metrics_path(job.folder), position.epoch)?;
         Ok(Self {
             job,
             validator: Validator::new(job.validation, &student_config, experiment.evaluate.target_score, config.batch),
