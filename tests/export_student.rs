@@ -11,7 +11,8 @@ use distilled_perception::{
     distill::{
         export::{count_macs, export, read_onnx, student_graph, write_onnx},
         loss::{LossConfig, NamedTerm, TargetBox, detection_loss},
-        student::{CameraStudent, Convolution, Size, StudentConfig, WeightsError},
+        student::{AnchorPoint, CameraStudent, Convolution, Size, StudentConfig, WeightsError},
+        teacher::{TeacherConfig, list_tensors, tapped_bytes},
     },
     geometry::Box2,
     model::{
@@ -101,6 +102,65 @@ fn the_bundle_says_what_burn_says() {
             assert_eq!(theirs.values.len(), ours.len(), "{}", theirs.name);
             for (theirs, ours) in theirs.values.iter().zip(ours) {
                 assert!((theirs - ours).abs() <= 1e-4, "{size:?}: ONNX Runtime says {theirs}, burn {ours}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tensors_named_by_anchor_points_hold_the_features_there() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let (device, options) = (Device::flex(), SessionOptions::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("student.onnx");
+    let anchors: Vec<AnchorPoint> = AnchorPoint::all().collect();
+    let names: Vec<String> = anchors.iter().map(ToString::to_string).collect();
+    // Only the second smooths its finest level.
+    for (size, convolution) in [(Size::Micro, Convolution::Plain), (Size::Base, Convolution::Depthwise)] {
+        let config = StudentConfig { width: 96, height: 64, convolution, ..config(size) };
+        let student = trained(&config, &device.clone().autodiff());
+        export(&student, &BundleMetadata::new(config.model_spec()), &path).unwrap();
+
+        let listed = list_tensors(&TeacherConfig::new(&path)).unwrap();
+        let suggested = listed.iter().filter(|tensor| tensor.suggested);
+        let mut suggested: Vec<AnchorPoint> = suggested.map(|tensor| tensor.name.parse().unwrap()).collect();
+        suggested.sort_unstable();
+        assert_eq!(suggested, anchors);
+        assert!(listed.len() > anchors.len());
+
+        let images = Tensor::<4>::random([1, 3, 64, 96], Distribution::Normal(0.0, 1.0), &device);
+        let (_, features) = student.valid().forward_with_features(images.clone(), &anchors);
+        let input = floats(images);
+        let bytes = tapped_bytes(&path, &names).unwrap();
+        let mut tapped = Session::from_bytes(&bytes, "tapped", &options).unwrap();
+        let tapped = tapped.run(&[1, 3, 64, 96], &input).unwrap();
+        for anchor in &anchors {
+            let name = anchor.to_string();
+            let map = listed.iter().find(|tensor| tensor.name == name).unwrap();
+            let (rows, columns) = anchor.grid(&config);
+            assert_eq!([map.channels, map.height, map.width], [anchor.channels(&config), rows, columns], "{name}");
+            assert_eq!(map.stride, anchor.stride(), "{name}");
+            let ours = floats(features[anchor].clone());
+            let theirs = tapped.tensor(&name).unwrap();
+            assert_eq!(theirs.values.len(), ours.len(), "{name}");
+            let most = ours.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            assert!(most > 0.0, "{size:?}: {name} is empty");
+            for (theirs, ours) in theirs.values.iter().zip(&ours) {
+                let allowed = 1e-4 * most.max(1.0);
+                assert!((theirs - ours).abs() <= allowed, "{size:?}, {name}: ONNX Runtime says {theirs}, burn {ours}");
+            }
+        }
+        // The outputs are the same whether something looks inside or not.
+        let mut plain = Session::load(&path, &options).unwrap();
+        let plain = plain.run(&[1, 3, 64, 96], &input).unwrap();
+        let outputs = plain.tensors().unwrap();
+        assert_eq!(outputs.len(), 6);
+        for output in &outputs {
+            let tapped = tapped.tensor(&output.name).unwrap();
+            for (tapped, plain) in tapped.values.iter().zip(output.values.iter()) {
+                assert!((tapped - plain).abs() <= 1e-4, "{size:?}, {}: {tapped} became of {plain}", output.name);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! `distill teacher --tensors`, by its binary: the feature maps inside a network, on one of a few nodes and on a published detector.
+//! `distill teacher --tensors`, by its binary: the feature maps inside a network, on one of a few nodes, on a student's bundle and
+//! on a published detector.
 #![cfg(feature = "distill")]
 
 mod support;
@@ -8,9 +9,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use burn::tensor::Device;
 use distilled_perception::{
-    distill::teacher::{EnsembleOptions, Teacher, TeacherConfig},
-    model::SoftDetection,
+    distill::{
+        export::export,
+        student::{CameraStudent, Size, StudentConfig},
+        teacher::{EnsembleOptions, Teacher, TeacherConfig},
+    },
+    model::{SoftDetection, bundle::BundleMetadata},
 };
 use serde_json::Value;
 
@@ -59,6 +65,40 @@ fn a_small_network_is_told_whole() {
     assert!(teacher(&model, &["--all"]).contains("quarter"));
     // A network without maps is no error.
     assert!(json(&support::tiny_model("tiny_yolov8.onnx"), &["--all"]).is_empty());
+}
+
+#[test]
+fn a_bundle_suggests_the_anchor_points_of_its_student() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let config = StudentConfig::new(Size::Micro, vec!["person".into()], 64, 64);
+    let student = CameraStudent::new(&config, 1, &Device::flex()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("student.onnx");
+    export(&student, &BundleMetadata::new(config.model_spec()), &model).unwrap();
+    let short = json(&model, &[]);
+    let names: Vec<&str> = short.iter().map(|tensor| summary(tensor).0).collect();
+    let expected = [
+        "stage_4",
+        "stage_8",
+        "stage_16",
+        "stage_32",
+        "neck_32",
+        "neck_16",
+        "neck_8",
+        "class_logits_8",
+        "box_distribution_8",
+        "class_logits_16",
+        "box_distribution_16",
+        "class_logits_32",
+        "box_distribution_32",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(summary(&short[2]), ("stage_16", "Relu", [64, 4, 4, 16], true));
+    // The widest map of the stride is another one.
+    let text = teacher(&model, &[]);
+    assert!(text.contains(r#"pairs: [{tensor: "neck_16", student: neck_16}]"#), "{text}");
 }
 
 #[test]

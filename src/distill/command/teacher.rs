@@ -7,7 +7,10 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use super::Outcome;
 use crate::{
-    distill::teacher::{FeatureTensor, Teacher, TeacherConfig, list_tensors},
+    distill::{
+        student::AnchorPoint,
+        teacher::{FeatureTensor, Teacher, TeacherConfig, list_tensors},
+    },
     model::bundle::BundleMetadata,
 };
 
@@ -22,7 +25,8 @@ const HINT_STRIDES: [usize; 3] = [16, 8, 32];
 ///
 ///   distill teacher runs/indoor_person/student.onnx
 ///
-/// A student can also learn from tensors inside the network. They are listed with their sizes, the ends of stages only or all:
+/// A student can also learn from tensors inside the network. They are listed with their sizes, the ends of stages only or all;
+/// of a bundle the points that have names in every student, `stage_4` to `stage_32` and `neck_8` to `neck_32`, and the outputs:
 ///
 ///   distill teacher yolox_nano.onnx --tensors
 ///   distill teacher yolox_nano.onnx --tensors --all
@@ -36,7 +40,7 @@ pub struct TeacherArgs {
     /// The ONNX file.
     model: PathBuf,
     /// List the feature maps inside the network that a student can learn from: those at the end of a stage, after which the
-    /// stride changes.
+    /// stride changes; of a bundle those that have names in every student.
     #[arg(long)]
     tensors: bool,
     /// List every feature map.
@@ -95,7 +99,7 @@ fn print_tensors(args: &TeacherArgs) -> anyhow::Result<Outcome> {
         "channels",
         "height x width",
         "stride",
-        "end of stage",
+        "suggested",
     ]);
     for tensor in &tensors {
         table.add_row([
@@ -110,7 +114,7 @@ fn print_tensors(args: &TeacherArgs) -> anyhow::Result<Outcome> {
     outln!("{table}");
     let hidden = count - tensors.len();
     if hidden > 0 {
-        outln!("{hidden} more inside the stages; --all lists them");
+        outln!("{hidden} more in between; --all lists them");
     }
     if let Some(example) = example {
         outln!(
@@ -120,10 +124,15 @@ fn print_tensors(args: &TeacherArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The YAML that pairs one of the tensors with the student's map of its stride: the widest end of a stage, of several the last.
+/// The YAML that pairs one of the suggested tensors with the student's map of its stride: the one of the same name, as bundles
+/// have it, else the widest, of several the last.
 fn example(tensors: &[FeatureTensor]) -> Option<String> {
     let at = |stride: usize| tensors.iter().filter(move |tensor| tensor.suggested && tensor.stride == stride);
-    let tensor = HINT_STRIDES.into_iter().find_map(|stride| at(stride).max_by_key(|tensor| tensor.channels))?;
+    let hint = |stride: usize| {
+        let own = AnchorPoint::Neck(stride).to_string();
+        at(stride).find(|tensor| tensor.name == own).or_else(|| at(stride).max_by_key(|tensor| tensor.channels))
+    };
+    let tensor = HINT_STRIDES.into_iter().find_map(hint)?;
     // Quoted, because many exporters name tensors by numbers.
     let name = serde_json::to_string(&tensor.name).ok()?;
     Some(format!("pairs: [{{tensor: {name}, student: neck_{}}}]", tensor.stride))

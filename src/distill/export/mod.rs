@@ -1,7 +1,8 @@
 //! From a trained student to one ONNX file: BatchNorm folded, static batch of 1, named inputs and outputs, metadata inside.
 //!
 //! The graph holds convolutions, ReLU, additions and nearest-neighbour resizing, nothing else; boxes are decoded outside of it
-//! ([`crate::model`]), so that any runtime and any quantizer takes it.
+//! ([`crate::model`]), so that any runtime and any quantizer takes it. Its tensors at the student's anchor points have their names,
+//! so that the bundle can teach further students by its features.
 
 mod cost;
 mod graph;

@@ -55,6 +55,11 @@ impl AnchorPoint {
         Self::all().map(|anchor| anchor.to_string()).collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether it is an output of the network and not inside of it.
+    pub fn is_output(self) -> bool {
+        matches!(self, Self::ClassLogits(_) | Self::BoxDistribution(_))
+    }
+
     /// Pixels of the input per cell.
     pub fn stride(self) -> usize {
         match self {

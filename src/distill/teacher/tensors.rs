@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use super::{Teacher, TeacherConfig, TeacherError, class_map::likeness, feature_map::stride};
 use crate::{
-    distill::export::{ExportFailed, read_onnx},
+    distill::{
+        export::{ExportFailed, read_onnx},
+        student::AnchorPoint,
+    },
     model::{ModelError, Session, SessionOptions},
 };
 
@@ -74,7 +77,8 @@ pub struct FeatureTensor {
     /// Input pixels per cell along either axis, rounded.
     pub stride: usize,
     /// Whether it is the last at its stride before the network goes on at another: the end of a stage, which hints are usually
-    /// taken from (Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015).
+    /// taken from (Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015). In a student's bundle whose tensors are named by
+    /// its anchor points, whether it is one of these.
     pub suggested: bool,
 }
 
@@ -129,7 +133,7 @@ pub fn list_tensors(config: &TeacherConfig) -> Result<Vec<FeatureTensor>, Teache
             found.push(FeatureTensor { name, op, channels, height: rows, width: columns, stride, suggested: false });
         }
     }
-    suggest(&mut found);
+    suggest(&mut found, names_anchors(&names));
     Ok(found)
 }
 
@@ -142,11 +146,21 @@ fn common_stride((width, height): (usize, usize), (columns, rows): (usize, usize
     (across == down && across > 0).then_some(across)
 }
 
-/// Marks the ends of stages: the tensors after which the stride changes.
-fn suggest(tensors: &mut [FeatureTensor]) {
+/// Whether a network has a tensor for every anchor point of the student, as the bundles of this package do. Their outputs alone are
+/// not enough: older bundles name nothing else.
+fn names_anchors(tensors: &[String]) -> bool {
+    AnchorPoint::all().all(|anchor| tensors.contains(&anchor.to_string()))
+}
+
+/// Marks the anchor points where they have names, else the ends of stages: the tensors after which the stride changes.
+fn suggest(tensors: &mut [FeatureTensor], anchors_named: bool) {
     let strides: Vec<usize> = tensors.iter().map(|tensor| tensor.stride).collect();
     for (index, tensor) in tensors.iter_mut().enumerate() {
-        tensor.suggested = strides.get(index + 1) != Some(&tensor.stride);
+        tensor.suggested = if anchors_named {
+            tensor.name.parse::<AnchorPoint>().is_ok()
+        } else {
+            strides.get(index + 1) != Some(&tensor.stride)
+        };
     }
 }
 
@@ -274,6 +288,31 @@ mod tests {
         assert_eq!(found.iter().map(|map| map.suggested).collect::<Vec<_>>(), [true, false, true]);
         // Nothing in there is a map.
         assert!(list_tensors(&tiny("tiny_yolov8.onnx")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn anchor_points_are_marked_where_all_have_names() {
+        let map = |name: &str, stride: usize| FeatureTensor {
+            name: name.into(),
+            op: "Relu".into(),
+            channels: 8,
+            height: 4,
+            width: 4,
+            stride,
+            suggested: false,
+        };
+        let maps = [map("tensor_1", 4), map("stage_4", 4), map("tensor_2", 4), map("neck_8", 8), map("tensor_3", 8)];
+        let marked = |anchors_named: bool| {
+            let mut maps = maps.clone();
+            suggest(&mut maps, anchors_named);
+            maps.map(|map| map.suggested)
+        };
+        assert_eq!(marked(true), [false, true, false, true, false]);
+        assert_eq!(marked(false), [false, false, true, false, true]);
+        let mut names: Vec<String> = AnchorPoint::all().map(String::from).collect();
+        assert!(names_anchors(&names));
+        names.retain(|name| !name.starts_with("stage"));
+        assert!(!names_anchors(&names));
     }
 
     #[test]

@@ -152,12 +152,17 @@ fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, 
     for term in &mut terms {
         let Some(strategy) = term.strategy.take() else { continue };
         let teacher = term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
-        let tensors: Vec<String> = list_tensors(&experiment.teachers[teacher])?
+        let mut tensors: Vec<String> = list_tensors(&experiment.teachers[teacher])?
             .into_iter()
             .filter(|tensor| tensor.suggested)
             .map(|tensor| tensor.name)
             .collect();
         let anchors: Vec<AnchorPoint> = AnchorPoint::stages().collect();
+        // A student as the teacher names the same stages, and its neck and heads are no layers of a backbone.
+        let stages: Vec<String> = anchors.iter().map(ToString::to_string).collect();
+        if stages.iter().all(|stage| tensors.contains(stage)) {
+            tensors = stages;
+        }
         let layers = patient_layers(tensors.len(), anchors.len(), strategy);
         let pair = |(&layer, anchor): (&usize, AnchorPoint)| crate::distill::loss::Pair {
             tensor: tensors[layer].clone(),

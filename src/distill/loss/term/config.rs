@@ -80,7 +80,8 @@ pub struct Pair {
     pub student: AnchorPoint,
 }
 
-/// Which layers of the teacher the stages of the student's backbone are paired with (Sun et al. 2019).
+/// Which layers of the teacher the stages of the student's backbone are paired with (Sun et al. 2019). Where the teacher is
+/// a bundle that names its stages by the anchor points, each is paired with its like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
