@@ -38,7 +38,14 @@ use crate::distill::{
 ///   distill train my.yaml --resume
 ///
 /// In the output folder's `train/`: checkpoint.bin (all that --resume needs), best.bpk (the best weights by validation),
-/// metrics.jsonl (one line an epoch). Ctrl-C writes a checkpoint and ends with exit code 0.
+/// metrics.jsonl (one line an epoch), events/ (with train.tensorboard). Ctrl-C writes a checkpoint and ends with exit code 0.
+///
+/// Watch it from elsewhere while it trains: each epoch's figures in metrics.jsonl, or in TensorBoard (`pip install tensorboard`)
+/// curves of each step's losses, gradient norm and learning rate, of validation and speed; of all runs below a folder, if you like:
+///
+///   tail -f runs/my/train/metrics.jsonl
+///   distill train my.yaml --set train.tensorboard=true
+///   tensorboard --logdir runs/my/train/events
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct TrainArgs {
