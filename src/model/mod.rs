@@ -17,6 +17,7 @@ mod runtime;
 mod session;
 mod spec;
 mod unknown_key;
+pub(crate) mod wire;
 
 pub use coco::COCO_CLASSES;
 pub use detection::SoftDetection;

@@ -5,7 +5,10 @@
 
 use std::path::Path;
 
-use super::ModelError;
+use super::{
+    ModelError,
+    wire::{Fields, Value, put_bytes, varint},
+};
 
 const MODEL_GRAPH: u64 = 7;
 const MODEL_METADATA: u64 = 14;
@@ -126,94 +129,6 @@ fn entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
         }
     }
     Some((key, value))
-}
-
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    Fixed,
-}
-
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    number: u64,
-    value: Value<'a>,
-}
-
-impl<'a> Field<'a> {
-    fn payload(&self) -> Option<&'a [u8]> {
-        match self.value {
-            Value::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-}
-
-/// The fields of a message, in the wire format of protobuf; `None` as an item for bytes that are not in it, then the end.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Option<Field<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = read_field(&mut self.0);
-        if field.is_none() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-fn read_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
-    let tag = varint(bytes)?;
-    let value = match tag & 7 {
-        0 => Value::Number(varint(bytes)?),
-        1 => take(bytes, 8).map(|_| Value::Fixed)?,
-        2 => {
-            let length = usize::try_from(varint(bytes)?).ok()?;
-            Value::Bytes(take(bytes, length)?)
-        }
-        5 => take(bytes, 4).map(|_| Value::Fixed)?,
-        _ => return None,
-    };
-    let number = tag >> 3;
-    (number > 0).then_some(Field { number, value })
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *take(bytes, 1)?.first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    put_varint(out, number << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

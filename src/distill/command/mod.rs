@@ -44,6 +44,7 @@ mod run;
 mod synth;
 mod teacher;
 mod train;
+mod train_display;
 
 /// Small, fast perception students out of your robots' own recordings.
 ///

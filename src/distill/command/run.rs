@@ -49,9 +49,15 @@ use crate::{
 ///   distill run my.yaml --print-config
 ///   distill run my.yaml --set student.size=small --set output=runs/small
 ///
+/// Watch the training from elsewhere by the figures of each epoch, or with TensorBoard (see `distill train --help`):
+///
+///   tail -f runs/my/train/metrics.jsonl
+///   distill run my.yaml --set train.tensorboard=true
+///   tensorboard --logdir runs/my/train/events
+///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
-/// metrics), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same as a page to
-/// look at), config.yaml, versions.json.
+/// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
+/// as a page to look at), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {

@@ -2,8 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    io::IsTerminal,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,10 +12,9 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Outcome, WorkFailed};
+use super::{Outcome, WorkFailed, train_display::TrainDisplay};
 use crate::distill::{
     bag::Frames,
     config::{Experiment, TargetSource},
@@ -26,10 +23,7 @@ use crate::distill::{
     stage,
     stage::StageBook,
     targets::TargetSet,
-    train::{
-        EpochRecord, Gathered, Observer, StepReport, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train,
-        truth_source, weights_path,
-    },
+    train::{Gathered, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train, truth_source, weights_path},
 };
 
 /// Train the student of an experiment on soft targets that are there already (or on the recordings' own truth).
@@ -44,7 +38,14 @@ use crate::distill::{
 ///   distill train my.yaml --resume
 ///
 /// In the output folder's `train/`: checkpoint.bin (all that --resume needs), best.bpk (the best weights by validation),
-/// metrics.jsonl (one line an epoch). Ctrl-C writes a checkpoint and ends with exit code 0.
+/// metrics.jsonl (one line an epoch), events/ (with train.tensorboard). Ctrl-C writes a checkpoint and ends with exit code 0.
+///
+/// Watch it from elsewhere while it trains: each epoch's figures in metrics.jsonl, or in TensorBoard (`pip install tensorboard`)
+/// curves of each step's losses, gradient norm and learning rate, of validation and speed; of all runs below a folder, if you like:
+///
+///   tail -f runs/my/train/metrics.jsonl
+///   distill train my.yaml --set train.tensorboard=true
+///   tensorboard --logdir runs/my/train/events
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct TrainArgs {
@@ -349,85 +350,6 @@ fn print_report(report: &TrainReport, experiment: &Experiment) {
             best.ap50
         ),
         None => outln!("nothing to validate on: the last weights are taken"),
-    }
-}
-
-/// Progress on stderr: a bar on a terminal, a line an epoch everywhere.
-struct TrainDisplay<'a> {
-    bar: Option<ProgressBar>,
-    epochs: usize,
-    stop: &'a AtomicBool,
-    start: Instant,
-    /// Steps made when the first step was shown, for the time left.
-    first_step: Option<usize>,
-    last_line: Instant,
-}
-
-impl<'a> TrainDisplay<'a> {
-    const LINE_EVERY: Duration = Duration::from_secs(30);
-
-    fn new(epochs: usize, stop: &'a AtomicBool) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::no_length();
-            // The template is fixed and right; a wrong one would only cost the looks.
-            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {eta} left") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        let now = Instant::now();
-        Self { bar, epochs, stop, start: now, first_step: None, last_line: now }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
-    /// Seconds left, by the steps of this process.
-    fn seconds_left(&self, step: usize, steps: usize) -> f64 {
-        let made = step.saturating_sub(self.first_step.unwrap_or(step)).max(1);
-        self.start.elapsed().as_secs_f64() / made as f64 * steps.saturating_sub(step) as f64
-    }
-}
-
-impl Observer for TrainDisplay<'_> {
-    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
-        self.first_step.get_or_insert(report.step - 1);
-        let text = format!("epoch {}/{}  loss {}", report.epoch, self.epochs, report.losses);
-        if let Some(bar) = &self.bar {
-            bar.set_length(report.steps as u64);
-            bar.set_position(report.step as u64);
-            bar.set_message(text);
-        } else if self.last_line.elapsed() >= Self::LINE_EVERY {
-            self.last_line = Instant::now();
-            let left = self.seconds_left(report.step, report.steps);
-            errln!("step {}/{}  {text}  {left:.0} s left", report.step, report.steps);
-        }
-        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn on_epoch(&mut self, record: &EpochRecord) {
-        let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
-        let terms: Vec<String> = record.terms.iter().map(|(name, mean)| format!("{name} {mean:.3}")).collect();
-        let line = format!(
-            "epoch {:>3}/{}  loss {:.3} ({})  validation AP {} AP50 {}{}  {:.1} images/s, waiting {:.1} %",
-            record.epoch,
-            self.epochs,
-            record.loss,
-            terms.join(", "),
-            figure(record.validation_ap),
-            figure(record.validation_ap50),
-            if record.best { " *" } else { "" },
-            record.images_per_second,
-            100.0 * record.wait_share
-        );
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => errln!("{line}"),
-        }
-        self.last_line = Instant::now();
     }
 }
 

@@ -129,6 +129,9 @@ pub struct TrainConfig {
     pub validate_every: usize,
     /// Stops when the validation AP has not risen for so many epochs; 0, the default, never stops early.
     pub patience: usize,
+    /// Writes losses, validation and speed for TensorBoard, too, into `train/events/` of the output; look at them while it trains
+    /// with `tensorboard --logdir OUTPUT/train/events`. Default false.
+    pub tensorboard: bool,
 }
 
 impl Default for TrainConfig {
@@ -150,16 +153,17 @@ impl Default for TrainConfig {
             checkpoint_steps: 0,
             validate_every: 1,
             patience: 0,
+            tensorboard: false,
         }
     }
 }
 
 impl TrainConfig {
-    /// The same training without what does not change its result: threads, memory, checkpoints.
+    /// The same training without what does not change its result: threads, memory, checkpoints, curves.
     #[must_use]
     pub fn deciding(&self) -> Self {
-        let Self { workers, cache_mb, checkpoint_every, checkpoint_steps, .. } = Self::default();
-        Self { workers, cache_mb, checkpoint_every, checkpoint_steps, ..self.clone() }
+        let Self { workers, cache_mb, checkpoint_every, checkpoint_steps, tensorboard, .. } = Self::default();
+        Self { workers, cache_mb, checkpoint_every, checkpoint_steps, tensorboard, ..self.clone() }
     }
 
     pub(super) fn check(&self) -> Result<(), Complaint> {

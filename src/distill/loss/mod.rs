@@ -41,7 +41,7 @@ mod vectors;
 use serde::{Deserialize, Serialize};
 
 pub use assign::{Assigned, Cells, Predictions, assign};
-pub use detection::{LossValues, NamedTerm, detection_loss};
+pub use detection::{LossValues, NamedTerm, TermValue, detection_loss};
 pub use embedding::{box_embeddings, image_embeddings};
 pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};
 pub use flow::flow;

@@ -50,10 +50,10 @@ impl EpochSums {
     /// Takes in a step.
     pub fn add(&mut self, losses: &LossValues, norm: f64) {
         self.steps += 1;
-        for (name, value) in &losses.terms {
-            let (steps, sum) = self.terms.entry(name.clone()).or_default();
+        for term in &losses.terms {
+            let (steps, sum) = self.terms.entry(term.name.clone()).or_default();
             *steps += 1;
-            *sum += f64::from(*value);
+            *sum += f64::from(term.value);
         }
         self.total += f64::from(losses.total);
         self.norm += norm;

@@ -4,7 +4,7 @@
 //! recordings + soft targets -> gather -> FrameSet (decoded once) -> loader: worker threads draw augmented batches
 //!                                     |                            (shown to the teachers, where a term looks into them)
 //!                                     '-> ValidationSet                 -> trainer: forward, losses, step, average
-//!                                                                           -> validate -> checkpoint, metrics.jsonl, best.bpk
+//!                                                                           -> validate -> checkpoint, metrics.jsonl, events, best.bpk
 //! ```
 
 mod augment;
@@ -15,6 +15,7 @@ mod dataset;
 mod detect;
 mod device;
 mod error;
+mod events;
 mod gather;
 mod journal;
 mod loader;

@@ -13,6 +13,7 @@ use super::{
     checkpoint::{self, Best, Checkpoint, Position},
     dataset::{FrameSet, ValidationSet},
     device::device,
+    events::EventLog,
     journal::{EpochRecord, Journal, metrics_path},
     loader::{Batch, Epoch, Loader},
     schedule::Schedule,
@@ -135,6 +136,7 @@ struct Run<'a> {
     loader: Loader<'a>,
     validator: Validator<'a>,
     journal: Journal,
+    events: EventLog,
     schedule: Schedule,
     steps: usize,
     inner: Device,
@@ -182,11 +184,13 @@ impl<'a> Run<'a> {
             step = step.resume(optimizer, adapters, &averaged, config, position.average_updates)?;
         }
         let journal = Journal::open(&metrics_path(job.folder), position.epoch)?;
+        let events = EventLog::open(&job.folder.join("events"), config.tensorboard, position.step);
         Ok(Self {
             job,
             validator: Validator::new(job.validation, &student_config, experiment.evaluate.target_score, config.batch),
             settings,
             journal,
+            events,
             schedule: Schedule::new(config, steps),
             steps,
             loader,
@@ -213,6 +217,7 @@ impl<'a> Run<'a> {
         loader.for_each(epoch, |batch, wait| {
             self.waited += wait;
             let report = self.step(batch)?;
+            self.events.step(&report);
             let flow = observer.on_step(&report);
             stopped = flow.is_break();
             if config.checkpoint_steps > 0 && self.position.step.is_multiple_of(config.checkpoint_steps) && !stopped {
@@ -248,6 +253,7 @@ impl<'a> Run<'a> {
             wait_share: waited / seconds.max(1e-9),
         };
         self.journal.append(&record)?;
+        self.events.epoch(&record);
         observer.on_epoch(&record);
         if last || (number + 1).is_multiple_of(config.checkpoint_every) {
             self.save()?;

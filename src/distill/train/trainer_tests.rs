@@ -7,6 +7,7 @@ use crate::distill::{
     train::{
         average,
         dataset::{NetworkInput, tests::painted_frames, tests::painted_image},
+        events::tests::{Event, read_folder},
     },
 };
 
@@ -90,6 +91,35 @@ fn a_checkpoint_of_other_settings_is_refused_by_name() {
     experiment.train.learning_rate = 0.5;
     let error = run(&experiment, folder.path(), true, &mut Watcher::default()).unwrap_err().to_string();
     assert!(error.contains("train.learning_rate (0.002 -> 0.5)"), "{error}");
+}
+
+#[test]
+fn curves_may_be_wished_for_later_and_go_on_from_the_checkpoint() {
+    let mut experiment = experiment(4);
+    let folder = tempfile::tempdir().unwrap();
+    // Two batches an epoch.
+    let mut watcher = Watcher { stop_after: Some(3), ..Watcher::default() };
+    run(&experiment, folder.path(), false, &mut watcher).unwrap();
+    let events = folder.path().join("events");
+    assert!(!events.exists());
+    experiment.train.tensorboard = true;
+    let mut watcher = Watcher { stop_after: Some(5), ..Watcher::default() };
+    run(&experiment, folder.path(), true, &mut watcher).unwrap();
+    run(&experiment, folder.path(), true, &mut Watcher::default()).unwrap();
+    let files = read_folder(&events);
+    let starts =
+        |file: &Vec<Event>| file.iter().filter(|event| event.start).map(|event| event.step).collect::<Vec<u64>>();
+    assert_eq!(files.iter().map(starts).collect::<Vec<_>>(), [[4], [6]]);
+    let steps = |tag: &str| -> Vec<u64> {
+        let tells = |event: &&Event| event.scalars.iter().any(|(told, _)| told == tag);
+        files.iter().flatten().filter(tells).map(|event| event.step).collect()
+    };
+    for tag in ["loss", "loss/class", "loss/giou", "optimizer/gradient_norm", "optimizer/learning_rate"] {
+        assert_eq!(steps(tag), [4, 5, 6, 7, 8], "{tag}");
+    }
+    for tag in ["validation/AP", "validation/AP50", "speed/images_per_second", "speed/wait_share"] {
+        assert_eq!(steps(tag), [4, 6, 8], "{tag}");
+    }
 }
 
 #[test]
