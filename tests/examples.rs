@@ -1,0 +1,176 @@
+//! The experiments in config/distill/: each loads as it stands, shows what it is there for, and names tensors that its teachers have.
+#![cfg(feature = "distill")]
+
+mod support;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use distilled_perception::distill::{config::Experiment, train::Tutors};
+use serde_yaml::Value;
+
+/// Each kind of term by its name in YAML.
+const KINDS: [&str; 12] = [
+    "hint",
+    "attention",
+    "channel_wise",
+    "focal",
+    "patient",
+    "cosine",
+    "flow",
+    "similarity",
+    "relation_distance",
+    "relation_angle",
+    "logits",
+    "localization",
+];
+
+/// The example of each kind of distillation, and lines of its resolved form that it is there for.
+const EXAMPLES: [(&str, &[&str]); 11] = [
+    ("response.yaml", &["kind: logits", "kind: localization", "labels: soft"]),
+    ("feature.yaml", &["kind: hint", "kind: attention", "kind: channel_wise", "kind: focal"]),
+    (
+        "relation.yaml",
+        &["kind: similarity", "kind: relation_distance", "kind: relation_angle", "kind: flow", "relating: boxes"],
+    ),
+    ("patient.yaml", &["kind: patient", "strategy: skip", "strategy: last", "strategy: null"]),
+    ("ensemble.yaml", &["name: hint_yolox", "name: hint_nanodet", "relabel: synthetic"]),
+    ("self.yaml", &["generations:", "count: 2", "gate: 0.002"]),
+    ("mean_teacher.yaml", &["self_training:", "unlabelled: true", "targets: truth", "teachers: []"]),
+    ("truth.yaml", &["truth: 0.3", "targets: teachers"]),
+    ("inherit.yaml", &["kind: cosine", "truth: 0.3", "labels: soft"]),
+    ("two_stage.yaml", &["kind: hint", "start: 0.5", "end: 0.5"]),
+    ("all.yaml", &["kind: channel_wise", "kind: relation_distance", "kind: logits", "relabel: synthetic"]),
+];
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A YAML of config/distill/.
+struct Written {
+    path: PathBuf,
+    text: String,
+    is_ablation: bool,
+}
+
+impl Written {
+    fn name(&self) -> &str {
+        self.path.file_name().unwrap().to_str().unwrap()
+    }
+}
+
+/// All of them, by name.
+fn written() -> Vec<Written> {
+    let entries = std::fs::read_dir(root("config/distill")).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let document: Value = serde_yaml::from_str(&text).unwrap();
+        Written { is_ablation: document.get("variants").is_some(), path, text }
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn experiments() -> Vec<Written> {
+    written().into_iter().filter(|written| !written.is_ablation).collect()
+}
+
+/// Runs a subcommand on a file, with this folder of test data and every other folder where the file has it by default.
+fn distill(subcommand: &str, file: &Path, option: &str, data: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.arg(subcommand).arg(file).arg(option).stdin(Stdio::null());
+    command.env_remove("RUST_LOG").env_remove("DEMO").env_remove("KINDS").env("PERCEPTION_TEST_DATA", data);
+    command.output().unwrap()
+}
+
+/// What a command that must succeed prints.
+fn said(written: &Written, subcommand: &str, option: &str, data: &Path) -> String {
+    let output = distill(subcommand, &written.path, option, data);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{}", written.name());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An experiment with all defaults, as the binary understands it.
+fn resolved(written: &Written, data: &Path) -> (String, Experiment) {
+    let told = said(written, "run", "--print-config", data);
+    let experiment = serde_yaml::from_str(&told).unwrap();
+    (told, experiment)
+}
+
+#[test]
+fn every_experiment_loads_and_shows_what_it_is_there_for() {
+    let data = Path::new("/nowhere/data");
+    let mut shown = Vec::new();
+    for written in experiments() {
+        let (told, experiment) = resolved(&written, data);
+        let command = format!("#   distill run config/distill/{}", written.name());
+        assert!(written.text.lines().any(|line| line.starts_with(&command)), "no `{command}` in {}", written.name());
+        // Paths are the checkout's own or the test data's.
+        for data_config in &experiment.data {
+            let path = &data_config.path;
+            assert!(path.starts_with(data) || path.starts_with(root("runs")), "{}: {}", written.name(), path.display());
+        }
+        assert!(experiment.output.starts_with(root("runs")), "{}: {}", written.name(), experiment.output.display());
+        shown.extend(experiment.distillation.terms.iter().map(|term| term.kind.name()));
+        if let Some((_, lines)) = EXAMPLES.iter().find(|(name, _)| *name == written.name()) {
+            for line in *lines {
+                let stands = told.lines().any(|told| told.trim_start_matches([' ', '-']) == *line);
+                assert!(stands, "{}: no `{line}` in:\n{told}", written.name());
+            }
+        }
+    }
+    for kind in KINDS {
+        assert!(shown.contains(&kind), "no experiment shows `{kind}`");
+    }
+}
+
+#[test]
+fn every_ablation_can_be_planned() {
+    let ablations: Vec<Written> = written().into_iter().filter(|written| written.is_ablation).collect();
+    assert!(!ablations.is_empty());
+    for ablation in ablations {
+        // A plan needs the experiment under it, not its recordings.
+        let told = said(&ablation, "ablate", "--dry-run", Path::new("/nowhere/data"));
+        assert!(told.lines().any(|line| line.starts_with("distill run ")), "{}: {told}", ablation.name());
+    }
+}
+
+#[test]
+fn teachers_have_the_tensors_that_examples_name_and_they_fit_the_student() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let data = support::test_data("models/yolox_nano_416.onnx").unwrap_or_else(|| PathBuf::from("/nowhere/data"));
+    for written in experiments() {
+        let (_, experiment) = resolved(&written, &data);
+        if let Some(teacher) = experiment.teachers.iter().find(|teacher| !teacher.model.exists()) {
+            println!("{} left out: {} is not there", written.name(), teacher.model.display());
+            continue;
+        }
+        let (_, tutoring) = Tutors::load(&experiment).unwrap_or_else(|error| panic!("{}: {error}", written.name()));
+        let fit = tutoring.plan.check_channels(&experiment.student_config(), &tutoring.channels);
+        assert_eq!(fit, Ok(()), "{}", written.name());
+        // Those that a strategy chooses are told in its comment.
+        for hint in tutoring.plan.hints() {
+            assert!(written.text.contains(&hint.tensor), "{} does not tell of {}", written.name(), hint.tensor);
+        }
+    }
+}
+
+#[test]
+fn the_guide_knows_every_kind_and_every_example() {
+    let guide = std::fs::read_to_string(root("docs/distillation.md")).unwrap();
+    for kind in KINDS {
+        assert!(guide.lines().any(|line| line.starts_with(&format!("| `{kind}` |"))), "`{kind}` is not in the table");
+    }
+    for (example, _) in EXAMPLES {
+        assert!(root("config/distill").join(example).is_file(), "{example} is not there");
+        assert!(guide.contains(&format!("](../config/distill/{example})")), "{example} is not linked");
+    }
+}
