@@ -2,6 +2,7 @@
 
 use super::PictureStatistics;
 use crate::{
+    distill::loss::TargetBox,
     geometry::{Box2, FusedBox},
     model::SoftDetection,
 };
@@ -52,6 +53,12 @@ impl SoftBox {
     /// What a teacher of this trust found, its classes translated to the student's already.
     pub fn of_teacher(found: SoftDetection, trust: f32) -> Self {
         Self { bbox: found.bbox, probabilities: found.probabilities, weight: trust }
+    }
+}
+
+impl From<SoftBox> for TargetBox {
+    fn from(soft: SoftBox) -> Self {
+        Self { bbox: soft.bbox, probabilities: soft.probabilities, weight: soft.weight }
     }
 }
 

@@ -8,7 +8,6 @@ use rayon::prelude::*;
 use super::{
     TrainError,
     dataset::{FrameBoxes, FrameSet, NetworkInput, Shrunk, ValidationSet, shrink},
-    tutor::target,
 };
 use crate::{
     distill::{
@@ -16,7 +15,7 @@ use crate::{
         config::{DataConfig, Experiment, TargetSource, TruthConfig},
         loss::{LabelKind, LossConfig, TargetBox},
         split::{Block, Split},
-        targets::{FrameTargets, TargetSet},
+        targets::{FrameTargets, SoftBox, TargetSet},
     },
     geometry::Box2,
     model::InputSpec,
@@ -263,16 +262,11 @@ impl<'a> Labels<'a> {
     /// The teachers' boxes, soft or hard as the experiment wants those to fit to; those to validate on stay soft, so that all
     /// students of some teachers are chosen alike.
     fn boxes(&self, targets: &FrameTargets, block: Block) -> Vec<TargetBox> {
-        let is_hard = self.losses.labels == LabelKind::Hard && block == Block::Train;
-        let soft = targets.boxes.iter().filter(|soft| !is_hard || soft.best().1 >= self.losses.hard_threshold);
-        soft.map(|soft| {
-            if is_hard {
-                one_hot(soft.bbox, soft.best().0, soft.probabilities.len(), 1.0)
-            } else {
-                target(soft.clone())
-            }
-        })
-        .collect()
+        let boxes = targets.boxes.iter().cloned();
+        match block {
+            Block::Train => boxes.filter_map(|soft| pseudo_label(soft, self.losses)).collect(),
+            _ => boxes.map(TargetBox::from).collect(),
+        }
     }
 
     /// A frame's boxes in pixels of its image; `None` when it was not labelled.
@@ -307,6 +301,16 @@ impl<'a> Labels<'a> {
 fn hard_target(truth: &TruthBox, classes: &HashMap<&str, usize>) -> Option<TargetBox> {
     let class = *classes.get(truth.class.as_str())?;
     Some(one_hot(truth.bbox, class, classes.len(), if truth.crowd { 0.0 } else { 1.0 }))
+}
+
+/// A teachers' box as a training target: as soft as it is, or as hard as a pseudo-label, and then only when they are sure enough.
+pub(super) fn pseudo_label(soft: SoftBox, losses: &LossConfig) -> Option<TargetBox> {
+    let (class, score) = soft.best();
+    match losses.labels {
+        LabelKind::Soft => Some(soft.into()),
+        LabelKind::Hard if score < losses.hard_threshold => None,
+        LabelKind::Hard => Some(one_hot(soft.bbox, class, soft.probabilities.len(), 1.0)),
+    }
 }
 
 fn one_hot(bbox: Box2, class: usize, classes: usize, weight: f32) -> TargetBox {

@@ -48,8 +48,8 @@ pub struct EpochRecord {
 pub fn best_validation(folder: &Path) -> Result<Option<Best>, TrainError> {
     let path = metrics_path(folder);
     let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File { path, source })?;
-    let records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
-    let best = records.filter(|record| record.best).next_back();
+    let mut records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
+    let best = records.rfind(|record| record.best);
     Ok(best.and_then(|record| {
         Some(Best { epoch: record.epoch - 1, ap: record.validation_ap?, ap50: record.validation_ap50? })
     }))

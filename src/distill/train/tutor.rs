@@ -1,16 +1,18 @@
 //! Teachers that look at the training images themselves: for features, and for boxes of images that no recording holds.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use image::RgbImage;
 
-use super::{TrainError, augment::Canvas, loader::Hint, step::Tutoring};
+use super::{TrainError, augment::Canvas, gather::pseudo_label, loader::Hint, step::Tutoring};
 use crate::distill::{
     config::{Experiment, Relabel, patient_layers},
-    loss::{TargetBox, TermConfig, TermPlan},
+    loss::{LossConfig, TargetBox, TermConfig, TermPlan},
     student::AnchorPoint,
-    targets::SoftBox,
-    teacher::{Ensemble, EnsembleOptions, TeacherConfig, list_tensors},
+    teacher::{Ensemble, EnsembleOptions, FeatureTensor, TeacherConfig, list_tensors},
 };
 
 /// The teachers of a training. Each thread that prepares images borrows a set of its own.
@@ -25,6 +27,7 @@ pub struct Tutors {
     places: Vec<(usize, usize)>,
     plan: TermPlan,
     relabel: Relabel,
+    losses: LossConfig,
     idle: Mutex<Vec<Ensemble>>,
 }
 
@@ -68,6 +71,7 @@ impl Tutors {
             places,
             plan: plan.clone(),
             relabel: experiment.distillation.relabel,
+            losses: experiment.losses.clone(),
             idle: Mutex::new(Vec::new()),
         };
         let mut ensemble = tutors.borrow()?;
@@ -119,7 +123,10 @@ impl Tutors {
         };
         let (features, boxes) = if self.relabels(synthetic) {
             let said = ensemble.label(&image)?;
-            (said.features, said.fused.into_iter().map(|fused| target(SoftBox::from(fused))).collect())
+            (
+                said.features,
+                said.fused.into_iter().filter_map(|fused| pseudo_label(fused.into(), &self.losses)).collect(),
+            )
         } else {
             (ensemble.features(&image)?, Vec::new())
         };
@@ -141,9 +148,18 @@ impl Tutors {
     }
 }
 
-/// A soft box as a target.
-pub(super) fn target(soft: SoftBox) -> TargetBox {
-    TargetBox { bbox: soft.bbox, probabilities: soft.probabilities, weight: soft.weight }
+/// The ends of the stages of a teacher's backbone, finest first: at each stride the last of the widest maps before anything is
+/// enlarged for the neck. What only puts maps together is passed over.
+fn backbone(tensors: &[FeatureTensor]) -> Vec<String> {
+    let enlarges = |tensor: &&FeatureTensor| !matches!(tensor.op.as_str(), "Resize" | "Upsample" | "ConvTranspose");
+    let mut ends: BTreeMap<usize, &FeatureTensor> = BTreeMap::new();
+    for tensor in tensors.iter().take_while(enlarges).filter(|tensor| tensor.op != "Concat") {
+        let end = ends.entry(tensor.stride).or_insert(tensor);
+        if tensor.channels >= end.channels {
+            *end = tensor;
+        }
+    }
+    ends.into_values().map(|tensor| tensor.name.clone()).collect()
 }
 
 /// The experiment's terms with strategies made into pairs.
@@ -152,17 +168,8 @@ fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, 
     for term in &mut terms {
         let Some(strategy) = term.strategy.take() else { continue };
         let teacher = term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
-        let mut tensors: Vec<String> = list_tensors(&experiment.teachers[teacher])?
-            .into_iter()
-            .filter(|tensor| tensor.suggested)
-            .map(|tensor| tensor.name)
-            .collect();
+        let tensors = backbone(&list_tensors(&experiment.teachers[teacher])?);
         let anchors: Vec<AnchorPoint> = AnchorPoint::stages().collect();
-        // A student as the teacher names the same stages, and its neck and heads are no layers of a backbone.
-        let stages: Vec<String> = anchors.iter().map(ToString::to_string).collect();
-        if stages.iter().all(|stage| tensors.contains(stage)) {
-            tensors = stages;
-        }
         let layers = patient_layers(tensors.len(), anchors.len(), strategy);
         let pair = |(&layer, anchor): (&usize, AnchorPoint)| crate::distill::loss::Pair {
             tensor: tensors[layer].clone(),
@@ -171,4 +178,36 @@ fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, 
         term.pairs = layers.iter().zip(anchors).map(pair).collect();
     }
     Ok(terms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backbone_ends_where_maps_are_enlarged() {
+        let tensor = |name: &str, op: &str, channels, stride| FeatureTensor {
+            name: name.into(),
+            op: op.into(),
+            channels,
+            height: 64 / stride,
+            width: 96 / stride,
+            stride,
+            suggested: false,
+        };
+        let tensors = [
+            tensor("stem", "Relu", 16, 2),
+            tensor("block", "Conv", 24, 4),
+            tensor("activated", "Relu", 24, 4),
+            tensor("branch", "Relu", 32, 8),
+            tensor("late branch", "Relu", 20, 4),
+            tensor("joined", "Concat", 64, 8),
+            tensor("end", "Relu", 32, 8),
+            tensor("lateral", "Conv", 8, 4),
+            tensor("enlarged", "Resize", 99, 4),
+            tensor("head", "Conv", 99, 8),
+        ];
+        assert_eq!(backbone(&tensors), ["stem", "activated", "end"]);
+        assert_eq!(backbone(&[]), [""; 0]);
+    }
 }
