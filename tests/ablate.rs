@@ -113,7 +113,7 @@ fn variants_and_seeds_are_compared_and_not_trained_twice() {
     }
     let scene = Scene::new(1, PLAIN_AND_GENTLE);
     let told = ended(&scene.ablate(&[]), 0);
-    for word in ["verdict", "baseline", "gentle: a lower rate", "ablation.svg"] {
+    for word in ["verdict", "baseline", "gentle: a lower rate", "ablation.svg", "ablation.html"] {
         assert!(told.contains(word), "`{word}` is not in: {told}");
     }
     let result = scene.result();
@@ -148,6 +148,9 @@ fn variants_and_seeds_are_compared_and_not_trained_twice() {
     assert!(table.lines().any(|line| line.contains("gentle ") && line.contains(words)) && told.starts_with(&table));
     let svg = std::fs::read_to_string(scene.path("kinds/ablation.svg")).unwrap();
     assert_eq!(svg.matches("<circle").count(), 8);
+    let page = std::fs::read_to_string(scene.path("kinds/ablation.html")).unwrap();
+    assert!(page.contains("<section id=\"ablation\">") && page.contains("<strong>gentle</strong> (a lower rate)"));
+    assert_eq!(page.matches("<circle").count(), 8);
 
     let before = scene.written(&RUNS);
     assert_eq!(ended(&scene.ablate(&[]), 0).lines().next(), told.lines().next());

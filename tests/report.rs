@@ -17,19 +17,26 @@ use xml::{
     reader::{EventReader, XmlEvent},
 };
 
-const SECTIONS: [&str; 8] =
-    ["summary", "accuracy", "curves", "classes", "training", "calibration", "gallery", "repeat"];
+const SECTIONS: [&str; 10] =
+    ["summary", "accuracy", "curves", "classes", "training", "calibration", "audit", "gallery", "ablation", "repeat"];
+/// What the committed run has.
+const FILES: [&str; 6] =
+    ["config.yaml", "versions.json", "report.json", "audit.json", "ablation.json", "train/metrics.jsonl"];
 
 /// A copy of the committed run.
 fn run_folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("hall");
+    copy_run(&run);
+    (folder, run)
+}
+
+fn copy_run(run: &Path) {
     std::fs::create_dir_all(run.join("train")).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report_run");
-    for name in ["config.yaml", "versions.json", "report.json", "train/metrics.jsonl"] {
+    for name in FILES {
         std::fs::copy(fixture.join(name), run.join(name)).unwrap();
     }
-    (folder, run)
 }
 
 fn report(run: &Path, more: &[&str]) -> Output {
@@ -103,9 +110,10 @@ fn the_page_is_whole_well_formed_and_loads_nothing() {
     for link in elements.iter().filter_map(|element| element.attribute("href")?.strip_prefix('#')) {
         assert!(ids.contains(link), "#{link} leads nowhere");
     }
-    // Size and time; two classes; terms, loss, validation, rate; two of three models kept their calibration.
+    // Size and time; two classes; terms, loss, validation, rate; two of three models kept their calibration; of the audit two teachers'
+    // calibration, scores and counts, four conditions; AP and AP50 of the ablation.
     let charts: Vec<&Element> = elements.iter().filter(|element| element.attribute("class") == Some("chart")).collect();
-    assert_eq!(charts.len(), 2 + 2 + 4 + 2);
+    assert_eq!(charts.len(), 2 + 2 + 4 + 2 + (2 + 2 + 4) + 2);
     for chart in charts {
         assert_eq!(chart.attribute("role"), Some("img"));
         assert!(
@@ -113,9 +121,19 @@ fn the_page_is_whole_well_formed_and_loads_nothing() {
                 && chart.attribute("viewBox").is_some()
         );
     }
-    for words in
-        ["AP50 of 0.945", "3.0 times smaller", "6.3 times faster", "3 messages were cut off", "giou", "seed: 7"]
-    {
+    for words in [
+        "AP50 of 0.945",
+        "3.0 times smaller",
+        "6.3 times faster",
+        "3 messages were cut off",
+        "giou",
+        "seed: 7",
+        "only 44 % of its boxes are confirmed",
+        "truth for 160 of them with 175 objects",
+        "helps: AP +0.029 ± 0.002 compared with hard, over 3 seeds",
+        "Seed 2 failed: training <diverged> at epoch 3 & ended",
+        "distill ablate '/nowhere/my experiments/kinds.yaml'",
+    ] {
         assert!(text.contains(words), "{words}");
     }
     assert!(text.contains("There is no gallery") && text.contains("targets"), "the recording is not there");
@@ -137,8 +155,9 @@ fn names_from_outside_stay_text() {
 #[test]
 fn what_a_run_lacks_is_left_out() {
     let (_folder, run) = run_folder();
-    std::fs::remove_file(run.join("train/metrics.jsonl")).unwrap();
-    std::fs::remove_file(run.join("versions.json")).unwrap();
+    for name in ["train/metrics.jsonl", "versions.json", "audit.json", "ablation.json"] {
+        std::fs::remove_file(run.join(name)).unwrap();
+    }
     // As evaluations of earlier versions are.
     let path = run.join("report.json");
     let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -153,6 +172,36 @@ fn what_a_run_lacks_is_left_out() {
         elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
     assert_eq!(sections, ["summary", "accuracy", "classes", "gallery", "repeat"]);
     assert!(text.contains("--no-gallery"));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_in_its_place() {
+    let (_folder, run) = run_folder();
+    for name in ["audit.json", "ablation.json"] {
+        std::fs::write(run.join(name), "{\"name\": \"<b>\"").unwrap();
+    }
+    let (elements, text) = parse(&page(&run, &["--no-gallery"]));
+    let sections: Vec<&str> =
+        elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
+    assert_eq!(sections, SECTIONS);
+    for words in ["audit cannot be read: ", "audit.json: ", "ablation cannot be read: ", "ablation.json: "] {
+        assert!(text.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn a_run_of_an_ablation_shows_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("kinds/response/seed_2");
+    copy_run(&run);
+    std::fs::rename(run.join("ablation.json"), folder.path().join("kinds/ablation.json")).unwrap();
+    let html = page(&run, &["--no-gallery"]);
+    assert!(html.contains("about a run of response;") && html.contains("<tr class=\"student\"><td>response</td>"));
+    // Elsewhere nobody looks so far up.
+    let other = folder.path().join("kinds/response/mine");
+    std::fs::rename(&run, &other).unwrap();
+    let (_, text) = parse(&page(&other, &["--no-gallery"]));
+    assert!(!text.contains("Every seed"), "{text}");
 }
 
 #[test]
@@ -210,6 +259,13 @@ fn the_gallery_shows_the_frames_with_mistakes() {
     let (elements, text) = parse(&page(&run, &[]));
     assert_self_contained(&elements, &text);
     assert!(text.contains("the labels") && text.contains("out of 18"), "{text}");
+    assert!(elements.iter().any(|e| e.tag == "section" && e.attribute("id") == Some("inheritance")));
+    // Both miss every second object.
+    assert!(
+        text.contains("On 18 frames the student makes 6 errors; 6 (100 %) at least one teacher makes, too."),
+        "{text}"
+    );
+    assert!(text.contains("6 of 6 shared") && text.contains("The labels say what is an error."), "{text}");
     // Of the frames 2, 5, 8, 11, 14 and 17 those that are not neighbours.
     for frame in [2, 8, 14] {
         assert!(text.contains(&format!("1 missed – frame {frame} of bag ")), "{frame}: {text}");

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod durable;
 pub mod evaluate;
 pub mod export;
+pub mod figure_table;
 pub mod loss;
 pub mod report;
 pub mod split;

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! ablation.yaml -> plan (every variant x seed, all checked) -> label once per kind of labelling
-//!               -> runner: `distill run` as child processes, several at a time -> reports -> table, JSON, SVG
+//!               -> runner: `distill run` as child processes, several at a time -> reports -> table and JSON
 //! ```
+//!
+//! [`crate::distill::report`] draws what was found.
 //!
 //! Every training is a process of its own: a crash costs one run, and the pools of threads do not meet. What is finished is found
 //! by the stages of [`crate::distill::stage`] and not made again.
@@ -11,7 +13,6 @@
 mod config;
 mod error;
 mod plan;
-mod plot;
 mod result;
 mod runner;
 mod statistics;
@@ -20,7 +21,8 @@ mod table;
 pub use config::{AblationConfig, Settings, VariantConfig};
 pub use error::AblationError;
 pub use plan::{Choice, Plan, PlannedRun};
-pub use plot::svg;
+#[cfg(test)]
+pub(in crate::distill) use result::tests::ablation as example;
 pub use result::{Ablation, ClassSpread, RunFigures, RunResult, RunState, VariantResult};
 pub use runner::{Interrupts, RunEnd, Runner, Watch};
 pub use statistics::{Difference, Spread, Verdict, chance_beyond};

@@ -1,5 +1,7 @@
 //! Mean, spread and paired differences over seeds.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A difference is told only when it is larger than this many of its standard errors.
@@ -56,6 +58,14 @@ impl Difference {
             Some(error) if self.mean < -ERRORS_TO_TELL * error => Verdict::Hurts,
             Some(_) => Verdict::NoDifference,
         }
+    }
+}
+
+impl fmt::Display for Difference {
+    /// `+0.050 ± 0.006`, without the error where there is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:+.3}", self.mean)?;
+        self.standard_error.map_or(Ok(()), |error| write!(f, " ± {error:.3}"))
     }
 }
 
@@ -136,6 +146,10 @@ mod tests {
         assert_eq!(verdict(&[0.0, 1.0, 2.0]), Verdict::NoDifference, "1 is less than 2 / sqrt(3)");
         assert_eq!(verdict(&[0.0, 0.0]), Verdict::NoDifference);
         assert_eq!(verdict(&[0.5]), Verdict::OneSeed);
+        assert_eq!(
+            [difference.to_string(), Difference::of(&[-0.5]).unwrap().to_string()],
+            ["+2.000 ± 0.577", "-0.500"]
+        );
         assert_eq!(Difference::of(&[]), None);
     }
 

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
-
 use super::{Ablation, RunState, Spread, VariantResult, chance_beyond, statistics::ERRORS_TO_TELL};
+use crate::distill::figure_table::FigureTable;
 
 impl Ablation {
     /// The result for people: a table of the variants, one of their classes, what failed, and how to read it.
@@ -13,72 +12,73 @@ impl Ablation {
         for variant in self.variants.iter().filter(|variant| !variant.about.is_empty()) {
             let _ = writeln!(text, "  {}: {}", variant.name, variant.about);
         }
-        let _ = writeln!(text, "{}", self.main_table());
+        let _ = writeln!(text, "{}", self.table());
         if let Some(table) = self.class_table() {
             let _ = writeln!(text, "{table}");
         }
         for (name, run) in self.failed() {
             let _ = writeln!(text, "failed: {name}, seed {}: {}", run.seed, run.failure.as_deref().unwrap_or("-"));
         }
-        self.write_notes(&mut text);
+        text.push_str(&self.notes());
+        text.push('\n');
         text
     }
 
-    fn main_table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_preset(UTF8_FULL_CONDENSED);
-        table.set_header([
-            "variant",
-            "seeds",
-            "AP",
-            "AP50",
-            "AP75",
-            "AP - baseline",
-            "verdict",
-            "of teacher",
-            "M parameters",
-            "p50 ms",
-            "train s",
-        ]);
+    /// A row a variant, in their order.
+    pub fn table(&self) -> FigureTable {
+        let mut table = FigureTable::new(
+            1,
+            &[
+                "variant",
+                "seeds",
+                "AP",
+                "AP50",
+                "AP75",
+                "AP - baseline",
+                "verdict",
+                "of teacher",
+                "M parameters",
+                "p50 ms",
+                "train s",
+            ],
+        );
         for variant in &self.variants {
             let figures = [
                 seeds(variant),
                 spread(variant.ap, 3),
                 spread(variant.ap50, 3),
                 spread(variant.ap75, 3),
-                difference(variant),
+                variant.difference.map_or("-".to_owned(), |difference| difference.to_string()),
                 variant.verdict.words().to_owned(),
                 variant.retention.map_or("-".to_owned(), |retention| format!("{:.1} %", 100.0 * retention.mean)),
                 variant.parameters.map_or("-".to_owned(), |count| format!("{:.2}", count as f64 / 1e6)),
                 variant.latency_ms.map_or("-".to_owned(), |latency| format!("{latency:.2}")),
                 variant.seconds.map_or("-".to_owned(), |seconds| format!("{:.0}", seconds.mean)),
             ];
-            let mut row = vec![Cell::new(&variant.name)];
-            row.extend(figures.map(|figure| Cell::new(figure).set_alignment(CellAlignment::Right)));
-            table.add_row(row);
+            table.add(&[&variant.name], &figures);
         }
         table
     }
 
     /// AP50 of each class, where there are several.
-    fn class_table(&self) -> Option<Table> {
+    pub fn class_table(&self) -> Option<FigureTable> {
         let classes = &self.variants.iter().find(|variant| !variant.per_class.is_empty())?.per_class;
         if classes.len() < 2 {
             return None;
         }
-        let mut table = Table::new();
-        table.load_preset(UTF8_FULL_CONDENSED);
-        let names = classes.iter().map(|class| class.class.clone());
-        table.set_header(["AP50 by class".to_owned()].into_iter().chain(names));
+        let names = classes.iter().map(|class| class.class.as_str());
+        let header: Vec<&str> = ["AP50 by class"].into_iter().chain(names).collect();
+        let mut table = FigureTable::new(1, &header);
         for variant in self.variants.iter().filter(|variant| !variant.per_class.is_empty()) {
-            let values = variant.per_class.iter().map(|class| spread(class.ap50, 3));
-            table.add_row([variant.name.clone()].into_iter().chain(values));
+            let values: Vec<String> = variant.per_class.iter().map(|class| spread(class.ap50, 3)).collect();
+            table.add(&[&variant.name], &values);
         }
         Some(table)
     }
 
-    fn write_notes(&self, text: &mut String) {
-        text.push_str("Mean ± sample standard deviation over the seeds, on the test block. ");
+    /// How to read the table.
+    pub fn notes(&self) -> String {
+        let mut text = String::from("Mean ± sample standard deviation over the seeds, on the test block. ");
         let pairs = self.variants.iter().filter_map(|variant| variant.difference).map(|difference| difference.pairs);
         if let Some(pairs) = pairs.filter(|pairs| *pairs > 1).min() {
             let chance = 100.0 * chance_beyond(ERRORS_TO_TELL, pairs - 1);
@@ -90,8 +90,9 @@ impl Ablation {
         }
         text.push_str(
             "of teacher: AP50 as a share of the best teacher's. p50: the network alone on one thread, measured while other \
-             runs were at work.\n",
+             runs were at work.",
         );
+        text
     }
 }
 
@@ -106,16 +107,6 @@ fn spread(spread: Option<Spread>, digits: usize) -> String {
         None => "-".to_owned(),
         Some(Spread { mean, deviation: None, .. }) => format!("{mean:.digits$}"),
         Some(Spread { mean, deviation: Some(deviation), .. }) => format!("{mean:.digits$} ± {deviation:.digits$}"),
-    }
-}
-
-fn difference(variant: &VariantResult) -> String {
-    match variant.difference {
-        None => "-".to_owned(),
-        Some(difference) => match difference.standard_error {
-            None => format!("{:+.3}", difference.mean),
-            Some(error) => format!("{:+.3} ± {error:.3}", difference.mean),
-        },
     }
 }
 

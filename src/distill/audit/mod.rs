@@ -29,6 +29,8 @@ pub use dependence::{Dependence, DependenceBin, Factor};
 pub use drift::{RecordingDrift, TimeSlice, Trend};
 pub use error::AuditError;
 pub use inheritance::{ErrorInheritance, JudgedFrame, TeacherErrors, inherited_errors};
+#[cfg(test)]
+pub(in crate::distill) use tests::example;
 pub use truth::{TruthFigures, TruthFrames, read_truth};
 pub use verdict::{Finding, FindingKind, proposed_trust};
 

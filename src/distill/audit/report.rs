@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
-
-use super::{Audit, Dependence, Factor, JudgedBy, Trend, verdict::percent};
+use super::{Audit, Dependence, Factor, JudgedBy, Trend, TruthFigures, verdict::percent};
+use crate::distill::figure_table::FigureTable;
 
 impl Audit {
     /// What was looked at and who judged, in one line.
@@ -62,19 +61,21 @@ impl Audit {
         for teacher in &self.teachers {
             if let Some(truth) = &teacher.truth {
                 let _ = writeln!(text, "\nWhat {} calls what is really there.", teacher.name);
-                push(&mut text, &self.confusion_table(&truth.confusion));
+                push(&mut text, &self.confusion_table(truth));
             }
         }
         text
     }
 
-    fn teachers_table(&self) -> Table {
-        let mut table =
-            table(&["teacher", "boxes", "stands by", "confirmed", "found", "ECE", "AP", "AP50", "trust", "proposed"]);
+    /// A row a teacher.
+    pub fn teachers_table(&self) -> FigureTable {
+        let mut table = FigureTable::new(
+            1,
+            &["teacher", "boxes", "stands by", "confirmed", "found", "ECE", "AP", "AP50", "trust", "proposed"],
+        );
         for teacher in &self.teachers {
             let truth = teacher.truth.as_ref();
-            add_row(
-                &mut table,
+            table.add(
                 &[&teacher.name],
                 &[
                     teacher.detections.to_string(),
@@ -92,27 +93,29 @@ impl Audit {
         table
     }
 
-    fn classes_table(&self) -> Table {
-        let mut table = table(&[
-            "teacher",
-            "class",
-            "boxes",
-            "stands by",
-            "confirmed",
-            "mean IoU",
-            "found",
-            "ECE",
-            "AP50",
-            "precision",
-            "recall",
-        ]);
+    /// A row a teacher and class.
+    pub fn classes_table(&self) -> FigureTable {
+        let mut table = FigureTable::new(
+            2,
+            &[
+                "teacher",
+                "class",
+                "boxes",
+                "stands by",
+                "confirmed",
+                "mean IoU",
+                "found",
+                "ECE",
+                "AP50",
+                "precision",
+                "recall",
+            ],
+        );
         for teacher in &self.teachers {
             for class in &teacher.classes {
-                let of_class = |truth: &super::TruthFigures| {
-                    truth.per_class.iter().find(|figures| figures.class == class.class)?.ap50
-                };
-                add_row(
-                    &mut table,
+                let of_class =
+                    |truth: &TruthFigures| truth.per_class.iter().find(|figures| figures.class == class.class)?.ap50;
+                table.add(
                     &[&teacher.name, &class.class],
                     &[
                         class.detections.to_string(),
@@ -131,12 +134,12 @@ impl Audit {
         table
     }
 
-    fn calibration_table(&self) -> Table {
+    fn calibration_table(&self) -> FigureTable {
         let bins = self.teachers.first().map_or(0, |teacher| teacher.calibration.bins.len());
         let edge = |bin: usize| bin as f64 / bins as f64;
         let mut header = vec!["score".to_owned()];
         header.extend((0..bins).map(|bin| format!("{:.1}-{:.1}", edge(bin), edge(bin + 1))));
-        let mut table = table(&header);
+        let mut table = FigureTable::new(1, &header);
         for teacher in &self.teachers {
             let cells: Vec<String> = teacher
                 .calibration
@@ -147,65 +150,55 @@ impl Audit {
                     count => format!("{:.2} ({count})", bin.precision),
                 })
                 .collect();
-            add_row(&mut table, &[&teacher.name], &cells);
+            table.add(&[&teacher.name], &cells);
         }
         table
     }
 
-    fn dependence_table(&self) -> Table {
-        let mut table = table(&["teacher", "by", "range: confirmed (boxes)"]);
+    fn dependence_table(&self) -> FigureTable {
+        let mut table = FigureTable::new(3, &["teacher", "by", "range: confirmed (boxes)"]);
         for teacher in &self.teachers {
             for dependence in &teacher.dependence {
-                table.add_row([teacher.name.clone(), dependence.factor.name().to_owned(), words(dependence)]);
+                table.add(&[&teacher.name, dependence.factor.name(), &words(dependence)], &[]);
             }
         }
         table
     }
 
-    fn drift_table(&self) -> Table {
-        let mut table =
-            table(&["teacher", "recording", "mean score", "boxes in a frame", "boxes in a frame beside the others"]);
+    /// A row a teacher and recording: how its scores and counts change from beginning to end.
+    pub fn drift_table(&self) -> FigureTable {
+        let mut table = FigureTable::new(
+            2,
+            &["teacher", "recording", "mean score", "boxes in a frame", "boxes in a frame beside the others"],
+        );
         for teacher in &self.teachers {
             for drift in &teacher.drift {
                 let recording = self.recordings.get(drift.source).map_or("", String::as_str);
                 let cells = [drift.score, drift.count, drift.excess].map(change);
-                add_row(&mut table, &[&teacher.name, recording], &cells);
+                table.add(&[&teacher.name, recording], &cells);
             }
         }
         table
     }
 
-    fn confusion_table(&self, confusion: &[Vec<u64>]) -> Table {
+    /// A row a true class: what a teacher calls it.
+    pub fn confusion_table(&self, truth: &TruthFigures) -> FigureTable {
         let names = || self.classes.iter().map(String::as_str);
         let header: Vec<&str> = std::iter::once("is / is called").chain(names()).chain(["missed"]).collect();
-        let mut table = table(&header);
-        for (row, name) in confusion.iter().zip(names().chain(["nothing there"])) {
+        let mut table = FigureTable::new(1, &header);
+        for (row, name) in truth.confusion.iter().zip(names().chain(["nothing there"])) {
             let mut cells: Vec<String> = row.iter().map(u64::to_string).collect();
             if name == "nothing there" {
                 // What is not there cannot be missed.
                 cells.pop();
             }
-            add_row(&mut table, &[name], &cells);
+            table.add(&[name], &cells);
         }
         table
     }
 }
 
-fn table<T: AsRef<str>>(header: &[T]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
-    table.set_header(header.iter().map(|name| Cell::new(name.as_ref())));
-    table
-}
-
-/// Adds names and, set to the right, numbers.
-fn add_row(table: &mut Table, names: &[&str], numbers: &[String]) {
-    let names = names.iter().map(Cell::new);
-    let numbers = numbers.iter().map(|number| Cell::new(number).set_alignment(CellAlignment::Right));
-    table.add_row(names.chain(numbers));
-}
-
-fn push(text: &mut String, table: &Table) {
+fn push(text: &mut String, table: &FigureTable) {
     text.push_str(&table.to_string());
     text.push('\n');
 }

@@ -60,19 +60,25 @@ fn three_teachers() -> Vec<TeacherProvenance> {
     vec![teacher("solid", &["person"]), teacher("steady", &["person"]), teacher("odd", &["person", "pallet"])]
 }
 
+/// All see the one person; the odd one sees three more that are not there. Truth, where it is wanted, is known of all frames.
+pub(in crate::distill) fn example(with_truth: bool) -> Audit {
+    let set = targets(three_teachers(), |index| {
+        let ghosts = (0..3).map(|n| soft(200.0 + 100.0 * n as f32 + (index % 7) as f32, 0.5));
+        let odd = std::iter::once(soft(101.0, 0.8)).chain(ghosts).collect();
+        vec![vec![soft(100.0, 0.9)], vec![soft(102.0, 0.7)], odd]
+    });
+    let person = TruthBox { bbox: soft(100.0, 0.0).bbox, class: 0, demand: Demand::Required };
+    let truth: TruthFrames = (0..FRAMES).map(|index| ((0, index), vec![person.clone()])).collect();
+    audit(&set, with_truth.then_some(&truth), AuditOptions::default())
+}
+
 fn kinds(audit: &Audit, teacher: &str) -> Vec<FindingKind> {
     audit.findings.iter().filter(|finding| finding.teacher == teacher).map(|finding| finding.kind).collect()
 }
 
 #[test]
 fn a_teacher_that_invents_boxes_is_named_and_trusted_less() {
-    // All see the person at 100; the odd one sees three more that are not there.
-    let set = targets(three_teachers(), |index| {
-        let drawn = (0..3).map(|n| soft(200.0 + 100.0 * n as f32 + (index % 7) as f32, 0.5));
-        let odd = std::iter::once(soft(101.0, 0.8)).chain(drawn).collect();
-        vec![vec![soft(100.0, 0.9)], vec![soft(102.0, 0.7)], odd]
-    });
-    let audit = audit(&set, None, AuditOptions::default());
+    let audit = example(false);
     assert_eq!((audit.judged_by, audit.truth_frames, audit.frames), (JudgedBy::Agreement, 0, 100));
     let [solid, steady, odd] = &audit.teachers[..] else { panic!("{}", audit.teachers.len()) };
     assert_eq!((solid.agreement, solid.agreed_recall, solid.proposed_trust), (Some(1.0), Some(1.0), Some(1.0)));

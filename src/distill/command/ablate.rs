@@ -18,10 +18,10 @@ use super::{Outcome, WorkFailed, one_line, run::label_stage, train::check_inputs
 use crate::distill::{
     ablate::{
         Ablation, AblationConfig, Choice, Interrupts, Plan, PlannedRun, RunEnd, RunFigures, Runner, Settings, Watch,
-        svg,
     },
     config::Experiment,
     durable,
+    report::{ablation_page, ablation_svg},
 };
 
 /// Train variants of an experiment with several seeds, side by side, and tell which of them helps.
@@ -48,8 +48,9 @@ use crate::distill::{
 ///   distill ablate sizes.yaml --only micro,small --seeds 1,2
 ///   distill ablate sizes.yaml --set train.epochs=1 --seeds 1 --output /tmp/sizes
 ///
-/// In the output folder: ablation.json, ablation.txt and ablation.svg (figures of the test block), and VARIANT/seed_N/ with what
-/// `distill run` writes and its log.txt.
+/// In the output folder: ablation.html (the result as a page to look at; figures of the test block), the same as ablation.json,
+/// ablation.txt and ablation.svg, and VARIANT/seed_N/ with what `distill run` writes and its log.txt. `distill report` of one of
+/// these runs shows the whole ablation, too.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct AblateArgs {
@@ -177,14 +178,15 @@ fn label(plan: &Plan, threads: usize, interrupts: &Interrupts) -> anyhow::Result
     Ok(Some(labels))
 }
 
-/// Prints the result and writes it in its three forms.
+/// Prints the result and writes it in all its forms.
 fn write(output: &Path, ablation: &Ablation) -> anyhow::Result<()> {
     let text = ablation.to_text();
     out!("{text}");
     let files = [
         ("ablation.json", serde_json::to_vec_pretty(ablation)?),
         ("ablation.txt", text.into_bytes()),
-        ("ablation.svg", svg(ablation).into_bytes()),
+        ("ablation.svg", ablation_svg(ablation).into_bytes()),
+        ("ablation.html", ablation_page(ablation).into_bytes()),
     ];
     for (name, bytes) in files {
         let path = output.join(name);

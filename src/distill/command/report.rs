@@ -10,7 +10,7 @@ use crate::distill::{
     report::{ReportOptions, report},
 };
 
-/// Lay out what a run has reached as one HTML page: figures, curves, the frames with the worst mistakes, and how to repeat it.
+/// Lay out what a run has reached as one HTML page: figures, curves, teachers, the worst frames, and how to repeat it.
 ///
 ///   distill report runs/indoor_person
 ///
@@ -19,7 +19,12 @@ use crate::distill::{
 ///
 ///   distill report runs/indoor_person --out indoor_person.html
 ///
-/// Its pictures are frames of the recordings. Leave them out where faces shall not be passed on, or to be done at once:
+/// A run that `distill ablate` made shows the whole ablation, too:
+///
+///   distill report runs/ablate_warehouse/response/seed_1
+///
+/// The pictures are frames of the recordings. Leave them out where faces shall not be passed on, or to be done at once; the inherited
+/// errors, for which all models are run again, are then left out, too:
 ///
 ///   distill report runs/indoor_person --no-gallery
 #[derive(Debug, Args)]

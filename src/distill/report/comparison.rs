@@ -8,6 +8,7 @@ use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops::thumbnail};
 use super::folder::RunFolder;
 use crate::{
     distill::{
+        audit::{ErrorInheritance, JudgedFrame, inherited_errors},
         bag::{EncodedFrame, Frames},
         evaluate::{EvaluateError, EvaluateJob, EvaluatedRecording, EvaluationTruth, RecordingTruth, Role},
         teacher::{EnsembleOptions, Teacher, scored},
@@ -28,6 +29,8 @@ const NANOSECONDS_APART: u64 = 1_000_000_000;
 /// Width of the pictures in pixels.
 const PICTURE_WIDTH: u32 = 480;
 const JPEG_QUALITY: u8 = 78;
+/// Boxes that overlap by at least this IoU are at the same place.
+const SAME_PLACE: f64 = 0.5;
 
 /// The gallery, or why there is none.
 pub(super) enum Gallery {
@@ -49,6 +52,9 @@ pub(super) struct Comparison {
     pub compared: usize,
     /// The worst ones, worst first.
     pub frames: Vec<ComparedFrame>,
+    /// Over all that were compared, how the errors of the first model, the student, relate to those of the others, each as sure as it
+    /// wants to be on a robot; `None` where the student is alone.
+    pub inheritance: Option<ErrorInheritance>,
 }
 
 /// A frame with all boxes on it.
@@ -146,7 +152,7 @@ fn compare(job: &EvaluateJob) -> Result<Comparison, EvaluateError> {
         models.push(Teacher::load(&model.config, &job.classes, options)?);
     }
     let chosen = spread(&candidates(job)?, COMPARED);
-    let mut frames = Vec::new();
+    let (mut frames, mut judged) = (Vec::new(), Vec::new());
     for (place, recording) in job.recordings.iter().enumerate() {
         let wanted: HashSet<u64> = chosen.iter().filter(|(of, _)| *of == place).map(|(_, index)| *index).collect();
         let Some(last) = wanted.iter().max().copied() else { continue };
@@ -157,16 +163,18 @@ fn compare(job: &EvaluateJob) -> Result<Comparison, EvaluateError> {
             if wanted.contains(&frame.index)
                 && let Ok(image) = frame.decode()
             {
-                let mut compared = compare_frame(&frame, &image, &known, &mut models)?;
+                let (mut compared, said) = compare_frame(&frame, &image, &known, &mut models)?;
                 compared.recording = place;
                 compared.recording_name = name_of(recording);
                 frames.push(compared);
+                judged.push(said);
             }
             if frame.index >= last {
                 break;
             }
         }
     }
+    let knows: Vec<Vec<bool>> = models.iter().skip(1).map(|teacher| teacher.knows().to_vec()).collect();
     let by_labels = !job.recordings.iter().any(|recording| matches!(recording.truth, EvaluationTruth::Targets(_)));
     Ok(Comparison {
         models: models.iter().zip(&job.models).map(|(model, job)| (model.name(), job.role)).collect(),
@@ -174,6 +182,7 @@ fn compare(job: &EvaluateJob) -> Result<Comparison, EvaluateError> {
         by_labels,
         compared: frames.len(),
         frames: worst(frames),
+        inheritance: (models.len() > 1).then(|| inherited_errors(&judged, &knows, SAME_PLACE)),
     })
 }
 
@@ -202,19 +211,22 @@ fn name_of(recording: &EvaluatedRecording) -> String {
     recording.path.file_name().unwrap_or(recording.path.as_os_str()).to_string_lossy().into_owned()
 }
 
+/// A frame to look at, and what all said about it.
 fn compare_frame(
     frame: &EncodedFrame,
     image: &RgbImage,
     known: &RecordingTruth<'_>,
     models: &mut [Teacher],
-) -> Result<ComparedFrame, EvaluateError> {
+) -> Result<(ComparedFrame, JudgedFrame), EvaluateError> {
     let truth = known.of(frame)?.unwrap_or_default();
     let mut found = Vec::with_capacity(models.len());
+    let mut said: Vec<Vec<ScoredBox>> = Vec::with_capacity(models.len());
     for model in models {
         let threshold = model.own_threshold();
         let (detections, _) = model.detect(image)?;
         let boxes: Vec<ScoredBox> = detections.iter().map(scored).filter(|found| found.score >= threshold).collect();
-        let verdicts = judge_image(&truth, &boxes, 0.5);
+        let verdicts = judge_image(&truth, &boxes, SAME_PLACE);
+        said.push(boxes.clone());
         let shown = boxes.into_iter().zip(verdicts).map(|(found, verdict)| ShownBox {
             bbox: found.bbox,
             class: found.class,
@@ -223,7 +235,7 @@ fn compare_frame(
         });
         found.push(shown.collect::<Vec<_>>());
     }
-    let truth = truth.iter().enumerate().map(|(place, truth)| ShownTruth {
+    let shown = truth.iter().enumerate().map(|(place, truth)| ShownTruth {
         bbox: truth.bbox,
         class: truth.class,
         score: known.score(frame.index, place),
@@ -237,12 +249,14 @@ fn compare_frame(
         name: frame.name.clone(),
         size: image.dimensions(),
         picture: picture(image),
-        truth: truth.collect(),
+        truth: shown.collect(),
         found,
         disagreement: 0.0,
     };
     compared.disagreement = disagreement(&compared);
-    Ok(compared)
+    let mut said = said.into_iter();
+    let student = said.next().unwrap_or_default();
+    Ok((compared, JudgedFrame { truth, per_teacher: said.collect(), student }))
 }
 
 /// How wrong the first model is: the scores of its false alarms, and for each miss the truth's score, 1 for labels.

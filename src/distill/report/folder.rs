@@ -5,11 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ReportError;
 use crate::{
     distill::{
+        ablate::Ablation,
+        audit::Audit,
         config::Experiment,
         evaluate::{EvaluationReport, bundle_path},
     },
@@ -34,6 +37,12 @@ pub(super) struct RunFolder {
     pub evaluation: EvaluationReport,
     /// What the student's bundle says of its origin; `None` without a bundle.
     pub bundle: Option<BundleMetadata>,
+    /// `audit.json`, or why it cannot be read; `None` without one.
+    pub audit: Option<Result<Audit, String>>,
+    /// `ablation.json` of the ablation that the run is a part of, or why it cannot be read; `None` without one.
+    pub ablation: Option<Result<Ablation, String>>,
+    /// The ablation's variant that the run is, by its place: `VARIANT/seed_N`.
+    pub variant: Option<String>,
 }
 
 /// What the report shows of an epoch.
@@ -84,8 +93,32 @@ impl RunFolder {
             evaluation,
             // Without it the report lacks provenance, and the gallery tells why it is not there.
             bundle: read_metadata(bundle_path(path)).ok().flatten(),
+            audit: kept(&path.join("audit.json")),
+            ablation: ablation(path),
+            variant: variant(path),
         })
     }
+}
+
+/// A file that not every run has.
+fn kept<T: DeserializeOwned>(path: &Path) -> Option<Result<T, String>> {
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display())))
+}
+
+/// The ablation whose file lies in the run's folder, in that around it, or where `distill ablate` puts it: two above its runs.
+fn ablation(run: &Path) -> Option<Result<Ablation, String>> {
+    let [own, around, above] = ["ablation.json", "../ablation.json", "../../ablation.json"].map(|name| run.join(name));
+    // A run that no ablation made has nothing to look for so far away.
+    kept(&own).or_else(|| kept(&around)).or_else(|| variant(run).and_then(|_| kept(&above)))
+}
+
+/// The name of the folder around a run that is called as those of ablations are.
+fn variant(run: &Path) -> Option<String> {
+    let run = run.canonicalize().ok()?;
+    let is_seed = run.file_name()?.to_string_lossy().starts_with("seed_");
+    let name = run.parent()?.file_name()?.to_string_lossy().into_owned();
+    is_seed.then_some(name)
 }
 
 fn versions(text: &str) -> BTreeMap<String, String> {
@@ -143,6 +176,23 @@ mod tests {
         let read = versions(r#"{"burn": "0.22.1", "cores": 2}"#);
         assert_eq!((read["burn"].as_str(), read["cores"].as_str()), ("0.22.1", "2"));
         assert!(versions("none").is_empty());
+    }
+
+    #[test]
+    fn an_ablation_is_found_from_its_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("better/seed_2");
+        let other = folder.path().join("better/other");
+        for folder in [&run, &other] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        assert!(ablation(&run).is_none());
+        let example = crate::distill::ablate::example();
+        std::fs::write(folder.path().join("ablation.json"), serde_json::to_string(&example).unwrap()).unwrap();
+        assert_eq!((ablation(&run), variant(&run)), (Some(Ok(example)), Some("better".into())));
+        assert_eq!((ablation(&other), variant(&other)), (None, None));
+        std::fs::write(run.join("ablation.json"), "{").unwrap();
+        assert!(ablation(&run).unwrap().is_err_and(|reason| reason.contains("seed_2/ablation.json")));
     }
 
     #[test]

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! run's folder -> RunFolder -> sections in their order -> page
-//!      recordings + models -> comparison (the frames with the worst mistakes) -'
+//!      recordings + models -> comparison (the frames with the worst mistakes, inherited errors) -'
+//!
+//! ablation -> its section alone -> page; its dot plots alone -> SVG
 //! ```
 
+mod ablation;
 mod chart;
 mod comparison;
 mod figures;
@@ -15,8 +18,11 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use ablation::ablation_svg;
 use comparison::Gallery;
 use folder::RunFolder;
+
+use super::ablate::Ablation;
 
 /// What a report shall hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,5 +66,10 @@ pub enum ReportError {
 pub fn report(run: &Path, options: ReportOptions) -> Result<String, ReportError> {
     let folder = RunFolder::read(run)?;
     let gallery = if options.gallery { Gallery::of(&folder) } else { Gallery::unwanted() };
-    Ok(page::page(&folder.name, &sections::all(&folder, &gallery)))
+    Ok(page::page("Distillation report", &folder.name, &sections::all(&folder, &gallery)))
+}
+
+/// The page of an ablation: what the reports of its runs say of it, alone.
+pub fn ablation_page(ablation: &Ablation) -> String {
+    page::page("Ablation", &ablation.name, &[sections::of_ablation(ablation)])
 }

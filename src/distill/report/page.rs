@@ -4,11 +4,12 @@ use super::{markup::Markup, sections::Section};
 
 /// Nothing may be loaded from anywhere and nothing may run, whatever a name tries.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
-const SHEET: &str = include_str!("page.css");
+/// Colours, letters, charts: all that a page or a picture of it looks like.
+pub(super) const SHEET: &str = include_str!("page.css");
 
-/// The whole page.
-pub(super) fn page(name: &str, sections: &[Section]) -> String {
-    let title = format!("{name} – distillation report");
+/// The whole page: what kind it is of, what it is about, and its sections.
+pub(super) fn page(kind: &str, name: &str, sections: &[Section]) -> String {
+    let title = format!("{name} – {}", kind.to_lowercase());
     let html = Markup::of(|html| {
         html.element("html", &[("lang", "en")], |html| {
             html.element("head", &[], |head| {
@@ -21,10 +22,12 @@ pub(super) fn page(name: &str, sections: &[Section]) -> String {
             });
             html.element("body", &[], |body| {
                 body.element("header", &[], |header| {
-                    header.leaf("p", &[("class", "kind")], "Distillation report");
+                    header.leaf("p", &[("class", "kind")], kind);
                     header.leaf("h1", &[], name);
                 });
-                navigation(body, sections);
+                if sections.len() > 1 {
+                    navigation(body, sections);
+                }
                 body.element("main", &[], |main| sections.iter().for_each(|section| show(main, section)));
                 let made = format!("Made by distilled_perception {}.", env!("CARGO_PKG_VERSION"));
                 body.leaf("footer", &[], &made);
@@ -64,9 +67,11 @@ mod tests {
     #[test]
     fn sections_stand_in_order_under_their_names() {
         let section = |id, title| Section { id, title, how_to_read: "Read <it>.".into(), body: Markup::new() };
-        let html = page("a & b", &[section("one", "First"), section("two", "Second")]);
+        let html = page("Report", "a & b", &[section("one", "First"), section("two", "Second")]);
         assert!(html.starts_with("<!DOCTYPE html>") && html.contains("<h1>a &amp; b</h1>"), "{html}");
         assert!(html.contains("<a href=\"#two\">Second</a>") && html.contains("Read &lt;it&gt;."), "{html}");
         assert!(html.find("id=\"one\"") < html.find("id=\"two\""));
+        assert!(html.contains("<title>a &amp; b – report</title>"), "{html}");
+        assert!(!page("Report", "a", &[section("one", "First")]).contains("<nav"));
     }
 }

@@ -8,11 +8,16 @@
 //! `<title>` that screen readers say. Legends are HTML below it, because only HTML breaks lines.
 
 mod axis;
+mod bars;
+mod dots;
 mod lines;
 mod reliability;
+mod rows;
 mod scatter;
 
 pub(super) use axis::Axis;
+pub(super) use bars::{Bar, BarRow, bars};
+pub(super) use dots::{DotPlot, DotRow};
 pub(super) use lines::{Mark, Series, lines};
 pub(super) use reliability::reliability;
 pub(super) use scatter::{Dot, scatter};
@@ -55,31 +60,15 @@ impl Plot<'_> {
 
     /// The chart with its grid, ticks and labels, and what `content` draws on it.
     fn draw(&self, title: &str, content: impl FnOnce(&mut Markup)) -> Markup {
-        let view = format!("0 0 {WIDTH} {HEIGHT}");
-        Markup::of(|html| {
-            html.element(
-                "svg",
-                &[("viewBox", &view), ("role", "img"), ("aria-label", title), ("class", "chart")],
-                |svg| {
-                    svg.leaf("title", &[], title);
-                    self.grid(svg);
-                    content(svg);
-                },
-            );
+        svg(title, (WIDTH, HEIGHT), |svg| {
+            self.grid(svg);
+            content(svg);
         })
     }
 
     fn grid(&self, svg: &mut Markup) {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
-        for (value, label) in self.x.ticks() {
-            let x = pixels(self.x(value));
-            svg.void(
-                "line",
-                &[("class", "grid"), ("x1", &x), ("x2", &x), ("y1", &pixels(TOP)), ("y2", &pixels(bottom))],
-            );
-            let y = pixels(bottom + 17.0);
-            svg.leaf("text", &[("class", "tick"), ("x", &x), ("y", &y), ("text-anchor", "middle")], &label);
-        }
+        bottom_axis(svg, self.x, Area { left: LEFT, top: TOP, right, bottom });
         for (value, label) in self.y.ticks() {
             let y = self.y(value);
             let at = pixels(y);
@@ -90,8 +79,6 @@ impl Plot<'_> {
             let (x, y) = (pixels(LEFT - 7.0), pixels(y + 4.0));
             svg.leaf("text", &[("class", "tick"), ("x", &x), ("y", &y), ("text-anchor", "end")], &label);
         }
-        let (x, y) = (pixels((LEFT + right) / 2.0), pixels(HEIGHT - 8.0));
-        svg.leaf("text", &[("class", "axis"), ("x", &x), ("y", &y), ("text-anchor", "middle")], self.x.label());
         let middle = (TOP + bottom) / 2.0;
         let turn = format!("rotate(-90 13 {})", pixels(middle));
         let y = pixels(middle);
@@ -101,6 +88,39 @@ impl Plot<'_> {
             self.y.label(),
         );
     }
+}
+
+/// The rectangle that is drawn in, in pixels of the chart.
+#[derive(Clone, Copy)]
+struct Area {
+    left: f64,
+    top: f64,
+    right: f64,
+    bottom: f64,
+}
+
+/// A chart's SVG element; `size` is its width and height.
+fn svg(title: &str, size: (f64, f64), content: impl FnOnce(&mut Markup)) -> Markup {
+    let view = format!("0 0 {} {}", pixels(size.0), pixels(size.1));
+    Markup::of(|html| {
+        html.element("svg", &[("viewBox", &view), ("role", "img"), ("aria-label", title), ("class", "chart")], |svg| {
+            svg.leaf("title", &[], title);
+            content(svg);
+        });
+    })
+}
+
+/// An axis along the bottom of an area: upright lines with their numbers below, and its label below these.
+fn bottom_axis(svg: &mut Markup, axis: &Axis, area: Area) {
+    let (upper, lower) = (pixels(area.top), pixels(area.bottom));
+    let numbers = pixels(area.bottom + 17.0);
+    for (value, label) in axis.ticks() {
+        let x = pixels(area.left + axis.position(value) * (area.right - area.left));
+        svg.void("line", &[("class", "grid"), ("x1", &x), ("x2", &x), ("y1", &upper), ("y2", &lower)]);
+        svg.leaf("text", &[("class", "tick"), ("x", &x), ("y", &numbers), ("text-anchor", "middle")], &label);
+    }
+    let (x, y) = (pixels((area.left + area.right) / 2.0), pixels(area.bottom + BOTTOM - 8.0));
+    svg.leaf("text", &[("class", "axis"), ("x", &x), ("y", &y), ("text-anchor", "middle")], axis.label());
 }
 
 /// A chart with its heading and, where there is one, its legend: names and the classes of their colours.

@@ -212,6 +212,7 @@ mod tests {
             by_labels: false,
             compared: 87,
             frames: vec![frame(7, 1.25), frame(90, 1.25)],
+            inheritance: None,
         }
     }
 

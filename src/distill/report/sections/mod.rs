@@ -1,16 +1,20 @@
 //! The sections of the page, one file each, in the order in which they stand here.
 
+mod ablation;
 mod accuracy;
+mod audit;
 mod calibration;
 mod classes;
 mod curves;
 mod gallery;
+mod inheritance;
 mod repeat;
 mod summary;
 mod table;
 mod training;
 
 use super::{comparison::Gallery, folder::RunFolder, markup::Markup};
+use crate::distill::ablate::Ablation;
 
 /// A part of the page.
 pub(super) struct Section {
@@ -34,8 +38,16 @@ pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
         Some(classes::section(folder)),
         training::section(folder),
         calibration::section(folder),
+        audit::section(folder),
+        inheritance::section(gallery),
         Some(gallery::section(gallery)),
+        ablation::section(folder),
         Some(repeat::section(folder)),
     ];
     sections.into_iter().flatten().collect()
+}
+
+/// The section of an ablation that is looked at by itself.
+pub(super) fn of_ablation(ablation: &Ablation) -> Section {
+    ablation::of(ablation, None)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Section;
+use super::{Section, table::folded};
 use crate::distill::report::{folder::RunFolder, markup::Markup};
 
 /// The command, what it was made with and of, and the experiment.
@@ -26,9 +26,9 @@ pub(super) fn section(folder: &RunFolder) -> Section {
             });
         });
         if let Some(bundle) = folder.bundle.as_ref().filter(|bundle| !bundle.provenance.config.is_empty()) {
-            text(html, "The experiment as it was written", &bundle.provenance.config);
+            html.append(&text("The experiment as it was written", &bundle.provenance.config));
         }
-        text(html, "The experiment with every default (config.yaml)", &folder.config);
+        html.append(&text("The experiment with every default (config.yaml)", &folder.config));
     });
     Section {
         id: "repeat",
@@ -47,7 +47,7 @@ fn command(run: &Path) -> String {
 }
 
 /// A word for a shell.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -77,13 +77,13 @@ fn facts(folder: &RunFolder) -> Vec<(String, String)> {
 }
 
 /// A long text, folded away.
-fn text(html: &mut Markup, title: &str, text: &str) {
-    html.element("details", &[], |details| {
-        details.leaf("summary", &[], title);
-        details.element("pre", &[], |pre| {
+fn text(title: &str, text: &str) -> Markup {
+    let content = Markup::of(|html| {
+        html.element("pre", &[], |pre| {
             pre.leaf("code", &[], text.trim_end());
         });
     });
+    folded(title, &content)
 }
 
 #[cfg(test)]
