@@ -1,12 +1,14 @@
 //! The promises of the training loop, kept on a tiny student and painted frames.
 
+use burn::tensor::{Tensor, TensorData};
+
 use super::*;
 use crate::distill::{
-    config::TrainConfig,
+    config::{AugmentConfig, RetainConfig, TrainConfig},
     loss::TargetBox,
     train::{
         average,
-        dataset::{NetworkInput, tests::painted_frames, tests::painted_image},
+        dataset::{NetworkInput, tests::painted_frames, tests::painted_frames_of, tests::painted_image},
     },
 };
 
@@ -121,7 +123,7 @@ fn without_boxes_there_is_nothing_to_learn() {
 #[test]
 fn training_lowers_the_loss() {
     let mut experiment = experiment(15);
-    experiment.augment = crate::distill::config::AugmentConfig::none();
+    experiment.augment = AugmentConfig::none();
     let folder = tempfile::tempdir().unwrap();
     let mut watcher = Watcher::default();
     run(&experiment, folder.path(), false, &mut watcher).unwrap();
@@ -129,4 +131,51 @@ fn training_lowers_the_loss() {
     assert!(last.loss < first.loss, "loss {} -> {}", first.loss, last.loss);
     let (first, last) = (first.terms["giou"], last.terms["giou"]);
     assert!(last < 0.9 * first, "giou {first} -> {last}");
+}
+
+/// All class logits of a class that a student says of painted images, as on the robot.
+fn logits(student: &CameraStudent, class: usize) -> Vec<f32> {
+    let spec = experiment(1).student_config().input_spec();
+    let images = (0..6).flat_map(|index| NetworkInput::new(&painted_image(index).0, &spec).values().to_vec());
+    let images = TensorData::new(images.collect::<Vec<f32>>(), [6, 3, 64, 96]);
+    let maps = student.forward(Tensor::from_data(images, &Device::flex())).class_logits;
+    maps.into_iter().flat_map(|map| map.narrow(1, class, 1).try_into_vec_as::<f32>().unwrap()).collect()
+}
+
+#[test]
+fn what_is_retained_stays_while_something_else_is_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("old");
+    let mut first = experiment(20);
+    first.augment = AugmentConfig::none();
+    let trained = run(&first, &old.join("train"), false, &mut Watcher::default()).unwrap();
+    let before = logits(&trained.student, 0);
+    std::fs::write(old.join("config.yaml"), first.to_yaml().unwrap()).unwrap();
+
+    // What was an `a` is called a `b` from now on. Without rehearsal the student unlearns the `a`.
+    let (frames, none) = (painted_frames_of(10, &[0.9, 0.0]), ValidationSet::new(0));
+    let learn = |weight: f32, resume: bool, watcher: &mut Watcher| {
+        let mut second = first.clone();
+        second.classes = vec!["b".into(), "a".into()];
+        second.distillation.retain = Some(RetainConfig { run: old.clone(), weight, temperature: 2.0 });
+        let folder = folder.path().join(format!("new {weight}"));
+        train(&TrainJob { experiment: &second, folder: &folder, resume, train: &frames, validation: &none }, watcher)
+    };
+    let drift = |student: &CameraStudent| {
+        let after = logits(student, 1);
+        before.iter().zip(&after).map(|(before, after)| (before - after).abs()).sum::<f32>() / before.len() as f32
+    };
+    let mut watcher = Watcher::default();
+    let retained = drift(&learn(100.0, false, &mut watcher).unwrap().student);
+    let names: Vec<&str> = watcher.records[0].terms.keys().map(String::as_str).collect();
+    assert_eq!(names, ["class", "distribution", "giou", "retain_box", "retain_class"]);
+    let mut watcher = Watcher::default();
+    let forgotten = drift(&learn(0.0, false, &mut watcher).unwrap().student);
+    assert_eq!(watcher.records[0].terms.len(), 3, "without weight nothing is rehearsed");
+    assert!(retained < 0.5 * forgotten, "logits moved by {retained} with rehearsal, by {forgotten} without");
+
+    // The checkpoint knows whose behaviour is retained.
+    run(&experiment(1), &old.join("train"), false, &mut Watcher::default()).unwrap();
+    let error = learn(100.0, true, &mut Watcher::default()).unwrap_err().to_string();
+    assert!(error.contains("retained"), "{error}");
 }
