@@ -249,6 +249,44 @@ fn a_checkpoint_of_other_settings_is_not_resumed() {
 }
 
 #[test]
+fn a_run_that_retains_another_one_measures_what_was_forgotten() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new("epochs: 1, batch: 4, workers: 1");
+    done(&scene.distill("run", &[]));
+    let retain = ["--set", "output=second", "--set", "distillation.retain={run: out}"];
+    let with = |more: &[&'static str]| [&retain[..], more].concat();
+    refused(&scene.distill("run", &with(&["--set", "classes=[box]"])), 2, &["distillation.retain.run", "name crate"]);
+    refused(&scene.distill("run", &with(&["--set", "student.size=small"])), 2, &["scene.yaml", "micro", "small"]);
+    assert!(!scene.path("second").exists(), "refused before anything is written");
+
+    let more = with(&["--set", "classes=[box, crate]"]);
+    let told = done(&scene.distill("run", &more));
+    assert!(told.contains("== forgetting") && told.contains("AP50"), "{told}");
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(scene.path("second").join(name)).unwrap()).unwrap()
+    };
+    let forgetting = read("forgetting.json");
+    assert_eq!(forgetting["frames"], 8);
+    assert_eq!(forgetting["seen"], serde_json::json!([]), "both runs cut the recording alike");
+    for student in ["before", "after"] {
+        let classes = forgetting[student]["per_class"].as_array().unwrap();
+        assert!(classes.len() == 1 && classes[0]["class"] == "crate", "{forgetting}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(scene.path("out/report.json")).unwrap()).unwrap();
+    assert_eq!(forgetting["before"]["ap50"], report["models"][0]["ap50"], "the earlier student is judged as it was");
+    let metrics = std::fs::read_to_string(scene.path("second/train/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("retain_class") && metrics.contains("retain_box"), "{metrics}");
+    assert!(done(&scene.distill("run", &more)).contains("forgetting: done already"));
+
+    std::fs::remove_file(scene.path("out/student.onnx")).unwrap();
+    let told = done(&scene.distill("run", &more));
+    assert!(told.contains("forgetting: not measured") && told.contains("student.onnx"), "{told}");
+}
+
+#[test]
 fn a_run_with_a_teacher_labels_trains_exports_and_reports() {
     if !support::onnx_runtime() {
         return;
