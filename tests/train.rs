@@ -222,7 +222,8 @@ fn a_killed_training_resumes_to_the_very_same_result() {
         let text = std::fs::read_to_string(scene.path(output).join("train/metrics.jsonl")).unwrap();
         let number = |line: &str| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            ["loss", "giou", "gradient_norm", "validation_ap"].map(|key| value[key].as_f64().unwrap())
+            ["/loss", "/terms/giou", "/gradient_norm", "/validation_ap"]
+                .map(|key| value.pointer(key).unwrap().as_f64().unwrap())
         };
         text.lines().map(number).collect()
     };
@@ -246,6 +247,44 @@ fn a_checkpoint_of_other_settings_is_not_resumed() {
         ["--set", "train.learning_rate=0.001", "--set", "train.epochs=400", "--set", "train.checkpoint_every=400"];
     kill_after(2, &scene, &other);
     assert!(!scene.path("out/train/checkpoint.bin").exists(), "the old checkpoint is gone");
+}
+
+#[test]
+fn a_run_that_retains_another_one_measures_what_was_forgotten() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new("epochs: 1, batch: 4, workers: 1");
+    done(&scene.distill("run", &[]));
+    let retain = ["--set", "output=second", "--set", "distillation.retain={run: out}"];
+    let with = |more: &[&'static str]| [&retain[..], more].concat();
+    refused(&scene.distill("run", &with(&["--set", "classes=[box]"])), 2, &["distillation.retain.run", "name crate"]);
+    refused(&scene.distill("run", &with(&["--set", "student.size=small"])), 2, &["scene.yaml", "micro", "small"]);
+    assert!(!scene.path("second").exists(), "refused before anything is written");
+
+    let more = with(&["--set", "classes=[box, crate]"]);
+    let told = done(&scene.distill("run", &more));
+    assert!(told.contains("== forgetting") && told.contains("AP50"), "{told}");
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(scene.path("second").join(name)).unwrap()).unwrap()
+    };
+    let forgetting = read("forgetting.json");
+    assert_eq!(forgetting["frames"], 8);
+    assert_eq!(forgetting["seen"], serde_json::json!([]), "both runs cut the recording alike");
+    for student in ["before", "after"] {
+        let classes = forgetting[student]["per_class"].as_array().unwrap();
+        assert!(classes.len() == 1 && classes[0]["class"] == "crate", "{forgetting}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(scene.path("out/report.json")).unwrap()).unwrap();
+    assert_eq!(forgetting["before"]["ap50"], report["models"][0]["ap50"], "the earlier student is judged as it was");
+    let metrics = std::fs::read_to_string(scene.path("second/train/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("retain_class") && metrics.contains("retain_box"), "{metrics}");
+    assert!(done(&scene.distill("run", &more)).contains("forgetting: done already"));
+
+    std::fs::remove_file(scene.path("out/student.onnx")).unwrap();
+    let told = done(&scene.distill("run", &more));
+    assert!(told.contains("forgetting: not measured") && told.contains("student.onnx"), "{told}");
 }
 
 #[test]

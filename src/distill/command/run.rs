@@ -14,6 +14,7 @@ use super::{
     Outcome, WorkFailed,
     audit::audit_stage,
     evaluate::{progress_bar, tell_losses},
+    forgetting::forgetting_stage,
     generations::train_generations,
     label::LabelDisplay,
     report::{default_page, write_report},
@@ -55,9 +56,16 @@ use crate::{
 ///   distill run my.yaml --set train.tensorboard=true
 ///   tensorboard --logdir runs/my/train/events
 ///
+/// Teach a finished run's student something new, classes too, without its forgetting what it does already (`distillation.retain`);
+/// old and new student are then compared on the old run's test block:
+///
+///   distill run new_task.yaml --set 'distillation.retain={run: runs/indoor_person}'
+///
+/// List the old recordings in `data` too, where you still have them: what no image shows cannot be rehearsed.
+///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
-/// as a page to look at), config.yaml, versions.json.
+/// as a page to look at), forgetting.json (what was forgotten of a retained run), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -109,6 +117,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         EvaluateEnd::Unjudged => {}
         EvaluateEnd::Interrupted => return Ok(Outcome::Done),
     }
+    lost_data |= forgetting_stage(&experiment, &trained, &mut book, &stop)?;
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
@@ -245,7 +254,7 @@ fn report_path(experiment: &Experiment) -> PathBuf {
 }
 
 /// A hash over all that decides the report; `trained` stands for the student.
-fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::Result<String> {
+pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::Result<String> {
     let targets = match experiment.targets {
         TargetSource::Teachers => Some(read_targets(experiment)?.config_hash),
         TargetSource::Truth => None,

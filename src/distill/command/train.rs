@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
 
@@ -23,7 +24,10 @@ use crate::distill::{
     stage,
     stage::StageBook,
     targets::TargetSet,
-    train::{Gathered, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train, truth_source, weights_path},
+    train::{
+        Gathered, Retained, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train, truth_source,
+        weights_path,
+    },
 };
 
 /// Train the student of an experiment on soft targets that are there already (or on the recordings' own truth).
@@ -106,6 +110,8 @@ pub(super) fn check_inputs(config: &Path, experiment: &Experiment) -> anyhow::Re
     for teacher in experiment.teachers.iter().filter(|_| experiment.targets == TargetSource::Teachers) {
         teacher.check_files()?;
     }
+    // The earlier student is small: reading it finds all that can be wrong with it.
+    Retained::load(experiment, &Device::flex()).with_context(|| config.display().to_string())?;
     for (index, data) in experiment.data.iter().enumerate() {
         // Opening finds a wrong topic or truth; nothing is decoded.
         Frames::open(&data.path, data.topic.as_deref(), truth_source(data))
@@ -219,6 +225,7 @@ pub(super) fn train_stage(
     }
     book.forget("export");
     book.forget("evaluate");
+    book.forget("forgetting");
     book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
 
     let start = Instant::now();
@@ -275,13 +282,16 @@ fn train_hash(
     let Experiment { seed, classes, split, student, losses, distillation, train, augment, evaluate, .. } = experiment;
     // Their files are known by the targets' hash; with `targets: truth` nobody asks them.
     let teachers = distillation.needs_teachers().then_some(&experiment.teachers);
-    let inherited = student.inherit.as_ref().map(|run| {
+    let weights_of = |key: &str, run: &Path| {
         let weights = weights_path(&run.join("train"));
-        stage::input_hash(&weights).with_context(|| format!("student.inherit: {}", weights.display()))
-    });
+        stage::input_hash(&weights).with_context(|| format!("{key}: {}", weights.display()))
+    };
+    let inherited = student.inherit.as_ref().map(|run| weights_of("student.inherit", run));
+    let retained = distillation.retain.as_ref().map(|retain| weights_of("distillation.retain.run", &retain.run));
     Ok(stage::hash_of(&serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "inherited": inherited.transpose()?,
+        "retained": retained.transpose()?,
         "inputs": inputs,
         "targets": targets.map(|targets| &targets.config_hash),
         "validation": validation.map(|targets| &targets.config_hash),

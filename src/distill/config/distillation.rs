@@ -1,8 +1,10 @@
 //! The section of an experiment that says what the student takes from its teachers besides their boxes.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, PathResolver};
 use crate::distill::loss::{Strategy, TermConfig};
 
 /// Which training images the teachers label anew, as the student sees them.
@@ -61,6 +63,43 @@ impl Default for GenerationsConfig {
     }
 }
 
+/// An earlier run whose student is taught something new, and goes on doing what it already did: "Learning without Forgetting" (Li and
+/// Hoiem 2016), which Schmidhuber's automatizer (1991) has to do whenever the chunker is collapsed into it.
+///
+/// The new student starts from that run's weights. On every training image it is kept near what the earlier student says of it: the
+/// terms `retain_class` (the earlier classes) and `retain_box`. The new experiment may have more classes, in any order; size,
+/// convolution and input stay as they are. `distill run` measures on the earlier run's test block what was forgotten.
+///
+/// ```yaml
+/// classes: [person, pallet]                      # the earlier run knew persons
+/// data: [{path: bags/pallets}, {path: bags/persons}]
+/// distillation: {retain: {run: runs/persons}}
+/// ```
+///
+/// What images of the new task do not show cannot be rehearsed on them: list the earlier run's recordings in `data` too, where they
+/// are still there, with the split that they had. Objects of earlier classes should be labelled in the new recordings as well; where
+/// they are not, the losses on boxes call them background, and `weight` must outweigh that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetainConfig {
+    /// The earlier run's output folder (`config.yaml`, `train/best.bpk`, and for the measurement `student.onnx`).
+    pub run: PathBuf,
+    /// Weight of both terms. 0 does without: the student is only fine-tuned, and its forgetting still measured. Default 1.
+    #[serde(default = "default_retain_weight")]
+    pub weight: f32,
+    /// Softens what both students say, in 0.1..100. Default 2, as in the paper.
+    #[serde(default = "default_retain_temperature")]
+    pub temperature: f32,
+}
+
+fn default_retain_weight() -> f32 {
+    1.0
+}
+
+fn default_retain_temperature() -> f32 {
+    2.0
+}
+
 /// What the student takes from its teachers besides their boxes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,12 +112,22 @@ pub struct DistillationConfig {
     pub self_training: SelfTrainingConfig,
     /// Generations of students that are each taught by the ones before.
     pub generations: GenerationsConfig,
+    /// An earlier run whose student learns on without forgetting. Default: none.
+    pub retain: Option<RetainConfig>,
 }
 
 impl DistillationConfig {
     /// Whether teachers are run while the student trains.
     pub fn needs_teachers(&self) -> bool {
         !self.terms.is_empty() || self.relabel != Relabel::Never
+    }
+
+    /// Makes its paths absolute.
+    pub(super) fn resolve(&mut self, paths: &PathResolver<'_>) -> Result<(), ConfigError> {
+        match &mut self.retain {
+            Some(retain) => paths.resolve("distillation.retain.run", &mut retain.run),
+            None => Ok(()),
+        }
     }
 
     /// Checks the terms; `teachers` are the experiment's.
@@ -106,6 +155,14 @@ impl DistillationConfig {
             let mend =
                 "terms look into teachers, which later generations then do not have; keep them, or leave the terms out";
             return Err(wrong("distillation.generations.keep_teachers", mend.into()));
+        }
+        if let Some(RetainConfig { weight, temperature, .. }) = self.retain {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(wrong("distillation.retain.weight", format!("{weight} must be a number >= 0")));
+            }
+            if !(0.1..=100.0).contains(&temperature) {
+                return Err(wrong("distillation.retain.temperature", format!("{temperature} must be in 0.1..100")));
+            }
         }
         for (index, term) in self.terms.iter().enumerate() {
             if let Some((field, message)) = term.complaint(teachers) {

@@ -27,7 +27,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, SelfTrainingConfig, patient_layers};
+pub use distillation::{
+    DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, patient_layers,
+};
 pub use error::ConfigError;
 pub(in crate::distill) use paths::{PathResolver, folder_of};
 pub use sections::{
@@ -157,6 +159,7 @@ impl Experiment {
         if let Some(run) = &mut self.student.inherit {
             paths.resolve("student.inherit", run)?;
         }
+        self.distillation.resolve(paths)?;
         for (index, data) in self.data.iter_mut().enumerate() {
             paths.resolve(&format!("data.{index}.path"), &mut data.path)?;
             if let Some(TruthConfig { coco: Some(path), .. }) = &mut data.truth {
@@ -234,6 +237,17 @@ impl Experiment {
         }
         let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
         self.distillation.check(&teachers, &wrong)?;
+        if let Some(retain) = &self.distillation.retain {
+            if self.student.inherit.is_some() {
+                let mend = "the student starts from `distillation.retain.run` already; leave one of the two out";
+                return Err(wrong("student.inherit", mend.into()));
+            }
+            if retain.run == self.output {
+                let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
+                            choose another `output`";
+                return Err(wrong("distillation.retain.run", mend.into()));
+            }
+        }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
     }

@@ -60,6 +60,20 @@ fn unknown_keys_are_named_with_their_place_and_the_nearest_right_one() {
 }
 
 #[test]
+fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
+    let experiment = read(SMALL, &["distillation.retain={run: ../runs/old}"]).unwrap();
+    let expected = RetainConfig { run: PathBuf::from("/runs/old"), weight: 1.0, temperature: 2.0 };
+    assert_eq!(experiment.distillation.retain, Some(expected));
+    assert!(!experiment.distillation.needs_teachers());
+    assert_eq!(read(SMALL, &[]).unwrap().distillation.retain, None);
+    let both = ["distillation.retain={run: old}", "student.inherit=old"];
+    let error = read(SMALL, &both).unwrap_err().to_string();
+    assert!(error.contains("student.inherit") && error.contains("distillation.retain.run"), "{error}");
+    let error = read(SMALL, &["distillation.retain={weight: 2}"]).unwrap_err().to_string();
+    assert!(error.contains("run"), "{error}");
+}
+
+#[test]
 fn senseless_values_are_refused_by_name() {
     for (change, key) in [
         ("train.batch=0", "train.batch"),
@@ -72,6 +86,9 @@ fn senseless_values_are_refused_by_name() {
         ("targets=teachers", "teachers"),
         ("data.0.truth={}", "data.0.truth"),
         ("train.epochs=many", "train.epochs"),
+        ("distillation.retain={run: ../out}", "distillation.retain.run"),
+        ("distillation.retain={run: old, weight: -1}", "distillation.retain.weight"),
+        ("distillation.retain={run: old, temperature: 0}", "distillation.retain.temperature"),
     ] {
         let error = read(SMALL, &[change]).unwrap_err().to_string();
         assert!(error.contains(key), "{change}: {error}");

@@ -2,6 +2,7 @@
 //! frames.
 
 mod experiment;
+mod forgetting;
 mod report;
 mod truth;
 
@@ -10,6 +11,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 use image::RgbImage;
 
 pub use experiment::{bundle_path, targets_folder};
+pub use forgetting::{Forgetting, RetainedSkill, missing_inputs, seen_before};
 pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
 pub(in crate::distill) use truth::RecordingTruth;
 pub use truth::judged_truth;
@@ -44,7 +46,7 @@ pub struct EvaluateJob {
     pub target_score: f32,
     /// Stop after this many frames.
     pub max_frames: Option<usize>,
-    /// Rounds of the latency measurement (every model once a round, in turn).
+    /// Rounds of the latency measurement (every model once a round, in turn); 0 does without.
     pub latency_rounds: usize,
     /// Keep what each model finds at its own threshold, frame by frame.
     pub keep_detections: bool,

@@ -1,9 +1,9 @@
 //! Layer inheritance: a student that starts from every n-th layer and channel of a larger one of the same kind (DistilBERT, Sanh et
-//! al. 2019, section 3, took every other layer of BERT).
+//! al. 2019, section 3, took every other layer of BERT), or from one of the same size that knows fewer classes.
 
 use burn::{
     module::{Param, RunningState},
-    nn::BatchNorm,
+    nn::{BatchNorm, conv::Conv2d},
     tensor::{Int, Tensor},
 };
 
@@ -35,6 +35,11 @@ pub(super) fn every_nth(layer: &str, wanted: usize, given: usize) -> Result<Vec<
     Ok((0..wanted).map(|place| place * given / wanted).collect())
 }
 
+/// For each of some classes its place among others, by name.
+pub fn class_places(classes: &[String], among: &[String]) -> Vec<Option<usize>> {
+    classes.iter().map(|class| among.iter().position(|other| other == class)).collect()
+}
+
 /// Some rows (along a dimension) of a tensor.
 fn take<const D: usize>(tensor: Tensor<D>, dimension: usize, indices: &[usize]) -> Tensor<D> {
     let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
@@ -48,8 +53,38 @@ pub(super) fn take_weights(weight: &Param<Tensor<4>>, outs: &[usize], ins: &[usi
 }
 
 /// Values per channel, for some channels.
-pub(super) fn take_channels(values: &Param<Tensor<1>>, channels: &[usize]) -> Param<Tensor<1>> {
+fn take_channels(values: &Param<Tensor<1>>, channels: &[usize]) -> Param<Tensor<1>> {
     Param::from_tensor(take(values.val(), 0, channels))
+}
+
+/// A prediction whose outputs are, by `places`, those of another one, whose inputs are the channels `ins`; an output without a place
+/// stays as it is in `own`.
+///
+/// # Errors
+/// When there are not as many places as outputs, or the other one lacks a place.
+pub(super) fn take_prediction(
+    own: Conv2d,
+    from: &Conv2d,
+    places: &[Option<usize>],
+    ins: &[usize],
+    layer: &str,
+) -> Result<Conv2d, InheritError> {
+    let (wanted, given) = (own.weight.dims()[0], from.weight.dims()[0]);
+    if places.len() != wanted || places.iter().flatten().any(|&place| place >= given) {
+        return Err(InheritError::new(layer, wanted, given));
+    }
+    // The rows of both below each other, own ones first.
+    let rows = |(row, place): (usize, &Option<usize>)| place.map_or(row, |place| wanted + place);
+    let rows: Vec<usize> = places.iter().enumerate().map(rows).collect();
+    let weights = Tensor::cat(vec![own.weight.val(), take(from.weight.val(), 1, ins)], 0);
+    let bias = match (&own.bias, &from.bias) {
+        (Some(own), Some(from)) => {
+            let values = Tensor::cat(vec![own.val(), from.val()], 0);
+            Some(Param::from_tensor(take(values, 0, &rows)))
+        }
+        _ => None,
+    };
+    Ok(Conv2d { weight: Param::from_tensor(take(weights, 0, &rows)), bias, ..own })
 }
 
 /// A BatchNorm for some channels, running statistics included.
@@ -66,7 +101,10 @@ pub(super) fn take_norm(norm: &BatchNorm, channels: &[usize]) -> BatchNorm {
 
 #[cfg(test)]
 mod tests {
-    use burn::{module::Module, tensor::Device};
+    use burn::{
+        module::Module,
+        tensor::{Device, TensorData},
+    };
 
     use super::*;
     use crate::distill::student::{CameraStudent, Convolution, Size, StudentConfig};
@@ -92,6 +130,50 @@ mod tests {
                 student.forward(images.clone()).class_logits[0].clone().try_into_vec_as().unwrap()
             };
             assert_eq!(output(&heir), output(&teacher));
+        }
+    }
+
+    #[test]
+    fn rows_of_classes_are_found_by_name() {
+        let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+        assert_eq!(class_places(&names(&["c", "b", "a"]), &names(&["a", "b"])), [None, Some(1), Some(0)]);
+        assert_eq!(class_places(&names(&["a"]), &[]), [None]);
+    }
+
+    #[test]
+    fn classes_keep_their_rows_in_any_order_and_new_ones_get_initial_rows() {
+        let device = Device::flex();
+        let student = |classes: &[&str], seed| {
+            let classes = classes.iter().map(ToString::to_string).collect();
+            CameraStudent::new(&StudentConfig::new(Size::Micro, classes, 96, 64), seed, &device).unwrap()
+        };
+        let values: Vec<f32> = (0..3 * 64 * 96).map(|index| (index % 17) as f32 / 8.0 - 1.0).collect();
+        let images = Tensor::<4>::from_data(TensorData::new(values, [1, 3, 64, 96]), &device);
+        let logits = |student: &CameraStudent, class: usize| -> Vec<f32> {
+            let maps = student.forward(images.clone()).class_logits;
+            maps[0].clone().narrow(1, class, 1).try_into_vec_as().unwrap()
+        };
+        let earlier = student(&["a", "b"], 1);
+        let places = [None, Some(1), Some(0)];
+        let heir = |seed| student(&["c", "b", "a"], seed).inherit_classes(&earlier, &places).unwrap();
+        let (heir, other) = (heir(2), heir(3));
+        // Sums over other numbers of outputs may be rounded otherwise.
+        let near = |a: Vec<f32>, b: Vec<f32>| a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4);
+        for student in [&heir, &other] {
+            assert!(near(logits(student, 1), logits(&earlier, 1)) && near(logits(student, 2), logits(&earlier, 0)));
+        }
+        // What is new is drawn by the seed.
+        assert!(!near(logits(&other, 0), logits(&heir, 0)));
+        assert!(!near(logits(&earlier, 0), logits(&earlier, 1)));
+        let boxes = |student: &CameraStudent| -> Vec<f32> {
+            student.forward(images.clone()).box_distributions[2].clone().try_into_vec_as().unwrap()
+        };
+        assert_eq!(boxes(&heir), boxes(&earlier));
+
+        // Too few, and one that the earlier student does not have.
+        for places in [&[None, Some(1)][..], &[Some(0), Some(1), Some(2)][..]] {
+            let error = student(&["c", "b", "a"], 2).inherit_classes(&earlier, places).unwrap_err();
+            assert!(error.to_string().contains("class prediction"), "{error}");
         }
     }
 

@@ -25,6 +25,6 @@ pub use adapter::Adapters;
 pub use anchor::{AnchorPoint, UnknownAnchor};
 pub use block::{ConvUnit, Residual};
 pub use config::{ConfigError, Convolution, STRIDES, Size, StudentConfig, Widths};
-pub use inherit::InheritError;
+pub use inherit::{InheritError, class_places};
 pub use network::{CameraStudent, StudentOutput};
 pub use weights::WeightsError;

@@ -16,7 +16,7 @@ use super::{
     AnchorPoint, STRIDES,
     block::{ConvUnit, Residual, plain_convolution},
     config::{CLASS_PRIOR, ConfigError, Convolution, StudentConfig},
-    inherit::{InheritError, every_nth, take_channels, take_weights},
+    inherit::{InheritError, every_nth, take_prediction},
     operator::convolve,
     seed::WeightSeed,
 };
@@ -95,28 +95,33 @@ impl Head {
         (convolve(&self.class_prediction, class_features), convolve(&self.box_prediction, box_features))
     }
 
-    fn inherit(self, from: &Self, ins: &[usize]) -> Result<Self, InheritError> {
+    /// `classes` are the places of its classes among the other's, which are the same without.
+    fn inherit(self, from: &Self, ins: &[usize], classes: Option<&[Option<usize>]>) -> Result<Self, InheritError> {
         let (class_tower, class_features) = self.class_tower.inherit(&from.class_tower, ins, "class tower")?;
         let (box_tower, box_features) = self.box_tower.inherit(&from.box_tower, ins, "box tower")?;
-        let prediction = |own: Conv2d, from: &Conv2d, ins: &[usize], layer: &str| {
-            let (wanted, given) = (own.weight.dims()[0], from.weight.dims()[0]);
-            if wanted != given {
-                return Err(InheritError::new(layer, wanted, given));
-            }
-            let outs: Vec<usize> = (0..given).collect();
-            let bias = from.bias.as_ref().map(|bias| take_channels(bias, &outs));
-            Ok(Conv2d { weight: take_weights(&from.weight, &outs, ins), bias, ..own })
+        let all = |from: &Conv2d| -> Vec<Option<usize>> { (0..from.weight.dims()[0]).map(Some).collect() };
+        let classes = match classes {
+            Some(places) => places.to_vec(),
+            None => all(&from.class_prediction),
         };
+        let sides = all(&from.box_prediction);
         Ok(Self {
             class_tower,
-            class_prediction: prediction(
+            class_prediction: take_prediction(
                 self.class_prediction,
                 &from.class_prediction,
+                &classes,
                 &class_features,
                 "class prediction",
             )?,
             box_tower,
-            box_prediction: prediction(self.box_prediction, &from.box_prediction, &box_features, "box prediction")?,
+            box_prediction: take_prediction(
+                self.box_prediction,
+                &from.box_prediction,
+                &sides,
+                &box_features,
+                "box prediction",
+            )?,
         })
     }
 
@@ -214,11 +219,24 @@ impl CameraStudent {
     }
 
     /// This student with every n-th layer and channel of a larger one of the same convolution, classes and bins. Give it
-    /// [`Module::valid`] students.
+    /// [`Module::valid`] students on one device.
     ///
     /// # Errors
     /// When the other one is smaller somewhere, or of another kind.
     pub fn inherit(self, from: &Self) -> Result<Self, InheritError> {
+        self.inherit_all(from, None)
+    }
+
+    /// [`Self::inherit`] from a student of other classes. `places` are those of this student's classes among the other's (see
+    /// [`super::class_places`]); a class without one keeps its initial weights.
+    ///
+    /// # Errors
+    /// When the other one is smaller somewhere, of another kind, or has no class of a place.
+    pub fn inherit_classes(self, from: &Self, places: &[Option<usize>]) -> Result<Self, InheritError> {
+        self.inherit_all(from, Some(places))
+    }
+
+    fn inherit_all(self, from: &Self, classes: Option<&[Option<usize>]>) -> Result<Self, InheritError> {
         let (stem, mut channels) = self.stem.inherit(&from.stem, &[0, 1, 2], "stem")?;
         let (mut stages, mut laterals) = (Vec::new(), Vec::new());
         let mut neck = Vec::new();
@@ -240,7 +258,7 @@ impl CameraStudent {
             Some(from) => Ok(unit.inherit(from, &neck, "neck")?.0),
             None => Ok(unit),
         });
-        let heads = self.heads.into_iter().zip(&from.heads).map(|(head, from)| head.inherit(from, &neck));
+        let heads = self.heads.into_iter().zip(&from.heads).map(|(head, from)| head.inherit(from, &neck, classes));
         Ok(Self {
             stem,
             stages,

@@ -248,11 +248,16 @@ pub(super) mod tests {
 
     /// A set of [`painted_image`]s for an input of 96 x 64.
     pub fn painted_frames(count: usize) -> FrameSet {
+        painted_frames_of(count, &[0.9])
+    }
+
+    /// [`painted_frames`] whose rectangles have these probabilities.
+    pub fn painted_frames_of(count: usize, probabilities: &[f32]) -> FrameSet {
         let spec = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).input_spec();
         let mut set = FrameSet::new(1 << 20);
         for index in 0..count {
             let (image, bbox) = painted_image(index);
-            let target = TargetBox { bbox, probabilities: vec![0.9], weight: 1.0 };
+            let target = TargetBox { bbox, probabilities: probabilities.to_vec(), weight: 1.0 };
             set.push(format!("frame {index}"), shrink(image, &spec).unwrap(), vec![target].into()).unwrap();
         }
         set

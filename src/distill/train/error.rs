@@ -56,12 +56,14 @@ pub enum TrainError {
     /// A student that is larger than the one it is to inherit from.
     #[error(transparent)]
     Inherit(#[from] crate::distill::student::InheritError),
-    /// A run that cannot be inherited from.
-    #[error("student.inherit: {run}: {message}", run = run.display())]
-    Inheritance {
+    /// An earlier run that cannot be started from.
+    #[error("{key}: {run}: {message}", run = run.display())]
+    EarlierRun {
+        /// The key of the experiment that names it.
+        key: &'static str,
         /// The run's folder.
         run: PathBuf,
-        /// What is wrong.
+        /// What is wrong and what to do.
         message: String,
     },
     /// A device that this build does not have.

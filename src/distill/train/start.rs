@@ -1,33 +1,32 @@
-//! The weights that a training starts from: drawn by the seed, or inherited from an earlier run.
-
-use std::path::Path;
+//! The weights that a training starts from: drawn by the seed, or those of an earlier run.
 
 use burn::{module::Module, tensor::Device};
 
-use super::{TrainError, checkpoint, weights_path};
+use super::{TrainError, checkpoint, earlier::EarlierRun, retain::Retained};
 use crate::distill::{config::Experiment, student::CameraStudent};
 
-/// The student that an experiment starts from, on a device with gradients.
+/// The student that an experiment starts from, on a device with gradients: the retained one, where there is one, or what it inherits
+/// (`student.inherit`).
 ///
 /// # Errors
 /// When the run that it inherits from cannot be read, or is of another kind.
-pub(super) fn initial_student(experiment: &Experiment, device: &Device) -> Result<CameraStudent, TrainError> {
-    let config = experiment.student_config();
-    let fresh = CameraStudent::new(&config, experiment.seed, device)?;
-    let Some(run) = &experiment.student.inherit else { return Ok(fresh) };
-    let heir = fresh.valid().inherit(&trained_student(run, &experiment.classes)?)?;
+pub(super) fn initial_student(
+    experiment: &Experiment,
+    retained: Option<&Retained>,
+    device: &Device,
+) -> Result<CameraStudent, TrainError> {
+    let fresh = CameraStudent::new(&experiment.student_config(), experiment.seed, device)?;
+    let heir = match (retained, &experiment.student.inherit) {
+        (Some(retained), _) => retained.heir(fresh.valid())?,
+        (None, Some(run)) => {
+            let run = EarlierRun::read("student.inherit", run)?;
+            let (classes, own) = (&run.experiment.classes, &experiment.classes);
+            if classes != own {
+                return Err(run.wrong(format!("its classes are {classes:?}, this experiment's {own:?}")));
+            }
+            fresh.valid().inherit(&run.student(&device.clone().inner())?)?
+        }
+        (None, None) => return Ok(fresh),
+    };
     checkpoint::unpack(fresh, checkpoint::pack(&heir)?)
-}
-
-/// The best weights of a finished run, for inference on the CPU.
-fn trained_student(run: &Path, classes: &[String]) -> Result<CameraStudent, TrainError> {
-    let wrong = |message: String| TrainError::Inheritance { run: run.to_owned(), message };
-    let path = run.join("config.yaml");
-    let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File { path, source })?;
-    let earlier: Experiment = serde_yaml::from_str(&text).map_err(|error| wrong(format!("config.yaml: {error}")))?;
-    if earlier.classes != classes {
-        return Err(wrong(format!("its classes are {:?}, this experiment's {classes:?}", earlier.classes)));
-    }
-    let student = CameraStudent::new(&earlier.student_config(), earlier.seed, &Device::flex())?;
-    student.load(&weights_path(&run.join("train"))).map_err(|error| wrong(error.to_string()))
 }

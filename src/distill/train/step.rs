@@ -6,7 +6,7 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 
-use super::{TrainError, average::WeightAverage, detect::detect, loader::Batch, optimizer::Stepper};
+use super::{TrainError, average::WeightAverage, detect::detect, loader::Batch, optimizer::Stepper, retain::Rehearsal};
 use crate::{
     distill::{
         config::{SelfTrainingConfig, TrainConfig},
@@ -31,6 +31,8 @@ pub struct TrainStep {
     average: WeightAverage,
     losses: LossConfig,
     plan: TermPlan,
+    /// What keeps the student near an earlier one.
+    rehearsal: Option<Rehearsal>,
     device: Device,
     /// How the average labels what nobody labelled.
     self_training: SelfTrainingConfig,
@@ -89,10 +91,16 @@ impl TrainStep {
             average,
             losses: losses.clone(),
             plan,
+            rehearsal: None,
             device: device.clone(),
             self_training,
             own_spec: ModelSpec { score_threshold: self_training.score, ..student_config.model_spec() },
         })
+    }
+
+    /// This step, with the student kept near an earlier one, where there is one.
+    pub(super) fn rehearsing(self, rehearsal: Option<Rehearsal>) -> Self {
+        Self { rehearsal, ..self }
     }
 
     /// Goes on with what a checkpoint kept: the optimiser's state, the adapters, and a snapshot of averaged weights with their
@@ -175,9 +183,11 @@ impl TrainStep {
         Step::Taken { losses, norm }
     }
 
-    /// The batch's terms: those on predictions, those with the truth as hard labels, those that look into teachers.
+    /// The batch's terms: those on predictions, those with the truth as hard labels, those that look into teachers, those that
+    /// keep what an earlier student did.
     fn terms(&self, learner: &Learner, batch: &mut Batch, progress: f64) -> Vec<NamedTerm> {
         let images = self.tensor(&mut batch.images, batch.shape);
+        let rehearsed = self.rehearsal.as_ref().map(|rehearsal| (rehearsal, images.clone()));
         let (output, features) = learner.student.forward_with_features(images, &self.plan.anchors());
         let mut terms = Vec::new();
         let factor = self.losses.schedule.factor(progress);
@@ -198,6 +208,9 @@ impl TrainStep {
         let adapters = &learner.adapters;
         let lesson = Lesson { features: &features, hints: &hints, adapters, targets: &batch.targets, progress };
         terms.extend(self.plan.evaluate(&lesson));
+        if let Some((rehearsal, images)) = rehearsed {
+            terms.extend(rehearsal.terms(images, &output));
+        }
         terms
     }
 

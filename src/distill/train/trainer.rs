@@ -16,6 +16,7 @@ use super::{
     events::EventLog,
     journal::{EpochRecord, Journal, metrics_path},
     loader::{Batch, Epoch, Loader},
+    retain::Retained,
     schedule::Schedule,
     start::initial_student,
     step::{Step, TrainStep, Tutoring},
@@ -163,11 +164,12 @@ impl<'a> Run<'a> {
             Loader::new(job.train, tutors, &experiment.augment, &spec, experiment.seed, config.batch, config.workers);
         let steps = config.epochs * loader.batches();
         let autodiff = inner.clone().autodiff();
-        let mut student = initial_student(experiment, &autodiff)?;
+        let retained = Retained::load(experiment, &inner)?;
+        let mut student = initial_student(experiment, retained.as_ref(), &autodiff)?;
         let mut saved_step = None;
         let mut position = Position::default();
         let mut best_weights = None;
-        let settings = settings(job);
+        let settings = settings(job, retained.as_ref());
         let path = checkpoint_path(job.folder);
         if job.resume && path.exists() {
             let saved = Checkpoint::read(&path)?;
@@ -179,7 +181,8 @@ impl<'a> Run<'a> {
             position = saved.position;
         }
         let losses = &experiment.losses;
-        let mut step = TrainStep::new(student, &student_config, config, losses, tutoring, experiment.seed, &autodiff)?;
+        let mut step = TrainStep::new(student, &student_config, config, losses, tutoring, experiment.seed, &autodiff)?
+            .rehearsing(retained.as_ref().and_then(Retained::rehearsal));
         if let Some((optimizer, adapters, averaged)) = saved_step {
             step = step.resume(optimizer, adapters, &averaged, config, position.average_updates)?;
         }
@@ -345,7 +348,7 @@ impl<'a> Run<'a> {
 }
 
 /// What decides the result, and what the data looks like: a checkpoint is refused when any of it has changed.
-fn settings(job: &TrainJob<'_>) -> serde_json::Value {
+fn settings(job: &TrainJob<'_>, retained: Option<&Retained>) -> serde_json::Value {
     let Experiment { seed, classes, student, losses, distillation, train, augment, .. } = job.experiment;
     let frames = |count: usize, boxes: usize| serde_json::json!({"frames": count, "boxes": boxes});
     serde_json::json!({
@@ -354,6 +357,7 @@ fn settings(job: &TrainJob<'_>) -> serde_json::Value {
         "student": student,
         "losses": losses,
         "distillation": distillation,
+        "retained": retained.map(Retained::sha256),
         "augment": augment,
         "train": train.deciding(),
         "data": {
@@ -396,3 +400,7 @@ fn differences(key: &str, saved: &serde_json::Value, now: &serde_json::Value, ch
 #[cfg(test)]
 #[path = "trainer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "kinds_tests.rs"]
+mod kinds_tests;

@@ -1,17 +1,19 @@
 //! The promises of the training loop, kept on a tiny student and painted frames.
 
+use burn::tensor::{Tensor, TensorData};
+
 use super::*;
 use crate::distill::{
-    config::TrainConfig,
+    config::{AugmentConfig, RetainConfig, TrainConfig},
     loss::TargetBox,
     train::{
         average,
-        dataset::{NetworkInput, tests::painted_frames, tests::painted_image},
+        dataset::{NetworkInput, tests::painted_frames, tests::painted_frames_of, tests::painted_image},
         events::tests::{Event, read_folder},
     },
 };
 
-fn experiment(epochs: usize) -> Experiment {
+pub(super) fn experiment(epochs: usize) -> Experiment {
     let text = "{name: tiny, classes: [a], output: out, targets: truth, data: [{path: x, truth: {topic: /t}}], \
                 student: {size: micro, width: 96, height: 64}, augment: {mosaic: 0.3, mosaic_off_epochs: 1}}";
     let mut experiment: Experiment = serde_yaml::from_str(text).unwrap();
@@ -33,9 +35,9 @@ fn validation(count: usize) -> ValidationSet {
 
 /// Stops after a number of steps, and keeps the epochs' records.
 #[derive(Default)]
-struct Watcher {
-    stop_after: Option<usize>,
-    records: Vec<EpochRecord>,
+pub(super) struct Watcher {
+    pub(super) stop_after: Option<usize>,
+    pub(super) records: Vec<EpochRecord>,
 }
 
 impl Observer for Watcher {
@@ -49,7 +51,12 @@ impl Observer for Watcher {
     }
 }
 
-fn run(experiment: &Experiment, folder: &Path, resume: bool, watcher: &mut Watcher) -> Result<TrainReport, TrainError> {
+pub(super) fn run(
+    experiment: &Experiment,
+    folder: &Path,
+    resume: bool,
+    watcher: &mut Watcher,
+) -> Result<TrainReport, TrainError> {
     let (train_set, validation_set) = (painted_frames(10), validation(3));
     let job = TrainJob { experiment, folder, resume, train: &train_set, validation: &validation_set };
     train(&job, watcher)
@@ -151,7 +158,7 @@ fn without_boxes_there_is_nothing_to_learn() {
 #[test]
 fn training_lowers_the_loss() {
     let mut experiment = experiment(15);
-    experiment.augment = crate::distill::config::AugmentConfig::none();
+    experiment.augment = AugmentConfig::none();
     let folder = tempfile::tempdir().unwrap();
     let mut watcher = Watcher::default();
     run(&experiment, folder.path(), false, &mut watcher).unwrap();
@@ -161,121 +168,49 @@ fn training_lowers_the_loss() {
     assert!(last < 0.9 * first, "giou {first} -> {last}");
 }
 
-/// The experiment with a teacher of the package, whose persons are what is painted, and one term.
-fn with_term(term: &str) -> Experiment {
-    let mut experiment = experiment(2);
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/warehouse_base.onnx");
-    experiment.teachers =
-        serde_yaml::from_str(&format!("[{{name: base, model: {model}, class_map: {{person: a}}}}]")).unwrap();
-    experiment.distillation.terms = serde_yaml::from_str(&format!("[{term}]")).unwrap();
-    assert_eq!(experiment.distillation.terms[0].complaint(&["base".into()]), None, "{term}");
-    experiment
+/// All class logits of a class that a student says of painted images, as on the robot.
+fn logits(student: &CameraStudent, class: usize) -> Vec<f32> {
+    let spec = experiment(1).student_config().input_spec();
+    let images = (0..6).flat_map(|index| NetworkInput::new(&painted_image(index).0, &spec).values().to_vec());
+    let images = TensorData::new(images.collect::<Vec<f32>>(), [6, 3, 64, 96]);
+    let maps = student.forward(Tensor::from_data(images, &Device::flex())).class_logits;
+    maps.into_iter().flat_map(|map| map.narrow(1, class, 1).try_into_vec_as::<f32>().unwrap()).collect()
 }
 
 #[test]
-fn every_kind_of_term_resumes_where_it_was() {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
-        return;
-    }
-    let (stage, neck) = ("{tensor: tensor_76, student: stage_16}", "{tensor: tensor_89, student: neck_16}");
-    let kinds = [
-        format!("{{kind: hint, pairs: [{stage}, {neck}]}}"),
-        format!("{{kind: attention, weight: 100, pairs: [{stage}]}}"),
-        format!("{{kind: channel_wise, temperature: 2, pairs: [{stage}]}}"),
-        format!("{{kind: focal, pairs: [{neck}]}}"),
-        "{kind: patient, strategy: skip}".to_owned(),
-        "{kind: patient, strategy: last}".to_owned(),
-        format!("{{kind: cosine, pairs: [{stage}], schedule: {{start: 0.2, ramp: 0.5}}}}"),
-        format!("{{kind: flow, pairs: [{{tensor: tensor_69, student: stage_8}}, {stage}]}}"),
-        format!("{{kind: similarity, weight: 10, pairs: [{stage}]}}"),
-        format!("{{kind: relation_distance, relating: boxes, pairs: [{neck}]}}"),
-        format!("{{kind: relation_angle, relating: boxes, pairs: [{neck}]}}"),
-        "{kind: localization, pairs: [{tensor: box_distribution_16, student: box_distribution_16}]}".to_owned(),
-    ];
+fn what_is_retained_stays_while_something_else_is_learnt() {
     let folder = tempfile::tempdir().unwrap();
-    let mut plain = Watcher::default();
-    let without = run(&experiment(2), &folder.path().join("without"), false, &mut plain).unwrap();
-    for (number, kind) in kinds.iter().enumerate() {
-        let experiment = with_term(kind);
-        let path = folder.path().join(number.to_string());
-        let mut straight = Watcher::default();
-        let whole = run(&experiment, &path.join("straight"), false, &mut straight).unwrap();
-        let name = experiment.distillation.terms[0].display_name();
-        let value = straight.records[1].terms[&name];
-        assert!(value.is_finite() && value > 0.0, "{kind}: {value}");
-        assert!(average::read(&whole.student) != average::read(&without.student), "{kind} changes nothing");
+    let old = folder.path().join("old");
+    let mut first = experiment(20);
+    first.augment = AugmentConfig::none();
+    let trained = run(&first, &old.join("train"), false, &mut Watcher::default()).unwrap();
+    let before = logits(&trained.student, 0);
+    std::fs::write(old.join("config.yaml"), first.to_yaml().unwrap()).unwrap();
 
-        // Stopped within the second epoch, and gone on with another number of workers.
-        let mut first = Watcher { stop_after: Some(3), ..Watcher::default() };
-        assert!(run(&experiment, &path.join("resumed"), false, &mut first).unwrap().interrupted);
-        let mut other_workers = experiment.clone();
-        other_workers.train.workers = 1;
-        let mut second = Watcher::default();
-        let resumed = run(&other_workers, &path.join("resumed"), true, &mut second).unwrap();
-        assert!(average::read(&resumed.student) == average::read(&whole.student), "{kind}: other weights");
-        let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
-        assert_eq!(records, straight.records, "{kind}");
-    }
-}
-
-#[test]
-fn a_teacher_that_does_not_fit_is_refused_with_the_mend() {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let fail = |experiment: &Experiment| {
-        run(experiment, folder.path(), false, &mut Watcher::default()).unwrap_err().to_string()
+    // What was an `a` is called a `b` from now on. Without rehearsal the student unlearns the `a`.
+    let (frames, none) = (painted_frames_of(10, &[0.9, 0.0]), ValidationSet::new(0));
+    let learn = |weight: f32, resume: bool, watcher: &mut Watcher| {
+        let mut second = first.clone();
+        second.classes = vec!["b".into(), "a".into()];
+        second.distillation.retain = Some(RetainConfig { run: old.clone(), weight, temperature: 2.0 });
+        let folder = folder.path().join(format!("new {weight}"));
+        train(&TrainJob { experiment: &second, folder: &folder, resume, train: &frames, validation: &none }, watcher)
     };
-    // Three classes against one.
-    let error = fail(&with_term("{kind: logits, pairs: [{tensor: class_logits_16, student: class_logits_16}]}"));
-    assert!(error.contains("`logits`") && error.contains("3 channels") && error.contains("use `hint`"), "{error}");
-    let error = fail(&with_term("{kind: hint, pairs: [{tensor: tensor_760, student: stage_16}]}"));
-    assert!(error.contains("tensor_760") && error.contains("tensor_76"), "{error}");
-}
-
-#[test]
-fn unlabelled_frames_teach_what_the_average_finds() {
-    let mut experiment = experiment(4);
-    experiment.distillation.self_training.start = 0.5;
-    experiment.distillation.self_training.score = 0.0;
-    let spec = experiment.student_config().input_spec();
-    let mut frames = painted_frames(8);
-    for index in 0..8 {
-        let boxes = crate::distill::train::FrameBoxes { labelled: false, ..Vec::new().into() };
-        let picture = crate::distill::train::shrink(painted_image(index).0, &spec).unwrap();
-        frames.push(format!("unlabelled {index}"), picture, boxes).unwrap();
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let train_on = |start: f64, name: &str| {
-        let mut experiment = experiment.clone();
-        experiment.distillation.self_training.start = start;
-        let none = ValidationSet::new(0);
-        let folder = folder.path().join(name);
-        let job =
-            TrainJob { experiment: &experiment, folder: &folder, resume: false, train: &frames, validation: &none };
-        let mut watcher = Watcher::default();
-        let report = train(&job, &mut watcher).unwrap();
-        (average::read(&report.student), watcher.records)
+    let drift = |student: &CameraStudent| {
+        let after = logits(student, 1);
+        before.iter().zip(&after).map(|(before, after)| (before - after).abs()).sum::<f32>() / before.len() as f32
     };
-    let (early, records) = train_on(0.5, "early");
-    let (never, _) = train_on(1.0, "never");
-    assert!(early != never, "the average's boxes change nothing");
-    assert!(records.iter().all(|record| record.loss.is_finite()));
-}
-
-#[test]
-fn truth_is_mixed_in_and_two_stages_follow_each_other() {
-    let mut experiment = experiment(2);
-    experiment.losses.truth = 0.5;
-    experiment.losses.schedule.start = 0.5;
-    let folder = tempfile::tempdir().unwrap();
     let mut watcher = Watcher::default();
-    run(&experiment, folder.path(), false, &mut watcher).unwrap();
-    // In the first stage there is nothing to learn here; in the second all terms count.
-    assert!(watcher.records[0].terms.is_empty() && watcher.records[0].loss == 0.0, "{:?}", watcher.records[0]);
-    let terms: Vec<&str> = watcher.records[1].terms.keys().map(String::as_str).collect();
-    assert_eq!(terms, ["class", "distribution", "giou", "truth_class", "truth_distribution", "truth_giou"]);
+    let retained = drift(&learn(100.0, false, &mut watcher).unwrap().student);
+    let names: Vec<&str> = watcher.records[0].terms.keys().map(String::as_str).collect();
+    assert_eq!(names, ["class", "distribution", "giou", "retain_box", "retain_class"]);
+    let mut watcher = Watcher::default();
+    let forgotten = drift(&learn(0.0, false, &mut watcher).unwrap().student);
+    assert_eq!(watcher.records[0].terms.len(), 3, "without weight nothing is rehearsed");
+    assert!(retained < 0.5 * forgotten, "logits moved by {retained} with rehearsal, by {forgotten} without");
+
+    // The checkpoint knows whose behaviour is retained.
+    run(&experiment(1), &old.join("train"), false, &mut Watcher::default()).unwrap();
+    let error = learn(100.0, true, &mut Watcher::default()).unwrap_err().to_string();
+    assert!(error.contains("retained"), "{error}");
 }
