@@ -320,3 +320,32 @@ fn a_run_with_a_teacher_labels_trains_exports_and_reports() {
     assert_eq!(metadata.figures["frames"], 8);
     assert!(!metadata.provenance.config.contains(scene.folder.path().to_str().unwrap()));
 }
+
+#[test]
+fn generations_are_taught_by_the_ones_before_and_pass_a_gate() {
+    let scene = Scene::new("epochs: 8, batch: 4, workers: 1");
+    let generations = |gate: &str| format!("distillation.generations={{count: 1, gate: {gate}}}");
+    let told = done(&scene.distill("run", &["--set", &generations("-1")]));
+    assert!(told.contains("== generation 0") && told.contains("generation 1: validation AP"), "{told}");
+    let lineage = |output: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(scene.path(output).join("generations.json")).unwrap()).unwrap()
+    };
+    let kept = lineage("out");
+    assert_eq!((kept["generations"].as_array().unwrap().len(), &kept["chosen"]), (2, &1.into()), "{kept}");
+    // The run's files are the chosen generation's; the second one has learnt from the first.
+    for file in ["train/best.bpk", "train/metrics.jsonl"] {
+        let read = |path: PathBuf| std::fs::read(path).unwrap();
+        assert!(read(scene.path("out").join(file)) == read(scene.path("out/generation_1").join(file)), "{file}");
+    }
+    let bundle = read_metadata(scene.path("out/generation_1/student.onnx")).unwrap().unwrap();
+    let teachers: Vec<&str> = bundle.provenance.teachers.iter().map(|teacher| teacher.name.as_str()).collect();
+    assert_eq!(teachers, ["generation_0"]);
+    assert!(scene.path("out/report.json").is_file());
+    let again = done(&scene.distill("run", &["--set", &generations("-1")]));
+    assert_eq!(again.matches("train: done already").count(), 2, "{again}");
+
+    // Nobody is better by more than there is.
+    done(&scene.distill("run", &["--set", &generations("1"), "--set", "output=strict"]));
+    let strict = lineage("strict");
+    assert_eq!((&strict["chosen"], &strict["generations"][1]["kept"]), (&0.into(), &false.into()), "{strict}");
+}

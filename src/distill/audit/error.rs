@@ -21,6 +21,11 @@ pub enum AuditError {
         /// Classes of the experiment.
         wanted: String,
     },
+    /// Trust was to be measured on labels, and there are none.
+    #[error(
+        "distillation.trust: labels: no recording has truth outside its test block to measure the teachers on; name one with `truth: {{topic: ..}}` or `truth: {{coco: ..}}`, or say `trust: agreement`"
+    )]
+    NoTruth,
     /// The targets were made of something else.
     #[error(
         "{}: frame {index} has the stamp {stamp}, but was labelled with the stamp {labelled}: the targets are of other data; label again",

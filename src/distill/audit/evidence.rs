@@ -2,10 +2,7 @@
 
 use super::{AuditOptions, JudgedBy, TruthFrames};
 use crate::{
-    distill::{
-        targets::{FrameTargets, SoftBox, TargetSet},
-        teacher::TeacherProvenance,
-    },
+    distill::targets::{FrameTargets, SoftBox, TargetSet},
     geometry::{Box2, FusionBox, FusionSource, weighted_box_fusion},
     metrics::{Demand, ScoredBox, TruthBox, Verdict, judge_image},
 };
@@ -68,7 +65,7 @@ pub(super) struct Object {
 
 /// Judges every box of every teacher.
 pub(super) fn collect(targets: &TargetSet, truth: &TruthFrames, options: AuditOptions) -> Vec<Evidence> {
-    let knows: Vec<Vec<bool>> = targets.teachers.iter().map(|teacher| known(teacher, &targets.classes)).collect();
+    let knows = targets.known_classes();
     let nothing = |knows: &Vec<bool>| Evidence { knows: knows.clone(), claims: vec![], agreed: vec![], truths: vec![] };
     let mut evidence: Vec<Evidence> = knows.iter().map(nothing).collect();
     for (place, frame) in targets.frames.iter().enumerate() {
@@ -115,11 +112,6 @@ pub(super) fn collect(targets: &TargetSet, truth: &TruthFrames, options: AuditOp
         }
     }
     evidence
-}
-
-/// Per student class, whether a teacher knows it.
-fn known(teacher: &TeacherProvenance, classes: &[String]) -> Vec<bool> {
-    classes.iter().map(|class| teacher.class_map.values().any(|meant| meant == class)).collect()
 }
 
 /// What a teacher said about a frame, each box with its best class.

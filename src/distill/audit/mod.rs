@@ -20,6 +20,7 @@ mod inheritance;
 mod report;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod truth;
 mod verdict;
 
@@ -31,8 +32,9 @@ pub use error::AuditError;
 pub use inheritance::{ErrorInheritance, JudgedFrame, TeacherErrors, inherited_errors};
 #[cfg(test)]
 pub(in crate::distill) use tests::example;
+pub use trust::earned_trust;
 pub use truth::{TruthFigures, TruthFrames, read_truth};
-pub use verdict::{Finding, FindingKind, proposed_trust};
+pub use verdict::{Finding, FindingKind};
 
 use super::targets::{CONFIDENT, TargetSet};
 use crate::metrics::Calibration;
@@ -94,7 +96,8 @@ pub struct TeacherAudit {
     pub name: String,
     /// How far the labelling trusted it.
     pub trust: f32,
-    /// How far it deserves to be trusted beside the best of them, see [`proposed_trust`]; `None` when nobody can tell.
+    /// How far it deserves to be trusted beside the best of them: by truth [`measured_trust`](crate::distill::teacher::measured_trust),
+    /// else [`agreement_trust`](crate::distill::teacher::agreement_trust); `None` when nobody can tell.
     pub proposed_trust: Option<f32>,
     /// All its boxes.
     pub detections: usize,
@@ -173,9 +176,17 @@ pub fn audit(targets: &TargetSet, truth: Option<&TruthFrames>, options: AuditOpt
             truth: truth::figures(targets, truth, index, &own.knows, options),
         });
     }
-    let proposed = proposed_trust(&teachers, judged_by);
-    for (teacher, proposed) in teachers.iter_mut().zip(proposed) {
-        teacher.proposed_trust = proposed;
+    let trust = match judged_by {
+        JudgedBy::Truth => targets.measured_trust(truth),
+        JudgedBy::Agreement => targets.agreement_trust(options.iou as f32),
+    };
+    for (teacher, trust) in teachers.iter_mut().zip(trust) {
+        let is_judged = match judged_by {
+            JudgedBy::Truth => teacher.truth.as_ref().is_some_and(|truth| truth.ap50.is_some()),
+            JudgedBy::Agreement => teacher.agreement.is_some() || teacher.agreed_recall.is_some(),
+        };
+        // Two decimals: more would claim to know more.
+        teacher.proposed_trust = is_judged.then_some((trust * 100.0).round() / 100.0);
     }
     Audit {
         classes: targets.classes.clone(),

@@ -22,8 +22,6 @@ const SCORE_CHANGE: f64 = 0.1;
 const COUNT_CHANGE: f64 = 0.5;
 /// A smaller step of trust is not worth another labelling.
 const TRUST_STEP: f32 = 0.1;
-/// Nobody is trusted less.
-const LEAST_TRUST: f64 = 0.1;
 
 /// Something that stands out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,35 +60,6 @@ pub enum FindingKind {
     Dependent,
     /// Its trust should be another.
     Trust,
-}
-
-/// How far each teacher deserves to be trusted beside the best of them, which gets 1; nobody gets less than 0.1. By truth the worth of
-/// a teacher is its AP50. By agreement it is the F-measure with beta 0.5 of [`TeacherAudit::agreement`] and
-/// [`TeacherAudit::agreed_recall`]: an invented box does more harm to a fusion than a missed one, which the others still bring.
-/// `None` for those that cannot be judged.
-pub fn proposed_trust(teachers: &[TeacherAudit], judged_by: JudgedBy) -> Vec<Option<f32>> {
-    let worths: Vec<Option<f64>> = teachers
-        .iter()
-        .map(|teacher| match judged_by {
-            JudgedBy::Truth => teacher.truth.as_ref().and_then(|truth| truth.ap50),
-            JudgedBy::Agreement => f_measure(teacher.agreement, teacher.agreed_recall),
-        })
-        .collect();
-    let best = worths.iter().flatten().copied().fold(0.0, f64::max);
-    // Two decimals: more would claim to know more.
-    let beside_best = |worth: f64| ((worth / best).max(LEAST_TRUST) * 100.0).round() / 100.0;
-    worths.into_iter().map(|worth| worth.filter(|_| best > 0.0).map(|worth| beside_best(worth) as f32)).collect()
-}
-
-/// The weighted harmonic mean of precision and recall in which precision counts more (beta 0.5, van Rijsbergen 1979). Where nothing was
-/// to be found precision alone counts.
-fn f_measure(precision: Option<f64>, recall: Option<f64>) -> Option<f64> {
-    const BETA_SQUARED: f64 = 0.25;
-    let Some(recall) = recall else { return precision };
-    // A teacher that stands by nothing has found nothing.
-    let precision = precision.unwrap_or(0.0);
-    let sum = BETA_SQUARED * precision + recall;
-    Some(if sum > 0.0 { (1.0 + BETA_SQUARED) * precision * recall / sum } else { 0.0 })
 }
 
 /// What stands out about each teacher.
@@ -277,18 +246,4 @@ fn place(factor: Factor, bin: &DependenceBin) -> String {
 /// A share for people.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn precision_counts_more_than_recall() {
-        let [careful, careless] = [f_measure(Some(0.9), Some(0.4)), f_measure(Some(0.4), Some(0.9))];
-        assert!(careful.unwrap() > careless.unwrap() + 0.2, "{careful:?} {careless:?}");
-        assert_eq!(f_measure(Some(0.5), Some(0.5)), Some(0.5));
-        assert_eq!((f_measure(None, None), f_measure(None, Some(0.0))), (None, Some(0.0)));
-        assert_eq!(f_measure(Some(0.25), None), Some(0.25));
-    }
 }

@@ -1,6 +1,11 @@
 //! `distill evaluate`: what models are worth on a recording.
 
-use std::{io::IsTerminal, ops::ControlFlow, path::PathBuf};
+use std::{
+    io::IsTerminal,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -10,7 +15,10 @@ use super::{Outcome, WorkFailed};
 use crate::distill::{
     bag::{Frames, TruthSource},
     durable,
-    evaluate::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationReport, EvaluationTruth, Role, evaluate},
+    evaluate::{
+        EvaluateError, EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationReport, EvaluationTruth, Role,
+        evaluate,
+    },
     split::{Block, Split, SplitConfig},
     targets::TargetSet,
     teacher::{Teacher, TeacherConfig},
@@ -126,13 +134,7 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         keep_detections: args.detections.is_some(),
         allow_unjudged: args.labels.is_none() && args.targets.is_none(),
     };
-    let bar = progress_bar();
-    let result = evaluate(&job, &mut |frames| {
-        bar.set_position(frames as u64);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    let mut report = result?;
+    let mut report = evaluate_shown(&job, &AtomicBool::new(false))?;
     if let Some(path) = &args.detections {
         let json = serde_json::to_vec(&report)?;
         durable::write_bytes(path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
@@ -149,6 +151,17 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     Ok(if report.lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
+/// Evaluates with a bar, until it is done or told to stop.
+pub(super) fn evaluate_shown(job: &EvaluateJob, stop: &AtomicBool) -> Result<EvaluationReport, EvaluateError> {
+    let bar = progress_bar();
+    let result = evaluate(job, &mut |frames| {
+        bar.set_position(frames as u64);
+        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish_and_clear();
+    result
+}
+
 /// Says on stderr what of the recordings could not be read.
 pub(super) fn tell_losses(report: &EvaluationReport) {
     for loss in &report.losses {
@@ -160,7 +173,7 @@ pub(super) fn tell_losses(report: &EvaluationReport) {
 }
 
 /// A bar for a number of frames that is not known beforehand; hidden where nobody looks.
-pub(super) fn progress_bar() -> ProgressBar {
+fn progress_bar() -> ProgressBar {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
     bar.with_style(
         ProgressStyle::with_template("evaluate {spinner} {pos} frames, {per_sec}, {elapsed}")

@@ -1,22 +1,18 @@
 //! The last stage of a run that retains an earlier one: what its student has forgotten.
 
-use std::{
-    ops::ControlFlow,
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{path::Path, sync::atomic::AtomicBool};
 
 use anyhow::Context;
 
 use super::{
     WorkFailed,
-    evaluate::{progress_bar, tell_losses},
+    evaluate::{evaluate_shown, tell_losses},
     run::evaluate_hash,
 };
 use crate::distill::{
     config::Experiment,
     durable,
-    evaluate::{EvaluateError, EvaluateJob, Forgetting, bundle_path, evaluate, missing_inputs, seen_before},
+    evaluate::{EvaluateError, EvaluateJob, Forgetting, bundle_path, missing_inputs, seen_before},
     stage::{StageBook, hash_of, input_hash},
     train::retained_run,
 };
@@ -65,13 +61,7 @@ pub(super) fn forgetting_stage(
     book.begin("forgetting", &hash).map_err(failed)?;
     remove(&path).map_err(failed)?;
     let job = EvaluateJob::of_forgetting(&earlier, bundle_path(&experiment.output))?;
-    let bar = progress_bar();
-    let result = evaluate(&job, &mut |frames| {
-        bar.set_position(frames as u64);
-        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    bar.finish_and_clear();
-    let report = match result {
+    let report = match evaluate_shown(&job, stop) {
         Ok(report) => report,
         Err(EvaluateError::Stopped) => {
             outln!("stopped; the same command goes on");

@@ -132,7 +132,7 @@ fn generation(experiment: &Experiment, number: usize, kept: &[PathBuf]) -> Exper
     if experiment.targets == TargetSource::Teachers && experiment.validation_targets.is_none() {
         generation.validation_targets = Some(targets_folder(experiment));
     }
-    // Whoever taught the first student by truth has students to teach now.
+    // Where truth taught the first student, students teach the next ones; what truth there is goes on judging.
     generation.targets = TargetSource::Teachers;
     generation
 }

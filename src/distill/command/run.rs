@@ -13,7 +13,7 @@ use clap::Args;
 use super::{
     Outcome, WorkFailed,
     audit::audit_stage,
-    evaluate::{progress_bar, tell_losses},
+    evaluate::{evaluate_shown, tell_losses},
     forgetting::forgetting_stage,
     generations::train_generations,
     label::LabelDisplay,
@@ -26,7 +26,7 @@ use crate::{
         config::{Experiment, TargetSource},
         digest::file_sha256,
         durable,
-        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, evaluate, targets_folder},
+        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, targets_folder},
         export::export,
         report::ReportOptions,
         stage::{StageBook, content_sha256, hash_of, input_hash},
@@ -213,13 +213,7 @@ fn evaluate_stage(
     }
     book.begin("evaluate", &hash).map_err(failed)?;
     let job = EvaluateJob::of_experiment(experiment)?;
-    let bar = progress_bar();
-    let result = evaluate(&job, &mut |frames| {
-        bar.set_position(frames as u64);
-        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    bar.finish_and_clear();
-    let report = match result {
+    let report = match evaluate_shown(&job, stop) {
         Ok(report) => report,
         Err(EvaluateError::Stopped) => {
             outln!("stopped; the same command goes on");

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{Outcome, WorkFailed, train_display::TrainDisplay};
 use crate::distill::{
+    audit::earned_trust,
     bag::Frames,
     config::{Experiment, TargetSource},
     durable,
@@ -192,7 +193,7 @@ pub(super) fn train_stage(
     stop: &AtomicBool,
 ) -> anyhow::Result<TrainEnd> {
     let targets = match experiment.targets {
-        TargetSource::Teachers => Some(read_targets(experiment)?),
+        TargetSource::Teachers => Some(trusted_targets(experiment)?),
         TargetSource::Truth => None,
     };
     let validation = experiment.validation_targets.as_ref().map(|folder| TargetSet::read(folder)).transpose()?;
@@ -257,6 +258,16 @@ pub(super) fn read_targets(experiment: &Experiment) -> anyhow::Result<TargetSet>
         );
     }
     Ok(TargetSet::read(&folder)?)
+}
+
+/// The soft targets of an experiment, fused with the trust that it wants.
+fn trusted_targets(experiment: &Experiment) -> anyhow::Result<TargetSet> {
+    let targets = read_targets(experiment)?;
+    let Some(trust) = earned_trust(experiment, &targets)? else { return Ok(targets) };
+    let told: Vec<String> =
+        targets.teachers.iter().zip(&trust).map(|(teacher, trust)| format!("{} {trust:.2}", teacher.name)).collect();
+    outln!("train: trust earned by the teachers: {}", told.join(", "));
+    Ok(targets.trusting(&trust, experiment.fusion))
 }
 
 /// What tells whether an experiment's recordings, or how they are used, have changed.

@@ -20,6 +20,19 @@ pub enum Relabel {
     Always,
 }
 
+/// How far the teachers are trusted where their boxes are fused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustSource {
+    /// As `teachers[].trust` says.
+    #[default]
+    Given,
+    /// As far as they agree with each other.
+    Agreement,
+    /// As their AP on the recordings' truth outside the test blocks says.
+    Labels,
+}
+
 /// How a student learns from recordings that nobody labelled: the moving average of its weights labels them ("Mean teachers are
 /// better role models", Tarvainen and Valpola 2017).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -108,6 +121,8 @@ pub struct DistillationConfig {
     pub terms: Vec<TermConfig>,
     /// Which training images the teachers label anew while the student trains. Default `never`.
     pub relabel: Relabel,
+    /// How far the teachers are trusted in the boxes that are learnt from. Default `given`.
+    pub trust: TrustSource,
     /// How unlabelled recordings (`data[].unlabelled`) are learnt from.
     pub self_training: SelfTrainingConfig,
     /// Generations of students that are each taught by the ones before.

@@ -28,6 +28,7 @@ mod label;
 mod part;
 mod picture;
 mod set;
+mod trust;
 
 pub use frame::{FrameTargets, SoftBox};
 pub use label::{

@@ -45,6 +45,20 @@ pub struct TeacherProvenance {
     pub spec: ModelSpec,
 }
 
+impl TeacherProvenance {
+    /// Per student class, whether the teacher knows it.
+    pub fn knows(&self, classes: &[String]) -> Vec<bool> {
+        classes.iter().map(|class| self.class_map.values().any(|meant| meant == class)).collect()
+    }
+}
+
+/// What detectors said about an image, fused; boxes under the score threshold are dropped.
+pub fn fuse(sources: &[FusionSource<'_>], options: EnsembleOptions) -> Vec<FusedBox> {
+    let mut fused = weighted_box_fusion(sources, options.iou_threshold);
+    fused.retain(|fused| fused.score() >= options.score_threshold);
+    fused
+}
+
 /// Boxes as the fusion takes them.
 pub(super) fn fusion_boxes(detections: &[SoftDetection]) -> Vec<FusionBox<'_>> {
     detections.iter().map(|found| FusionBox { bbox: found.bbox, probabilities: &found.probabilities }).collect()
@@ -176,9 +190,7 @@ impl Ensemble {
                 boxes: fusion_boxes(detections),
             })
             .collect();
-        let mut fused = weighted_box_fusion(&sources, self.options.iou_threshold);
-        fused.retain(|fused| fused.score() >= self.options.score_threshold);
-        Ok(EnsembleOutput { fused, per_teacher, timing, features })
+        Ok(EnsembleOutput { fused: fuse(&sources, self.options), per_teacher, timing, features })
     }
 
     /// The tapped tensors of each teacher alone, as in [`EnsembleOutput::features`].

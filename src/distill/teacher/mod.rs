@@ -16,7 +16,7 @@ mod trust;
 
 pub use class_map::ClassMap;
 pub use config::{TeacherConfig, TeacherFormat, TeacherSpec};
-pub use ensemble::{Ensemble, EnsembleOptions, EnsembleOutput, TeacherProvenance};
+pub use ensemble::{Ensemble, EnsembleOptions, EnsembleOutput, TeacherProvenance, fuse};
 pub use error::TeacherError;
 pub use feature_map::FeatureMap;
 pub use loaded::Teacher;

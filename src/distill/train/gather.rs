@@ -85,8 +85,8 @@ pub fn split_of(data: &DataConfig, experiment: &Experiment) -> Result<Split, Tra
 }
 
 /// Reads the training and validation frames of all recordings. `targets` are the teachers' soft targets, whose sources are the
-/// experiment's recordings in their order; with [`TargetSource::Truth`] they are not looked at. Validation frames get those of
-/// `validation`, where there are some.
+/// experiment's recordings in their order; with [`TargetSource::Truth`] they are not looked at. Validation frames are judged by the
+/// recording's own truth, where it has some, else by the soft targets of `validation`, where there are some.
 ///
 /// # Errors
 /// [`TrainError`] that names the recording.
@@ -283,6 +283,10 @@ impl<'a> Labels<'a> {
         let Some(teachers) = &self.teachers else {
             return Ok(frame.truth.as_deref().map(|boxes| self.hard_targets(boxes)));
         };
+        if let (Block::Validation, Some(boxes)) = (block, &frame.truth) {
+            // Where people or a simulator labelled the recording, that is the better judge.
+            return Ok(Some(self.hard_targets(boxes)));
+        }
         let Some(targets) = teachers.get(&(source as u32, frame.index)) else { return Ok(None) };
         if targets.stamp != frame.stamp {
             return Err(TrainError::Data {
