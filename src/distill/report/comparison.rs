@@ -175,7 +175,9 @@ fn compare(job: &EvaluateJob) -> Result<Comparison, EvaluateError> {
         }
     }
     let knows: Vec<Vec<bool>> = models.iter().skip(1).map(|teacher| teacher.knows().to_vec()).collect();
-    let by_labels = !job.recordings.iter().any(|recording| matches!(recording.truth, EvaluationTruth::Targets(_)));
+    let is_labelled =
+        |frame: &ComparedFrame| matches!(job.recordings[frame.recording].truth, EvaluationTruth::Labels(_));
+    let by_labels = frames.iter().all(is_labelled);
     Ok(Comparison {
         models: models.iter().zip(&job.models).map(|(model, job)| (model.name(), job.role)).collect(),
         classes: job.classes.clone(),

@@ -168,6 +168,12 @@ fn class_name(comparison: &Comparison, class: usize) -> &str {
     comparison.classes.get(class).map_or("?", String::as_str)
 }
 
+/// The height of a label's letters as a share of the picture's width: smaller where many boxes crowd.
+fn letters(frame: &ComparedFrame) -> f64 {
+    let most = frame.found.iter().map(Vec::len).chain([frame.truth.len()]).max().unwrap_or(0);
+    LETTERS * (6.0 / most as f64).clamp(0.6, 1.0)
+}
+
 /// A box with its label above it, or inside where there is no room; lines stay thin at any size.
 fn draw(svg: &mut Markup, frame: &ComparedFrame, bbox: &Box2, kind: &str, label: &str) {
     let (width, height) = (f64::from(frame.size.0), f64::from(frame.size.1));
@@ -188,7 +194,7 @@ fn draw(svg: &mut Markup, frame: &ComparedFrame, bbox: &Box2, kind: &str, label:
             ],
         );
     }
-    let size = LETTERS * width;
+    let size = letters(frame) * width;
     let (plate_width, plate_height) = (size * (LETTER_WIDTH * label.chars().count() as f64 + 0.5), 1.3 * size);
     let plate_left = left.min(width - plate_width).max(0.0);
     let plate_top = if top >= plate_height { top - plate_height } else { top.min(height - plate_height).max(0.0) };
