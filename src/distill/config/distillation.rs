@@ -14,7 +14,7 @@ pub enum Relabel {
     /// None: boxes of the recording's frames move with the augmentation.
     #[default]
     Never,
-    /// Mosaics and mixtures, which no recording holds: an ensemble is compressed through synthetic data (Bucila et al. 2006).
+    /// Mosaics and mixed images, which no recording holds: an ensemble is compressed through synthetic data (Bucila et al. 2006).
     Synthetic,
     /// Every image.
     Always,

@@ -222,7 +222,10 @@ pub struct AugmentConfig {
     pub crop: f64,
     /// Probability of putting four images together (YOLOv4, Bochkovskiy et al. 2020). Default 0.4.
     pub mosaic: f64,
-    /// Epochs at the end that do without mosaic. Default 5.
+    /// Probability of laying another image over it, both half seen (mixup, Zhang et al. 2018; for detectors Zhang et al. 2019).
+    /// Default 0. Boxes count by as much as their image shows, unless teachers label it anew (`distillation.relabel`).
+    pub mixup: f64,
+    /// Epochs at the end that do without mosaic and mixup. Default 5.
     pub mosaic_off_epochs: usize,
     /// Changes of the colours.
     pub color: ColorJitter,
@@ -258,6 +261,7 @@ impl Default for AugmentConfig {
             stretch: 1.15,
             crop: 0.9,
             mosaic: 0.4,
+            mixup: 0.0,
             mosaic_off_epochs: 5,
             color: ColorJitter::default(),
             motion_blur: 0.1,
@@ -292,6 +296,7 @@ impl AugmentConfig {
             ("augment.flip", self.flip),
             ("augment.crop", self.crop),
             ("augment.mosaic", self.mosaic),
+            ("augment.mixup", self.mixup),
             ("augment.motion_blur", self.motion_blur),
             ("augment.min_visible", self.min_visible),
             ("augment.color.brightness", self.color.brightness),

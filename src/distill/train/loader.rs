@@ -11,7 +11,12 @@ use std::{
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
-use super::{TrainError, augment::Augmenter, dataset::FrameSet, tutor::Tutors};
+use super::{
+    TrainError,
+    augment::{Augmenter, Sample},
+    dataset::FrameSet,
+    tutor::Tutors,
+};
 use crate::{
     distill::{config::AugmentConfig, loss::TargetBox, teacher::Ensemble},
     model::InputSpec,
@@ -197,17 +202,16 @@ impl<'a> Loader<'a> {
         let members = &order[index * self.batch..(index + 1) * self.batch];
         for (&first, image) in members.iter().zip(batch.images.chunks_exact_mut(area)) {
             let mut rng = generator(&[self.seed, epoch.number as u64, first as u64]);
-            let mut members = vec![first];
-            if self.augmenter.wants_mosaic(epoch.mosaic, &mut rng) {
-                members.extend((0..3).map(|_| rng.random_range(0..self.frames.len())));
+            let mosaic = self.augmenter.wants_mosaic(epoch.mosaic, &mut rng);
+            let mixup = self.augmenter.wants_mixup(epoch.mosaic, &mut rng);
+            let mut sample = self.draw(first, mosaic, &mut rng)?;
+            if mixup {
+                let over = self.draw(rng.random_range(0..self.frames.len()), false, &mut rng)?;
+                sample = self.augmenter.mix(sample, over, &mut rng);
             }
-            let pixels = members.iter().map(|&member| self.frames.pixels(member)).collect::<Result<Vec<_>, _>>()?;
-            let frames: Vec<_> =
-                members.iter().zip(&pixels).map(|(&member, pixels)| self.frames.frame(member, pixels)).collect();
-            let mut sample = self.augmenter.draw(&frames, &mut rng);
             sample.canvas.normalize(&self.spec, image);
             if let (Some(tutors), Some(teachers)) = (self.tutors, teachers.as_deref_mut()) {
-                let synthetic = members.len() > 1;
+                let synthetic = mosaic || mixup;
                 let tutored = tutors.look(teachers, &sample.canvas, synthetic)?;
                 for (hint, values) in batch.hints.iter_mut().zip(tutored.hints) {
                     hint.shape[1] = values.len() / (hint.shape[2] * hint.shape[3]);
@@ -224,6 +228,18 @@ impl<'a> Loader<'a> {
             batch.names.push(self.frames.name(first).to_owned());
         }
         Ok(batch)
+    }
+
+    /// Draws a frame, or a mosaic of it and three others.
+    fn draw(&self, first: usize, mosaic: bool, rng: &mut Pcg64Mcg) -> Result<Sample, TrainError> {
+        let mut members = vec![first];
+        if mosaic {
+            members.extend((0..3).map(|_| rng.random_range(0..self.frames.len())));
+        }
+        let pixels = members.iter().map(|&member| self.frames.pixels(member)).collect::<Result<Vec<_>, _>>()?;
+        let frames: Vec<_> =
+            members.iter().zip(&pixels).map(|(&member, pixels)| self.frames.frame(member, pixels)).collect();
+        Ok(self.augmenter.draw(&frames, rng))
     }
 }
 

@@ -74,6 +74,13 @@ impl Canvas {
         }
     }
 
+    /// Mixes with another canvas of the same size; `share` in `[0, 1]` is this one's.
+    pub fn blend(&mut self, other: &Self, share: f32) {
+        for (own, other) in self.pixels.iter_mut().zip(&other.pixels) {
+            *own = (f32::from(*own) * share + f32::from(*other) * (1.0 - share)).round() as u8;
+        }
+    }
+
     /// Averages along a line of `length` pixels through each pixel, `angle` radians from the x axis: a moving camera's blur.
     pub fn motion_blur(&mut self, length: usize, angle: f32) {
         if length < 2 {

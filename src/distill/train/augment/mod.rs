@@ -63,6 +63,28 @@ impl Augmenter {
         rng.random_bool(self.config.mosaic) && mosaic_allowed
     }
 
+    /// Whether the next sample is laid over another one; draw this after [`Self::wants_mosaic`].
+    pub fn wants_mixup(&self, mixup_allowed: bool, rng: &mut impl Rng) -> bool {
+        self.config.mixup > 0.0 && rng.random_bool(self.config.mixup) && mixup_allowed
+    }
+
+    /// Lays one sample over another, so that each shows by 0.4 to 0.6; boxes count by as much as their image shows.
+    pub fn mix(&self, mut sample: Sample, other: Sample, rng: &mut impl Rng) -> Sample {
+        let share = rng.random_range(0.4..0.6f32);
+        sample.canvas.blend(&other.canvas, share);
+        let weigh = |boxes: Vec<TargetBox>, share: f32| {
+            boxes.into_iter().map(move |found| TargetBox { weight: found.weight * share, ..found })
+        };
+        let both =
+            |own: Vec<TargetBox>, other: Vec<TargetBox>| weigh(own, share).chain(weigh(other, 1.0 - share)).collect();
+        Sample {
+            boxes: both(sample.boxes, other.boxes),
+            truth: both(sample.truth, other.truth),
+            labelled: sample.labelled && other.labelled,
+            canvas: sample.canvas,
+        }
+    }
+
     /// Draws a sample out of one frame, or a mosaic out of four.
     pub fn draw(&self, frames: &[Frame<'_>], rng: &mut impl Rng) -> Sample {
         let (width, height) = (self.spec.width, self.spec.height);

@@ -164,3 +164,23 @@ fn without_augmentation_an_image_is_seen_as_on_the_robot() {
         assert_eq!(NetworkInput::new(&image, &spec()).values(), robots);
     }
 }
+
+#[test]
+fn mixed_samples_show_both_and_weigh_by_what_shows() {
+    let augmenter = Augmenter::new(AugmentConfig { mixup: 1.0, ..AugmentConfig::none() }, spec());
+    let sample = |x: f32| {
+        let bbox = Box2::new(x, 20.0, x + 30.0, 60.0);
+        let boxes = FrameBoxes::from(vec![target(bbox)]);
+        let shrunk = dataset::shrink(painted(160, 96, bbox), &spec()).unwrap();
+        augmenter.draw(&[Frame { picture: shrunk.picture(), boxes: &boxes }], &mut Pcg64Mcg::seed_from_u64(1))
+    };
+    let mut rng = Pcg64Mcg::seed_from_u64(2);
+    assert!(augmenter.wants_mixup(true, &mut rng) && !augmenter.wants_mixup(false, &mut rng));
+    let mixed = augmenter.mix(sample(10.0), sample(100.0), &mut rng);
+    let [own, other] = &mixed.boxes[..] else { panic!("{:?}", mixed.boxes) };
+    assert_eq!((own.bbox.x_min, other.bbox.x_min), (10.0, 100.0));
+    assert!((own.weight + other.weight - 1.0).abs() < 1e-6 && (0.4..0.6).contains(&own.weight));
+    let pixel = |x: usize, y: usize| mixed.canvas.pixels[(y * mixed.canvas.width + x) * 3];
+    let expected = |inside: f32| (250.0 * inside + 5.0 * (1.0 - inside)).round() as u8;
+    assert_eq!((pixel(25, 40), pixel(115, 40), pixel(75, 40)), (expected(own.weight), expected(other.weight), 5));
+}
