@@ -113,7 +113,10 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
     let targets = args.targets.as_deref().map(TargetSet::read).transpose()?;
     let classes = classes(&args, targets.as_ref())?;
     let truth = match (&args.labels, targets) {
-        (_, Some(set)) => EvaluationTruth::Targets(targets_of(set, &args)?),
+        (_, Some(set)) => {
+            let teachers = set.teachers.iter().map(|teacher| teacher.name.clone()).collect();
+            EvaluationTruth::Targets { frames: targets_of(set, &args)?, teachers }
+        }
         (Some(labels), None) if labels.ends_with(".json") => {
             EvaluationTruth::Labels(TruthSource::Coco(PathBuf::from(labels)))
         }

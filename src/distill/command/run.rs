@@ -18,7 +18,7 @@ use super::{
     generations::train_generations,
     label::LabelDisplay,
     report::{default_page, write_report},
-    train::{ExperimentArgs, TrainEnd, read_targets, stop_on_interrupt, train_stage, trained_weights, write_run_files},
+    train::{ExperimentArgs, TrainEnd, stop_on_interrupt, train_stage, trained_weights, write_run_files},
 };
 use crate::{
     distill::{
@@ -26,12 +26,12 @@ use crate::{
         config::{Experiment, TargetSource},
         digest::file_sha256,
         durable,
-        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, targets_folder},
+        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, judging_folder, targets_folder},
         export::export,
         report::ReportOptions,
         stage::{StageBook, content_sha256, hash_of, input_hash},
         student::CameraStudent,
-        targets::{LabelError, LabelJob, LabelSource, LabelSummary, label},
+        targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
         train::truth_source,
     },
     model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
@@ -250,7 +250,7 @@ fn report_path(experiment: &Experiment) -> PathBuf {
 /// A hash over all that decides the report; `trained` stands for the student.
 pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::Result<String> {
     let targets = match experiment.targets {
-        TargetSource::Teachers => Some(read_targets(experiment)?.config_hash),
+        TargetSource::Teachers => Some(TargetSet::read(&judging_folder(experiment))?.config_hash),
         TargetSource::Truth => None,
     };
     let mut files: Vec<PathBuf> = Vec::new();

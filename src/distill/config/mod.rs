@@ -156,6 +156,9 @@ impl Experiment {
         if let Some(folder) = &mut self.validation_targets {
             paths.resolve("validation_targets", folder)?;
         }
+        if let Some(folder) = &mut self.evaluate.targets {
+            paths.resolve("evaluate.targets", folder)?;
+        }
         if let Some(run) = &mut self.student.inherit {
             paths.resolve("student.inherit", run)?;
         }

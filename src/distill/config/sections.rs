@@ -338,6 +338,9 @@ pub struct EvaluateConfig {
     pub target_score: f32,
     /// Rounds of the latency measurement. Default 200.
     pub latency_rounds: usize,
+    /// Folder of other soft targets of the same recordings, in the same order, that judge where there is no truth: what a teacher
+    /// says that taught nobody (`distill label --out FOLDER`). Without, the ones that are learnt.
+    pub targets: Option<PathBuf>,
 }
 
 impl EvaluateConfig {
@@ -354,6 +357,6 @@ impl EvaluateConfig {
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { teachers: true, target_score: 0.4, latency_rounds: 200 }
+        Self { teachers: true, target_score: 0.4, latency_rounds: 200, targets: None }
     }
 }

@@ -14,13 +14,13 @@ use crate::distill::{
 
 impl EvaluateJob {
     /// The student of an experiment next to its teachers on the test blocks of its recordings. Where people or a simulator have
-    /// labelled a recording, these labels are the judge, elsewhere the soft targets in the experiment's output folder.
+    /// labelled a recording, these labels are the judge, elsewhere soft targets: those of `evaluate.targets`, or those that were learnt.
     ///
     /// # Errors
     /// When soft targets or a recording cannot be read, or the split makes no sense.
     pub fn of_experiment(experiment: &Experiment) -> Result<Self, TrainError> {
         let mut targets = match experiment.targets {
-            TargetSource::Teachers => Some(TargetSet::read(&targets_folder(experiment))?),
+            TargetSource::Teachers => Some(TargetSet::read(&judging_folder(experiment))?),
             TargetSource::Truth => None,
         };
         let mut recordings = Vec::new();
@@ -30,7 +30,8 @@ impl EvaluateJob {
                 Some(set) if labels == TruthSource::None => {
                     let (own, others) = set.frames.drain(..).partition(|frame| frame.source as usize == source);
                     set.frames = others;
-                    EvaluationTruth::Targets(own)
+                    let teachers = set.teachers.iter().map(|teacher| teacher.name.clone()).collect();
+                    EvaluationTruth::Targets { frames: own, teachers }
                 }
                 _ => EvaluationTruth::Labels(labels),
             };
@@ -60,6 +61,11 @@ impl EvaluateJob {
 /// The student's bundle in the output folder of an experiment.
 pub fn bundle_path(output: &Path) -> PathBuf {
     output.join("student.onnx")
+}
+
+/// Folder of the soft targets that judge an experiment's test block where there is no truth.
+pub fn judging_folder(experiment: &Experiment) -> PathBuf {
+    experiment.evaluate.targets.clone().unwrap_or_else(|| targets_folder(experiment))
 }
 
 /// Folder of an experiment's soft targets.

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
 
 use image::RgbImage;
 
-pub use experiment::{bundle_path, targets_folder};
+pub use experiment::{bundle_path, judging_folder, targets_folder};
 pub use forgetting::{Forgetting, RetainedSkill, missing_inputs, seen_before};
 pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
 pub(in crate::distill) use truth::RecordingTruth;
@@ -81,7 +81,12 @@ pub enum EvaluationTruth {
     /// People's or a simulator's labels.
     Labels(TruthSource),
     /// The teachers' fused boxes of the same recording: what a student is to reproduce, not what is really there.
-    Targets(Vec<FrameTargets>),
+    Targets {
+        /// The frames of the recording.
+        frames: Vec<FrameTargets>,
+        /// Whose boxes they are.
+        teachers: Vec<String>,
+    },
 }
 
 /// A model under test.
@@ -192,7 +197,9 @@ pub fn evaluate(
             if let Some(truth) = &truth {
                 judges.insert(match &recording.truth {
                     EvaluationTruth::Labels(_) => "labels".to_owned(),
-                    EvaluationTruth::Targets(_) => format!("fused teacher boxes of score >= {}", job.target_score),
+                    EvaluationTruth::Targets { teachers, .. } => {
+                        format!("boxes of {} of score >= {}", teachers.join(" and "), job.target_score)
+                    }
                 });
                 truths += truth.iter().filter(|truth| truth.demand == Demand::Required).count();
             }

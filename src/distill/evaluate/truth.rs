@@ -23,7 +23,7 @@ impl<'j> RecordingTruth<'j> {
     pub fn new(job: &'j EvaluateJob, recording: &'j EvaluatedRecording) -> Self {
         let targets = match &recording.truth {
             EvaluationTruth::Labels(_) => None,
-            EvaluationTruth::Targets(targets) => Some(targets.iter().map(|t| (t.index, t)).collect()),
+            EvaluationTruth::Targets { frames, .. } => Some(frames.iter().map(|t| (t.index, t)).collect()),
         };
         Self { job, recording, targets }
     }
@@ -32,7 +32,7 @@ impl<'j> RecordingTruth<'j> {
     pub fn source(&self) -> TruthSource {
         match &self.recording.truth {
             EvaluationTruth::Labels(source) => source.clone(),
-            EvaluationTruth::Targets(_) => TruthSource::None,
+            EvaluationTruth::Targets { .. } => TruthSource::None,
         }
     }
 
