@@ -159,8 +159,8 @@ fn path_override(key: &str, path: &Path) -> String {
 /// Names the labelling of an experiment: eight digits of a hash over all in it that decides the soft targets. What lies in the
 /// files is looked at by the labelling itself.
 fn labelling(experiment: &Experiment) -> String {
-    let Experiment { classes, fusion, teachers, data, .. } = experiment;
-    let sources: Vec<_> = data.iter().map(|data| (&data.path, &data.topic)).collect();
+    let Experiment { classes, fusion, teachers, .. } = experiment;
+    let sources: Vec<_> = experiment.labelled_data().map(|data| (&data.path, &data.topic)).collect();
     let identity = serde_json::json!({"classes": classes, "fusion": fusion, "teachers": teachers, "sources": sources});
     hash_of(&identity).chars().take(8).collect()
 }

@@ -1,5 +1,7 @@
 //! What an ablation found, read from the folders of its runs.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Difference, Plan, PlannedRun, RunEnd, Settings, Spread, Verdict};
@@ -7,7 +9,7 @@ use crate::{
     distill::{
         evaluate::{EvaluationReport, Role},
         stage::StageBook,
-        train::EpochRecord,
+        train::training_seconds,
     },
     metrics::ClassAp,
 };
@@ -141,9 +143,13 @@ impl RunFigures {
             return None;
         }
         let report = EvaluationReport::read(&run.folder.join("report.json"))?;
-        let metrics = std::fs::read_to_string(run.metrics_path()).unwrap_or_default();
-        let epochs = metrics.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
-        Self::new(&report, epochs.map(|epoch| epoch.seconds).sum())
+        // Each generation has figures of its own; those of the run are then a copy of the chosen one's.
+        let generations =
+            (0..).map(|number| run.folder.join(format!("generation_{number}"))).take_while(|at| at.is_dir());
+        let folders: Vec<PathBuf> = generations.collect();
+        let folders = if folders.is_empty() { vec![run.folder.clone()] } else { folders };
+        let seconds = folders.iter().map(|folder| training_seconds(&folder.join("train"))).sum();
+        Self::new(&report, seconds)
     }
 
     fn new(report: &EvaluationReport, seconds: f64) -> Option<Self> {

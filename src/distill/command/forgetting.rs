@@ -1,6 +1,6 @@
 //! The last stage of a run that retains an earlier one: what its student has forgotten.
 
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 
@@ -43,7 +43,7 @@ pub(super) fn forgetting_stage(
             earlier.output.display()
         );
         if !book.is_finished("forgetting") {
-            remove(&path).map_err(failed)?;
+            durable::remove_file(&path).map_err(failed)?;
         }
         return Ok(false);
     }
@@ -59,7 +59,7 @@ pub(super) fn forgetting_stage(
         return Ok(book.lost_data("forgetting"));
     }
     book.begin("forgetting", &hash).map_err(failed)?;
-    remove(&path).map_err(failed)?;
+    durable::remove_file(&path).map_err(failed)?;
     let job = EvaluateJob::of_forgetting(&earlier, bundle_path(&experiment.output))?;
     let report = match evaluate_shown(&job, stop) {
         Ok(report) => report,
@@ -101,13 +101,5 @@ fn tell(found: &Forgetting, earlier: &Experiment) {
             "warning: {} is in `data` with another split or block than in the earlier run, so that its test frames may have been trained on: forgetting looks smaller than it is",
             path.display()
         );
-    }
-}
-
-/// Deletes a file that may not be there.
-fn remove(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -45,6 +45,7 @@ struct Generation {
 pub(super) fn train_generations(
     experiment: &Experiment,
     args: &ExperimentArgs,
+    book: &mut StageBook,
     stop: &AtomicBool,
 ) -> anyhow::Result<TrainEnd> {
     let GenerationsConfig { count, gate, .. } = experiment.distillation.generations;
@@ -56,21 +57,21 @@ pub(super) fn train_generations(
         header(&format!("generation {number}"));
         let generation = generation(experiment, number, &kept);
         write_run_files(&generation)?;
-        let mut book = StageBook::open(&generation.output);
+        let mut own_book = StageBook::open(&generation.output);
         if number > 0 {
             match label_stage(&generation, stop)? {
                 Some(lost) => lost_data |= lost,
                 None => return Ok(TrainEnd::Interrupted),
             }
         }
-        let hash = match train_stage(&generation, args, &mut book, stop)? {
+        let hash = match train_stage(&generation, args, &mut own_book, stop)? {
             TrainEnd::Finished { hash, lost_data: lost } => {
                 lost_data |= lost;
                 hash
             }
             TrainEnd::Interrupted => return Ok(TrainEnd::Interrupted),
         };
-        export_stage(&generation, &hash, &mut book)?;
+        export_stage(&generation, &hash, &mut own_book)?;
         let ap = best_validation(&generation.output.join("train"))?.map(|best| best.ap);
         // Without validation there is nothing to choose by: the last generation is taken, as the last weights are.
         let passes = match (&best, ap) {
@@ -91,9 +92,18 @@ pub(super) fn train_generations(
     }
     // The first generation passes in any case.
     let Some((chosen, _, hash)) = best else { return Ok(TrainEnd::Interrupted) };
-    let from = experiment.output.join(folder_name(chosen));
-    for file in ["student.onnx", "train/best.bpk", "train/metrics.jsonl"] {
-        copy(&from.join(file), &experiment.output.join(file))?;
+    let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", experiment.output.display()));
+    if !book.is_done("generations", &hash, &bundle_path(&experiment.output)) {
+        for stage in ["export", "evaluate", "forgetting"] {
+            book.forget(stage);
+        }
+        // What was trained there without generations is no longer there.
+        book.begin("train", &hash).map_err(failed)?;
+        let from = experiment.output.join(folder_name(chosen));
+        for file in ["student.onnx", "train/best.bpk", "train/metrics.jsonl"] {
+            copy(&from.join(file), &experiment.output.join(file))?;
+        }
+        book.finish("generations", &hash, lost_data).map_err(failed)?;
     }
     let path = experiment.output.join("generations.json");
     durable::write_bytes(&path, &serde_json::to_vec_pretty(&Lineage { generations, chosen })?)

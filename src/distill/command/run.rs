@@ -77,8 +77,14 @@ pub struct RunArgs {
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let Some(experiment) = args.experiment.load()? else { return Ok(Outcome::Done) };
     let stop = stop_on_interrupt()?;
-    write_run_files(&experiment)?;
     let mut book = StageBook::open(&experiment.output);
+    let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", experiment.output.display()));
+    let before = std::fs::read_to_string(experiment.output.join("config.yaml")).ok();
+    if before.is_some_and(|before| experiment.to_yaml().is_ok_and(|now| now != before)) {
+        // The figures that are there are of other settings until they are made again.
+        book.begin("evaluate", "").map_err(failed)?;
+    }
+    write_run_files(&experiment)?;
     let mut lost_data = false;
     if experiment.targets == TargetSource::Teachers {
         header("label");
@@ -92,7 +98,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     header("train");
     let has_generations = experiment.distillation.generations.count > 0;
     let end = if has_generations {
-        train_generations(&experiment, &args.experiment, &stop)?
+        train_generations(&experiment, &args.experiment, &mut book, &stop)?
     } else {
         train_stage(&experiment, &args.experiment, &mut book, &stop)?
     };
@@ -112,7 +118,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         EvaluateEnd::Judged { lost_data: lost } => {
             lost_data |= lost;
             header("report");
-            report_stage(&experiment)?;
+            report_stage(&experiment, &mut book)?;
         }
         EvaluateEnd::Unjudged => {}
         EvaluateEnd::Interrupted => return Ok(Outcome::Done),
@@ -220,6 +226,10 @@ fn evaluate_stage(
             return Ok(EvaluateEnd::Interrupted);
         }
         Err(EvaluateError::NoTruth { .. }) => {
+            // Those of an earlier student would be taken for this one's.
+            for old in [&path, &default_page(&experiment.output)] {
+                durable::remove_file(old).map_err(failed)?;
+            }
             outln!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
             return Ok(EvaluateEnd::Unjudged);
         }
@@ -235,9 +245,17 @@ fn evaluate_stage(
 }
 
 /// Lays the run out as a page.
-fn report_stage(experiment: &Experiment) -> anyhow::Result<()> {
+fn report_stage(experiment: &Experiment, book: &mut StageBook) -> anyhow::Result<()> {
     let page = default_page(&experiment.output);
+    let shown = ["report.json", "audit.json", "train/metrics.jsonl", "ablation.json", "../../ablation.json"];
+    let inputs: Vec<Option<String>> = shown.iter().map(|name| input_hash(&experiment.output.join(name)).ok()).collect();
+    let hash = hash_of(&(env!("CARGO_PKG_VERSION"), experiment.to_yaml()?, inputs));
+    if book.is_done("report", &hash, &page) {
+        outln!("report: done already, {}", page.display());
+        return Ok(());
+    }
     write_report(&experiment.output, &page, ReportOptions::default())?;
+    book.finish("report", &hash, false).map_err(|error| WorkFailed(format!("{}: {error}", page.display())))?;
     outln!("report: {}", page.display());
     Ok(())
 }
@@ -250,9 +268,10 @@ fn report_path(experiment: &Experiment) -> PathBuf {
 /// A hash over all that decides the report; `trained` stands for the student.
 pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::Result<String> {
     let targets = match experiment.targets {
-        TargetSource::Teachers => Some(TargetSet::read(&judging_folder(experiment))?.config_hash),
+        TargetSource::Teachers => Some(TargetSet::read(&judging_folder(experiment))?),
         TargetSource::Truth => None,
     };
+    let targets = targets.map(|targets| (targets.config_hash, targets.frames.len()));
     let mut files: Vec<PathBuf> = Vec::new();
     for data in &experiment.data {
         files.push(data.path.clone());

@@ -18,16 +18,17 @@ use serde::Serialize;
 use super::{Outcome, WorkFailed, train_display::TrainDisplay};
 use crate::distill::{
     audit::earned_trust,
-    bag::Frames,
+    bag::{Frames, TruthSource},
     config::{Experiment, TargetSource},
     durable,
     evaluate::targets_folder,
     stage,
     stage::StageBook,
     targets::TargetSet,
+    teacher::TeacherConfig,
     train::{
-        Gathered, Retained, TrainError, TrainJob, TrainReport, checkpoint_path, gather, train, truth_source,
-        weights_path,
+        Gathered, Retained, TrainError, TrainJob, TrainReport, check_inheritance, checkpoint_path, gather, train,
+        truth_source, weights_path,
     },
 };
 
@@ -108,9 +109,16 @@ pub(super) fn check_inputs(config: &Path, experiment: &Experiment) -> anyhow::Re
             bail!("{}: data.{index}.path: {} is not there", config.display(), data.path.display());
         }
     }
-    for teacher in experiment.teachers.iter().filter(|_| experiment.targets == TargetSource::Teachers) {
+    let asked = experiment.targets == TargetSource::Teachers || experiment.distillation.needs_teachers();
+    for teacher in experiment.teachers.iter().filter(|_| asked) {
         teacher.check_files()?;
     }
+    if let Some(folder) = &experiment.evaluate.targets
+        && !folder.exists()
+    {
+        bail!("{}: evaluate.targets: {} is not there", config.display(), folder.display());
+    }
+    check_inheritance(experiment).with_context(|| config.display().to_string())?;
     // The earlier student is small: reading it finds all that can be wrong with it.
     Retained::load(experiment, &Device::flex()).with_context(|| config.display().to_string())?;
     for (index, data) in experiment.data.iter().enumerate() {
@@ -193,10 +201,19 @@ pub(super) fn train_stage(
     stop: &AtomicBool,
 ) -> anyhow::Result<TrainEnd> {
     let targets = match experiment.targets {
-        TargetSource::Teachers => Some(trusted_targets(experiment)?),
+        TargetSource::Teachers => Some(trusted(experiment, read_targets(experiment)?)?),
         TargetSource::Truth => None,
     };
-    let validation = experiment.validation_targets.as_ref().map(|folder| TargetSet::read(folder)).transpose()?;
+    let mut experiment = experiment.clone();
+    if let Some(targets) = &targets {
+        // Images that are labelled anew are labelled with the same trust.
+        for (teacher, learnt) in experiment.teachers.iter_mut().zip(&targets.teachers) {
+            teacher.trust = learnt.trust;
+        }
+    }
+    let experiment = &experiment;
+    let validation = experiment.validation_targets.as_ref();
+    let validation = validation.map(|folder| trusted(experiment, TargetSet::read(folder)?)).transpose()?;
     let hash = train_hash(experiment, targets.as_ref(), validation.as_ref())?;
     let folder = experiment.output.join("train");
     if book.is_done("train", &hash, &weights_path(&folder)) && !args.restart {
@@ -217,16 +234,11 @@ pub(super) fn train_stage(
     if !resume {
         // Of other settings or data; left here, a later --resume would take it for this training's.
         let old = checkpoint_path(&folder);
-        match std::fs::remove_file(&old) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(WorkFailed(format!("{}: {error}", old.display())).into());
-            }
-            _ => {}
-        }
+        durable::remove_file(&old).map_err(|error| WorkFailed(format!("{}: {error}", old.display())))?;
     }
-    book.forget("export");
-    book.forget("evaluate");
-    book.forget("forgetting");
+    for later in ["generations", "export", "evaluate", "forgetting"] {
+        book.forget(later);
+    }
     book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
 
     let start = Instant::now();
@@ -260,9 +272,8 @@ pub(super) fn read_targets(experiment: &Experiment) -> anyhow::Result<TargetSet>
     Ok(TargetSet::read(&folder)?)
 }
 
-/// The soft targets of an experiment, fused with the trust that it wants.
-fn trusted_targets(experiment: &Experiment) -> anyhow::Result<TargetSet> {
-    let targets = read_targets(experiment)?;
+/// Soft targets, fused with the trust that the experiment wants.
+fn trusted(experiment: &Experiment, targets: TargetSet) -> anyhow::Result<TargetSet> {
     let Some(trust) = earned_trust(experiment, &targets)? else { return Ok(targets) };
     let told: Vec<String> =
         targets.teachers.iter().zip(&trust).map(|(teacher, trust)| format!("{} {trust:.2}", teacher.name)).collect();
@@ -277,7 +288,11 @@ pub(super) fn data_identity(experiment: &Experiment) -> anyhow::Result<serde_jso
         .iter()
         .map(|data| {
             let hash = stage::input_hash(&data.path).with_context(|| data.path.display().to_string())?;
-            Ok((hash, &data.topic, &data.truth, data.block, data.unlabelled))
+            let coco = match truth_source(data) {
+                TruthSource::Coco(path) => Some(stage::input_hash(&path).with_context(|| path.display().to_string())?),
+                _ => None,
+            };
+            Ok((hash, coco, &data.topic, &data.truth, data.block, data.unlabelled))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     Ok(serde_json::to_value(inputs)?)
@@ -291,8 +306,13 @@ fn train_hash(
 ) -> anyhow::Result<String> {
     let inputs = data_identity(experiment)?;
     let Experiment { seed, classes, split, student, losses, distillation, train, augment, evaluate, .. } = experiment;
-    // Their files are known by the targets' hash; with `targets: truth` nobody asks them.
-    let teachers = distillation.needs_teachers().then_some(&experiment.teachers);
+    let mut teachers = if distillation.needs_teachers() { experiment.teachers.clone() } else { Vec::new() };
+    let tutors = teachers.clone();
+    let files = teachers.iter_mut().flat_map(TeacherConfig::paths_mut);
+    let files = files.map(|path| stage::input_hash(path).with_context(|| path.display().to_string()));
+    let files = files.collect::<anyhow::Result<Vec<_>>>()?;
+    // Some may be labelled later.
+    let identity = |targets: &TargetSet| (targets.config_hash.clone(), targets.frames.len());
     let weights_of = |key: &str, run: &Path| {
         let weights = weights_path(&run.join("train"));
         stage::input_hash(&weights).with_context(|| format!("{key}: {}", weights.display()))
@@ -304,15 +324,15 @@ fn train_hash(
         "inherited": inherited.transpose()?,
         "retained": retained.transpose()?,
         "inputs": inputs,
-        "targets": targets.map(|targets| &targets.config_hash),
-        "validation": validation.map(|targets| &targets.config_hash),
+        "targets": targets.map(identity),
+        "validation": validation.map(identity),
         "seed": seed,
         "classes": classes,
         "split": split,
         "student": student,
         "losses": losses,
         "distillation": distillation,
-        "teachers": teachers,
+        "teachers": (tutors, files, distillation.needs_teachers().then_some(experiment.fusion)),
         "train": train.deciding(),
         "augment": augment,
         "truth_score": evaluate.target_score,

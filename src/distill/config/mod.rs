@@ -233,12 +233,39 @@ impl Experiment {
             }
             TargetSource::Teachers => {}
         }
+        if self.targets == TargetSource::Truth && self.losses.temperature != 1.0 {
+            let mend = "with `targets: truth` labels are hard, and hard labels are not softened; leave it at 1";
+            return Err(wrong("losses.temperature", mend.into()));
+        }
         if self.losses.truth > 0.0 && !self.data.iter().any(|data| data.truth.is_some()) {
             let mend =
                 "needs `truth: {topic: ..}` or `truth: {coco: ..}` of a recording; set it to 0 where there is none";
             return Err(wrong("losses.truth", mend.into()));
         }
         let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
+        for (index, name) in teachers.iter().enumerate() {
+            if teachers[..index].contains(name) {
+                let mend = format!("there is a teacher `{name}` already; give it another name");
+                return Err(wrong(&format!("teachers.{index}.name"), mend));
+            }
+        }
+        let has_judge = |data: &DataConfig| data.truth.is_some() && data.block != Some(Block::Test);
+        match self.distillation.trust {
+            TrustSource::Labels if !self.data.iter().any(has_judge) => {
+                let mend =
+                    "`labels` needs a recording with `truth: {topic: ..}` or `truth: {coco: ..}` that is not all test";
+                return Err(wrong("distillation.trust", mend.into()));
+            }
+            TrustSource::Agreement | TrustSource::Labels if self.targets == TargetSource::Truth => {
+                let mend = "with `targets: truth` nobody learns from the teachers' boxes; leave it out";
+                return Err(wrong("distillation.trust", mend.into()));
+            }
+            _ => {}
+        }
+        if self.student.inherit.as_ref().is_some_and(|run| run.starts_with(&self.output)) {
+            let mend = "is in this run's own output folder; give `output` another one";
+            return Err(wrong("student.inherit", mend.into()));
+        }
         self.distillation.check(&teachers, &wrong)?;
         if let Some(retain) = &self.distillation.retain {
             if self.student.inherit.is_some() {

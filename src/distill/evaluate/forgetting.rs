@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EvaluateJob, EvaluatedModel, EvaluationReport, ModelReport, Role, bundle_path, targets_folder};
+use super::{EvaluateJob, EvaluatedModel, EvaluationReport, ModelReport, Role, bundle_path, judging_folder};
 use crate::{
     distill::{
         bag::TruthSource,
@@ -97,7 +97,7 @@ impl EvaluateJob {
 pub fn missing_inputs(earlier: &Experiment) -> Vec<PathBuf> {
     let mut needed = vec![bundle_path(&earlier.output)];
     if earlier.targets == TargetSource::Teachers {
-        needed.push(targets_folder(earlier));
+        needed.push(judging_folder(earlier));
     }
     for data in earlier.labelled_data() {
         needed.push(data.path.clone());

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::cells::cells_inside;
 use crate::geometry::Box2;
 
 /// Embeds each image as its features' average: `[batch, channels, H, W]` -> `[batch, channels]`.
@@ -50,25 +51,6 @@ pub fn box_embeddings(features: Tensor<4>, boxes: &[(usize, Box2)], stride: f32)
     let features = features.reshape([images, channels, cells]).swap_dims(1, 2);
     let indices = Tensor::<1, Int>::from_data(indices.as_slice(), &device);
     Some(shares.matmul(features).reshape([images * slots, channels]).select(0, indices))
-}
-
-/// The cells, row by row, whose centres are inside a box; the nearest to its centre when there are none.
-fn cells_inside(bbox: &Box2, stride: f32, height: usize, width: usize) -> Vec<usize> {
-    let between = |low: f32, high: f32, count: usize| -> Vec<usize> {
-        (0..count).filter(|&cell| (low..high).contains(&((cell as f32 + 0.5) * stride))).collect()
-    };
-    let columns = between(bbox.x_min, bbox.x_max, width);
-    let mut inside = Vec::new();
-    for row in between(bbox.y_min, bbox.y_max, height) {
-        inside.extend(columns.iter().map(|column| row * width + column));
-    }
-    if !inside.is_empty() {
-        return inside;
-    }
-    // A conversion from a float keeps to what the integer can hold: what is left of the map gets its first column.
-    let nearest = |center: f32, count: usize| ((center / stride) as usize).min(count.saturating_sub(1));
-    let (x, y) = bbox.center();
-    vec![nearest(y, height) * width + nearest(x, width)]
 }
 
 #[cfg(test)]

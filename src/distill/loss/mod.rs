@@ -26,6 +26,7 @@
 //! | two maps of one network | [`flow()`] |
 
 mod assign;
+mod cells;
 mod detection;
 mod embedding;
 mod feature;
@@ -156,6 +157,10 @@ impl LossConfig {
     /// # Errors
     /// Names the first field out of its range.
     pub fn check(&self) -> Result<(), LossConfigError> {
+        if self.labels == LabelKind::Hard && self.temperature != 1.0 {
+            let expected = "1, for hard labels are not softened";
+            return Err(LossConfigError { field: "temperature", value: self.temperature, expected });
+        }
         let not_negative = [
             ("class", self.class),
             ("giou", self.giou),

@@ -47,6 +47,13 @@ impl FeatureMap {
         Ok(Self { channels, height, width, values, letterbox, input: (input.width, input.height) })
     }
 
+    /// How many columns and rows of its cells lie over the image.
+    pub fn cells_over_image(&self) -> (f64, f64) {
+        let (width, height) = self.letterbox.size();
+        let across = f64::from(width) / stride(self.input.0, self.width);
+        (across, f64::from(height) / stride(self.input.1, self.height))
+    }
+
     /// The values at the cells of a grid laid over the image, `[channels, rows, columns]`: teachers of any input size, fit and
     /// stride become comparable with the student's map of the same image.
     ///

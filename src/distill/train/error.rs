@@ -44,6 +44,14 @@ pub enum TrainError {
     /// A teacher's tensor that does not fit the student.
     #[error(transparent)]
     Misfit(#[from] crate::distill::loss::MisfitError),
+    /// A term that compares what does not mean the same.
+    #[error("the term `{term}`: {message}")]
+    Incomparable {
+        /// The term's name.
+        term: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
     /// Nothing to learn from.
     #[error("{0}")]
     NothingToLearn(String),

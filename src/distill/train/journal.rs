@@ -55,6 +55,12 @@ pub fn best_validation(folder: &Path) -> Result<Option<Best>, TrainError> {
     }))
 }
 
+/// Seconds of training by a folder's `metrics.jsonl`, validation not counted; none where there is no such file.
+pub fn training_seconds(folder: &Path) -> f64 {
+    let text = std::fs::read_to_string(metrics_path(folder)).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok()).map(|record| record.seconds).sum()
+}
+
 /// Path of a training folder's figures.
 pub(super) fn metrics_path(folder: &Path) -> PathBuf {
     folder.join("metrics.jsonl")

@@ -5,6 +5,17 @@ use burn::{module::Module, tensor::Device};
 use super::{TrainError, checkpoint, earlier::EarlierRun, retain::Retained};
 use crate::distill::{config::Experiment, student::CameraStudent};
 
+/// Checks that a student can inherit what its experiment wants it to.
+///
+/// # Errors
+/// When the run that it inherits from cannot be read, or is of another kind.
+pub fn check_inheritance(experiment: &Experiment) -> Result<(), TrainError> {
+    if experiment.student.inherit.is_some() {
+        initial_student(experiment, None, &Device::flex().autodiff())?;
+    }
+    Ok(())
+}
+
 /// The student that an experiment starts from, on a device with gradients: the retained one, where there is one, or what it inherits
 /// (`student.inherit`).
 ///

@@ -146,9 +146,13 @@ impl TrainStep {
         let found = detect(&student, Tensor::from_data(images, &self.device.clone().inner()), &self.own_spec)?;
         for (image, found) in own.into_iter().zip(found) {
             let weight = self.self_training.trust;
+            let found = found
+                .into_iter()
+                .map(|found| SoftDetection { bbox: found.bbox.clip(width as f32, height as f32), ..found })
+                .filter(|found| found.bbox.is_valid());
             let target =
                 |found: SoftDetection| TargetBox { bbox: found.bbox, probabilities: found.probabilities, weight };
-            batch.targets[image] = found.into_iter().map(target).collect();
+            batch.targets[image] = found.map(target).collect();
         }
         Ok(())
     }
@@ -194,7 +198,9 @@ impl TrainStep {
         if factor > 0.0 {
             terms.extend(detection_loss(&output, &batch.targets, &self.losses));
             if self.losses.truth > 0.0 {
-                let hard = detection_loss(&output, &batch.truth, &self.losses);
+                // Hard labels are not softened (Hinton et al. 2015, section 2).
+                let losses = LossConfig { temperature: 1.0, ..self.losses.clone() };
+                let hard = detection_loss(&output, &batch.truth, &losses);
                 terms.extend(hard.map(|term| NamedTerm {
                     name: format!("truth_{}", term.name),
                     weight: term.weight * self.losses.truth,

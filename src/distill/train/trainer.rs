@@ -350,6 +350,7 @@ impl<'a> Run<'a> {
 /// What decides the result, and what the data looks like: a checkpoint is refused when any of it has changed.
 fn settings(job: &TrainJob<'_>, retained: Option<&Retained>) -> serde_json::Value {
     let Experiment { seed, classes, student, losses, distillation, train, augment, .. } = job.experiment;
+    let tutors = distillation.needs_teachers().then_some((&job.experiment.teachers, job.experiment.fusion));
     let frames = |count: usize, boxes: usize| serde_json::json!({"frames": count, "boxes": boxes});
     serde_json::json!({
         "seed": seed,
@@ -357,6 +358,7 @@ fn settings(job: &TrainJob<'_>, retained: Option<&Retained>) -> serde_json::Valu
         "student": student,
         "losses": losses,
         "distillation": distillation,
+        "tutors": tutors,
         "retained": retained.map(Retained::sha256),
         "augment": augment,
         "train": train.deciding(),

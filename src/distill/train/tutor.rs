@@ -10,9 +10,9 @@ use image::RgbImage;
 use super::{TrainError, augment::Canvas, gather::pseudo_label, loader::Hint, step::Tutoring};
 use crate::distill::{
     config::{Experiment, Relabel, patient_layers},
-    loss::{LossConfig, TargetBox, TermConfig, TermPlan},
+    loss::{LossConfig, Pair, Strategy, TargetBox, TermConfig, TermKind, TermPlan},
     student::AnchorPoint,
-    teacher::{Ensemble, EnsembleOptions, FeatureTensor, TeacherConfig, list_tensors},
+    teacher::{Ensemble, EnsembleOptions, FeatureMap, FeatureTensor, Teacher, TeacherConfig, list_tensors},
 };
 
 /// The teachers of a training. Each thread that prepares images borrows a set of its own.
@@ -52,7 +52,8 @@ impl Tutors {
         }
         let student = experiment.student_config();
         let names: Vec<String> = experiment.teachers.iter().map(TeacherConfig::display_name).collect();
-        let plan = TermPlan::new(&paired(experiment, &names)?, &names, &student);
+        let terms = paired(experiment, &names)?;
+        let plan = TermPlan::new(&terms, &names, &student);
         let mut taps = vec![Vec::new(); names.len()];
         let mut places = Vec::with_capacity(plan.hints().len());
         for hint in plan.hints() {
@@ -77,6 +78,14 @@ impl Tutors {
         let mut ensemble = tutors.borrow()?;
         let looked = ensemble.features(&RgbImage::new(student.width as u32, student.height as u32))?;
         let channels = tutors.places.iter().map(|&(teacher, place)| looked[teacher][place].channels).collect();
+        for term in &terms {
+            let place =
+                term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
+            let map = |tensor: &str| {
+                tutors.taps[place].iter().position(|tap| tap == tensor).map(|index| &looked[place][index])
+            };
+            check_meaning(term, experiment, &experiment.teachers[place], &ensemble.teachers()[place], &map)?;
+        }
         tutors.give_back(ensemble);
         Ok((Some(tutors), Tutoring { plan, channels, self_training }))
     }
@@ -162,6 +171,43 @@ fn backbone(tensors: &[FeatureTensor]) -> Vec<String> {
     ends.into_values().map(|tensor| tensor.name.clone()).collect()
 }
 
+/// Checks that what is imitated number by number means the same on both sides: classes in one order, distances in one unit.
+fn check_meaning<'a>(
+    term: &TermConfig,
+    experiment: &Experiment,
+    config: &TeacherConfig,
+    teacher: &Teacher,
+    map: &dyn Fn(&str) -> Option<&'a FeatureMap>,
+) -> Result<(), TrainError> {
+    let wrong = |message: String| Err(TrainError::Incomparable { term: term.display_name(), message });
+    if term.kind == TermKind::Logits {
+        let translated = |class: &String| config.class_map.get(class).unwrap_or(class).clone();
+        let meant: Vec<String> = teacher.detector().spec().classes.iter().map(translated).collect();
+        if meant != experiment.classes {
+            return wrong(format!(
+                "the teacher's classes are {meant:?}, the experiment's {:?}: `logits` needs the same ones in one order; use `hint` or \
+                 `channel_wise` for others",
+                experiment.classes
+            ));
+        }
+    }
+    if term.kind == TermKind::Localization {
+        let student = experiment.student_config();
+        for pair in &term.pairs {
+            let (rows, columns) = pair.student.grid(&student);
+            let Some((wide, high)) = map(&pair.tensor).map(FeatureMap::cells_over_image) else { continue };
+            if (wide - columns as f64).abs() > 0.01 || (high - rows as f64).abs() > 0.01 {
+                return wrong(format!(
+                    "{wide} x {high} cells of `{}` lie over the image, and {columns} x {rows} of {}: their distances are in other units; \
+                     `localization` needs a teacher of the student's input size and stride",
+                    pair.tensor, pair.student
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The experiment's terms with strategies made into pairs.
 fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, TrainError> {
     let mut terms = experiment.distillation.terms.clone();
@@ -170,12 +216,19 @@ fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, 
         let teacher = term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
         let tensors = backbone(&list_tensors(&experiment.teachers[teacher])?);
         let anchors: Vec<AnchorPoint> = AnchorPoint::stages().collect();
-        let layers = patient_layers(tensors.len(), anchors.len(), strategy);
-        let pair = |(&layer, anchor): (&usize, AnchorPoint)| crate::distill::loss::Pair {
-            tensor: tensors[layer].clone(),
-            student: anchor,
+        term.pairs = if anchors.iter().all(|anchor| tensors.contains(&anchor.to_string())) {
+            anchors.into_iter().map(|student| Pair { tensor: student.to_string(), student }).collect()
+        } else {
+            let layers = patient_layers(tensors.len(), anchors.len(), strategy);
+            // The last layers of a teacher of few belong to the last stages.
+            let first = if strategy == Strategy::Last { anchors.len() - layers.len() } else { 0 };
+            let pair = |(layer, &student): (usize, &AnchorPoint)| Pair { tensor: tensors[layer].clone(), student };
+            layers.into_iter().zip(&anchors[first..]).map(pair).collect()
         };
-        term.pairs = layers.iter().zip(anchors).map(pair).collect();
+        if term.pairs.is_empty() {
+            let message = "its teacher has no feature maps to choose from; name `pairs`, or leave the term out".into();
+            return Err(TrainError::Incomparable { term: term.display_name(), message });
+        }
     }
     Ok(terms)
 }

@@ -163,6 +163,11 @@ impl TermConfig {
             }
             _ => {}
         }
+        let taken = ["class", "giou", "distribution"];
+        let name = self.display_name();
+        if name.starts_with("truth_") || name.starts_with("retain_") || taken.contains(&name.as_str()) {
+            return Some(("name", format!("`{name}` is the name of a term of predictions; give another one")));
+        }
         if !(self.weight.is_finite() && self.weight >= 0.0) {
             return Some(("weight", format!("{} must be a number >= 0", self.weight)));
         }

@@ -115,19 +115,26 @@ impl PlannedTerm {
             Relating::Images if targets.len() < 2 => None,
             Relating::Images => Some((image_embeddings(student), image_embeddings(teacher))),
             Relating::Boxes => {
-                // Angles take memory by the third power of their number.
-                let boxes: Vec<(usize, Box2)> = targets
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(image, boxes)| boxes.iter().map(move |object| (image, object)))
-                    .filter(|(_, object)| object.weight > 0.0)
-                    .map(|(image, object)| (image, object.bbox))
-                    .take(MOST_BOXES)
-                    .collect();
+                let boxes = surest_boxes(targets);
                 Some((box_embeddings(student, &boxes, stride)?, box_embeddings(teacher, &boxes, stride)?))
             }
         }
     }
+}
+
+/// The boxes of a batch that are surest, each with its image, in their order. Angles take memory by the third power of their number.
+fn surest_boxes(targets: &[Vec<TargetBox>]) -> Vec<(usize, Box2)> {
+    let credit = |object: &TargetBox| object.weight * object.probabilities.iter().copied().fold(0.0, f32::max);
+    let all = targets.iter().enumerate().flat_map(|(image, boxes)| boxes.iter().map(move |object| (image, object)));
+    let mut boxes: Vec<(usize, f32, usize, Box2)> = all
+        .filter(|(_, object)| object.weight > 0.0)
+        .enumerate()
+        .map(|(place, (image, object))| (place, credit(object), image, object.bbox))
+        .collect();
+    boxes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    boxes.truncate(MOST_BOXES);
+    boxes.sort_by_key(|(place, ..)| *place);
+    boxes.into_iter().map(|(_, _, image, bbox)| (image, bbox)).collect()
 }
 
 /// The student's features, adapted where the term wants it, and the teacher's.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::distill::loss::TargetBox;
+use crate::distill::loss::{TargetBox, cells::cells_inside};
 
 /// Weights of the cells of a batch's maps.
 pub(super) struct Foreground {
@@ -11,12 +11,12 @@ pub(super) struct Foreground {
     columns: usize,
     /// For each cell the trust in the best box that it lies in; 0 for the background.
     trust: Vec<f32>,
-    /// For each cell the inverse of that box's area in cells; 0 for the background.
+    /// For each cell the most that a box it lies in weighs there: trust over area in cells; 0 for the background.
     share: Vec<f32>,
 }
 
 impl Foreground {
-    /// The cells of `[images, rows, columns]` with this stride whose centres lie in boxes. Of several boxes the smallest counts.
+    /// The cells of `[images, rows, columns]` with this stride whose centres lie in boxes; each box has one at least.
     pub fn new(targets: &[Vec<TargetBox>], rows: usize, columns: usize, stride: usize) -> Self {
         let cells = rows * columns;
         let mut foreground = Self {
@@ -32,20 +32,10 @@ impl Foreground {
                 let best = object.probabilities.iter().copied().fold(0.0, f32::max);
                 let trust = best * object.weight.clamp(0.0, 1.0);
                 let area = (object.bbox.width() * object.bbox.height() / (stride * stride)).max(1.0);
-                // Cells whose centre (index + 0.5) * stride is inside.
-                let range = |low: f32, high: f32, count: usize| {
-                    let first = (low / stride - 0.5).ceil().max(0.0) as usize;
-                    let end = (high / stride - 0.5).floor().max(-1.0) + 1.0;
-                    first..(end as usize).min(count).max(first.min(count))
-                };
-                for row in range(object.bbox.y_min, object.bbox.y_max, rows) {
-                    for column in range(object.bbox.x_min, object.bbox.x_max, columns) {
-                        let cell = image * cells + row * columns + column;
-                        if trust > 0.0 && 1.0 / area > foreground.share[cell] {
-                            foreground.share[cell] = 1.0 / area;
-                            foreground.trust[cell] = trust;
-                        }
-                    }
+                for cell in cells_inside(&object.bbox, stride, rows, columns) {
+                    let cell = image * cells + cell;
+                    foreground.trust[cell] = foreground.trust[cell].max(trust);
+                    foreground.share[cell] = foreground.share[cell].max(trust / area);
                 }
             }
         }
@@ -61,7 +51,7 @@ impl Foreground {
         self.tensor(self.trust.clone(), device)
     }
 
-    /// Objects count alike whatever their size, `[images, 1, rows, columns]` (FGD, equation 3).
+    /// Objects count alike whatever their size, but by the trust in them, `[images, 1, rows, columns]` (FGD, equation 3).
     pub fn shares(&self, device: &Device) -> Tensor<4> {
         self.tensor(self.share.clone(), device)
     }
@@ -83,26 +73,24 @@ mod tests {
     use crate::geometry::Box2;
 
     #[test]
-    fn the_smallest_box_of_a_cell_counts() {
+    fn the_box_that_weighs_most_counts() {
         let target = |x_min, y_min, x_max, y_max, weight| TargetBox {
             bbox: Box2::new(x_min, y_min, x_max, y_max),
             probabilities: vec![0.2, 0.8],
             weight,
         };
-        let targets = [vec![
-            target(0.0, 0.0, 32.0, 16.0, 1.0),
-            target(-5.0, 0.0, 8.0, 8.0, 0.5),
-            target(0.0, 9.0, 9.0, 99.0, 0.0),
-        ]];
-        let foreground = Foreground::new(&targets, 3, 4, 8);
-        assert_eq!(foreground.trust, [0.4, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.0, 0.0, 0.0, 0.0]);
-        assert!((foreground.share[0] - 64.0 / 104.0).abs() < 1e-6);
-        assert_eq!(foreground.share[1], 1.0 / 8.0);
+        // A sure box, a doubtful one in its corner, and one of no weight.
+        let sure = target(0.0, 0.0, 32.0, 16.0, 1.0);
+        let boxes = vec![sure, target(-5.0, 0.0, 8.0, 8.0, 0.05), target(0.0, 17.0, 9.0, 99.0, 0.0)];
+        let foreground = Foreground::new(&[boxes], 3, 4, 8);
+        assert_eq!(foreground.trust, [0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.0, 0.0, 0.0, 0.0]);
+        assert!(foreground.share.iter().take(8).all(|share| (share - 0.1).abs() < 1e-6), "{:?}", foreground.share);
         let device = Device::flex();
         let background: Vec<f32> = foreground.background(&device).try_into_vec_as().unwrap();
         assert_eq!(background[8..], [0.25; 4]);
         assert_eq!(background[..8], [0.0; 8]);
-        let outside = Foreground::new(&[vec![target(100.0, 100.0, 200.0, 200.0, 1.0)]], 3, 4, 8);
-        assert!(outside.trust.iter().all(|&trust| trust == 0.0));
+        // Between the centres of cells it has the nearest one.
+        let small = Foreground::new(&[vec![target(9.0, 9.0, 11.0, 11.0, 1.0)]], 3, 4, 8);
+        assert_eq!(small.trust.iter().position(|&trust| trust > 0.0), Some(5));
     }
 }

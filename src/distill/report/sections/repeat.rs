@@ -42,7 +42,11 @@ pub(super) fn section(folder: &RunFolder) -> Section {
 
 /// The run once more, in a folder beside it.
 fn command(run: &Path) -> String {
-    let (config, again) = (run.join("config.yaml"), run.with_extension("again"));
+    // A path that is not absolute would start from the configuration's folder.
+    let run = run.canonicalize().or_else(|_| std::path::absolute(run)).unwrap_or_else(|_| run.to_owned());
+    let config = run.join("config.yaml");
+    let mut again = run.into_os_string();
+    again.push(".again");
     format!("distill run {} --set output={}", quoted(&config.to_string_lossy()), quoted(&again.to_string_lossy()))
 }
 
@@ -92,7 +96,9 @@ mod tests {
 
     #[test]
     fn the_command_can_be_pasted_into_a_shell() {
-        assert_eq!(command(Path::new("runs/hall")), "distill run runs/hall/config.yaml --set output=runs/hall.again");
+        let told = command(Path::new("/nowhere/v1.2"));
+        assert_eq!(told, "distill run /nowhere/v1.2/config.yaml --set output=/nowhere/v1.2.again");
+        assert!(command(Path::new("runs/hall")).contains("--set output=/"), "from the folder that one is in");
         let spaced = command(Path::new("/my runs/it's"));
         assert!(spaced.starts_with("distill run '/my runs/it'\\''s/config.yaml' --set "), "{spaced}");
     }
