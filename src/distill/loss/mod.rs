@@ -31,6 +31,7 @@ mod detection;
 mod embedding;
 mod feature;
 mod flow;
+mod named;
 #[cfg(test)]
 mod reference;
 mod relation;
@@ -42,10 +43,11 @@ mod vectors;
 use serde::{Deserialize, Serialize};
 
 pub use assign::{Assigned, Cells, Predictions, assign};
-pub use detection::{LossValues, NamedTerm, TermValue, detection_loss};
+pub use detection::detection_loss;
 pub use embedding::{box_embeddings, image_embeddings};
 pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};
 pub use flow::flow;
+pub use named::{LossValues, NamedTerm, TermValue};
 pub use relation::{relation_angle, relation_distance, similarity_preserving};
 pub use response::{binary_divergence, localization_divergence, softened_divergence};
 pub use term::{
