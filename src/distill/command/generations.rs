@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::Context;
-use serde::Serialize;
 
 use super::{
     WorkFailed,
@@ -19,27 +18,8 @@ use crate::distill::{
     evaluate::{bundle_path, targets_folder},
     stage::StageBook,
     teacher::TeacherConfig,
-    train::best_validation,
+    train::{Generation, Lineage, best_validation},
 };
-
-/// What became of the generations, as `generations.json` keeps it.
-#[derive(Debug, Serialize)]
-struct Lineage {
-    /// Each generation that was trained, the first student first.
-    generations: Vec<Generation>,
-    /// The one that the run's bundle holds.
-    chosen: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Generation {
-    /// Its folder in the run's folder.
-    folder: String,
-    /// Its AP on the validation block, judged by the first generation's targets.
-    validation_ap: Option<f64>,
-    /// Whether it passed the gate.
-    kept: bool,
-}
 
 /// Trains generation after generation until one does not pass the gate; the best one's files become the run's.
 pub(super) fn train_generations(

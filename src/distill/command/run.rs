@@ -114,16 +114,19 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         export_stage(&experiment, &trained, &mut book)?;
     }
     header("evaluate");
-    match evaluate_stage(&experiment, &trained, &mut book, &stop)? {
+    let is_judged = match evaluate_stage(&experiment, &trained, &mut book, &stop)? {
         EvaluateEnd::Judged { lost_data: lost } => {
             lost_data |= lost;
-            header("report");
-            report_stage(&experiment, &mut book)?;
+            true
         }
-        EvaluateEnd::Unjudged => {}
+        EvaluateEnd::Unjudged => false,
         EvaluateEnd::Interrupted => return Ok(Outcome::Done),
-    }
+    };
     lost_data |= forgetting_stage(&experiment, &trained, &mut book, &stop)?;
+    if is_judged && !stop.load(Ordering::Relaxed) {
+        header("report");
+        report_stage(&experiment, &mut book)?;
+    }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
@@ -247,7 +250,15 @@ fn evaluate_stage(
 /// Lays the run out as a page.
 fn report_stage(experiment: &Experiment, book: &mut StageBook) -> anyhow::Result<()> {
     let page = default_page(&experiment.output);
-    let shown = ["report.json", "audit.json", "train/metrics.jsonl", "ablation.json", "../../ablation.json"];
+    let shown = [
+        "report.json",
+        "audit.json",
+        "train/metrics.jsonl",
+        "generations.json",
+        "forgetting.json",
+        "ablation.json",
+        "../../ablation.json",
+    ];
     let inputs: Vec<Option<String>> = shown.iter().map(|name| input_hash(&experiment.output.join(name)).ok()).collect();
     let hash = hash_of(&(env!("CARGO_PKG_VERSION"), experiment.to_yaml()?, inputs));
     if book.is_done("report", &hash, &page) {

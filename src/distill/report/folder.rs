@@ -14,7 +14,8 @@ use crate::{
         ablate::Ablation,
         audit::Audit,
         config::Experiment,
-        evaluate::{EvaluationReport, bundle_path},
+        evaluate::{EvaluationReport, Forgetting, bundle_path},
+        train::Lineage,
     },
     model::bundle::{BundleMetadata, read_metadata},
 };
@@ -39,6 +40,10 @@ pub(super) struct RunFolder {
     pub bundle: Option<BundleMetadata>,
     /// `audit.json`, or why it cannot be read; `None` without one.
     pub audit: Option<Result<Audit, String>>,
+    /// `generations.json`, or why it cannot be read; `None` without one.
+    pub lineage: Option<Result<Lineage, String>>,
+    /// `forgetting.json`, or why it cannot be read; `None` without one.
+    pub forgetting: Option<Result<Forgetting, String>>,
     /// `ablation.json` of the ablation that the run is a part of, or why it cannot be read; `None` without one.
     pub ablation: Option<Result<Ablation, String>>,
     /// The ablation's variant that the run is, by its place: `VARIANT/seed_N`.
@@ -94,6 +99,8 @@ impl RunFolder {
             // Without it the report lacks provenance, and the gallery tells why it is not there.
             bundle: read_metadata(bundle_path(path)).ok().flatten(),
             audit: kept(&path.join("audit.json")),
+            lineage: kept(&path.join("generations.json")),
+            forgetting: kept(&path.join("forgetting.json")),
             ablation: ablation(path),
             variant: variant(path),
         })

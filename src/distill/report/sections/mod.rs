@@ -8,6 +8,7 @@ mod classes;
 mod curves;
 mod gallery;
 mod inheritance;
+mod lineage;
 mod repeat;
 mod summary;
 mod table;
@@ -41,6 +42,7 @@ pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
         audit::section(folder),
         inheritance::section(gallery),
         Some(gallery::section(gallery)),
+        lineage::section(folder),
         ablation::section(folder),
         Some(repeat::section(folder)),
     ];
