@@ -1,5 +1,7 @@
 //! One training step: forward, loss, backward, optimiser, average.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use burn::{
     module::Module,
     optim::GradientsParams,
@@ -159,8 +161,7 @@ impl TrainStep {
 
     /// Trains on a batch, whose images and hints are used up; `progress` is the share of the training's steps that were made.
     pub fn run(&mut self, batch: &mut Batch, rate: f64, progress: f64) -> Step {
-        // As one of the threads that compute, not as one that waits for them anew in every operator.
-        rayon::scope(|_| self.run_here(batch, rate, progress))
+        awake(|| self.run_here(batch, rate, progress))
     }
 
     fn run_here(&mut self, batch: &mut Batch, rate: f64, progress: f64) -> Step {
@@ -257,5 +258,57 @@ impl TrainStep {
     /// When burn cannot pack them.
     pub(super) fn adapter_bytes(&self) -> Result<Vec<u8>, TrainError> {
         super::checkpoint::pack(&self.learner().adapters.valid())
+    }
+}
+
+/// Runs `work` as one of the threads that compute, not as one that waits for them anew in every operator, and keeps the others from
+/// falling asleep between two operators: to wake one takes longer than many an operator.
+fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let done = AtomicBool::new(false);
+    let own = AtomicUsize::new(usize::MAX);
+    rayon::scope(|scope| {
+        own.store(rayon::current_thread_index().unwrap_or(usize::MAX), Ordering::Relaxed);
+        scope.spawn_broadcast(|_, thread| {
+            // The thread that works comes by here while it waits for the others, who wait for it.
+            if thread.index() == own.load(Ordering::Relaxed) {
+                return;
+            }
+            while !done.load(Ordering::Relaxed) {
+                if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let end = Finally(&done);
+        let result = work();
+        drop(end);
+        result
+    })
+}
+
+/// Says that the work is done, also when it panics: the others would look for more of it for ever.
+struct Finally<'a>(&'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn work_is_done_by_all_and_ends() {
+        for _ in 0..50 {
+            let sum: u64 = awake(|| (0..1000u64).into_par_iter().map(|value| value * 2).sum());
+            assert_eq!(sum, 999_000);
+        }
+        let panicked = std::panic::catch_unwind(|| awake(|| -> u64 { panic!("boom") }));
+        assert!(panicked.is_err());
+        assert_eq!(awake(|| 7), 7, "the pool goes on after a panic");
     }
 }
