@@ -198,7 +198,7 @@ fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
     assert_eq!((metadata.spec.input.width, metadata.spec.input.height), (96, 64));
     assert!(metadata.provenance.teachers.is_empty() && metadata.provenance.data.len() == 1);
     assert!(metadata.provenance.config.contains("name: scene") && metadata.parameters > 1000);
-    assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 3);
+    assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 4);
 }
 
 /// Trains and kills the training, as a power cut would, once it has made so many epochs.

@@ -81,8 +81,10 @@ fn a_teacher_that_invents_boxes_is_named_and_trusted_less() {
     let audit = example(false);
     assert_eq!((audit.judged_by, audit.truth_frames, audit.frames), (JudgedBy::Agreement, 0, 100));
     let [solid, steady, odd] = &audit.teachers[..] else { panic!("{}", audit.teachers.len()) };
-    assert_eq!((solid.agreement, solid.agreed_recall, solid.proposed_trust), (Some(1.0), Some(1.0), Some(1.0)));
-    assert_eq!((steady.agreement, steady.proposed_trust), (Some(1.0), Some(1.0)));
+    assert_eq!((solid.agreement, solid.agreed_recall), (Some(1.0), Some(1.0)));
+    assert_eq!(steady.agreement, Some(1.0));
+    // What the odd one sees alone counts against those who miss it, as far as it is trusted itself.
+    assert!(solid.proposed_trust > Some(0.9) && steady.proposed_trust > Some(0.9), "{:?}", solid.proposed_trust);
     assert_eq!((odd.detections, odd.agreement, odd.agreed_recall), (400, Some(0.25), Some(1.0)));
     assert!(odd.proposed_trust < Some(0.5), "{:?}", odd.proposed_trust);
     let person = &odd.classes[0];

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::distill::train::{
     FrameBoxes, average,
-    dataset::tests::{painted_frames, painted_image},
+    dataset::tests::{painted_frames, painted_frames_of, painted_image},
     shrink,
 };
 
@@ -40,7 +40,6 @@ fn every_kind_of_term_resumes_where_it_was() {
         format!("{{kind: similarity, weight: 10, pairs: [{stage}]}}"),
         format!("{{kind: relation_distance, relating: boxes, pairs: [{neck}]}}"),
         format!("{{kind: relation_angle, relating: boxes, pairs: [{neck}]}}"),
-        "{kind: localization, pairs: [{tensor: box_distribution_16, student: box_distribution_16}]}".to_owned(),
     ];
     let folder = tempfile::tempdir().unwrap();
     let mut plain = Watcher::default();
@@ -69,6 +68,39 @@ fn every_kind_of_term_resumes_where_it_was() {
 }
 
 #[test]
+fn responses_of_a_teacher_of_the_same_head_resume_where_they_were() {
+    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
+        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
+        return;
+    }
+    let pairs =
+        |name: &str| format!("[{{tensor: {name}_16, student: {name}_16}}, {{tensor: {name}_32, student: {name}_32}}]");
+    let (logits, boxes) = (pairs("class_logits"), pairs("box_distribution"));
+    let mut experiment =
+        with_term(&format!("{{kind: logits, pairs: {logits}}}, {{kind: localization, pairs: {boxes}}}"));
+    // As the teacher is: its classes, its input.
+    experiment.classes = ["person", "forklift", "pallet"].map(String::from).to_vec();
+    experiment.teachers[0].class_map.clear();
+    (experiment.student.width, experiment.student.height) = (320, 192);
+    let frames = painted_frames_of(8, &[0.9, 0.0, 0.0]);
+    let none = ValidationSet::new(0);
+    let folder = tempfile::tempdir().unwrap();
+    let learn = |name: &str, resume: bool, watcher: &mut Watcher| {
+        let folder = folder.path().join(name);
+        let job = TrainJob { experiment: &experiment, folder: &folder, resume, train: &frames, validation: &none };
+        train(&job, watcher).unwrap()
+    };
+    let mut straight = Watcher::default();
+    let whole = learn("straight", false, &mut straight);
+    let terms = &straight.records[1].terms;
+    assert!(terms["logits"] > 0.0 && terms["localization"] > 0.0, "{terms:?}");
+    let mut first = Watcher { stop_after: Some(3), ..Watcher::default() };
+    assert!(learn("resumed", false, &mut first).interrupted);
+    let resumed = learn("resumed", true, &mut Watcher::default());
+    assert!(average::read(&resumed.student) == average::read(&whole.student), "other weights");
+}
+
+#[test]
 fn a_teacher_that_does_not_fit_is_refused_with_the_mend() {
     if std::env::var_os("ORT_DYLIB_PATH").is_none() {
         println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
@@ -80,7 +112,11 @@ fn a_teacher_that_does_not_fit_is_refused_with_the_mend() {
     };
     // Three classes against one.
     let error = fail(&with_term("{kind: logits, pairs: [{tensor: class_logits_16, student: class_logits_16}]}"));
-    assert!(error.contains("`logits`") && error.contains("3 channels") && error.contains("use `hint`"), "{error}");
+    assert!(error.contains("`logits`") && error.contains("forklift") && error.contains("use `hint`"), "{error}");
+    // An input of 96 x 64 is not one of 320 x 192.
+    let pair = "{tensor: box_distribution_16, student: box_distribution_16}";
+    let error = fail(&with_term(&format!("{{kind: localization, pairs: [{pair}]}}")));
+    assert!(error.contains("18 x 12 cells") && error.contains("input size"), "{error}");
     let error = fail(&with_term("{kind: hint, pairs: [{tensor: tensor_760, student: stage_16}]}"));
     assert!(error.contains("tensor_760") && error.contains("tensor_76"), "{error}");
 }
