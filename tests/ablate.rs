@@ -89,16 +89,6 @@ fn ended(output: &Output, code: i32) -> String {
     stdout.into_owned()
 }
 
-/// Asserts an exit code and one line of error that holds all words.
-fn refused(output: &Output, code: i32, words: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    let line = stderr.lines().last().unwrap_or_default();
-    for word in words {
-        assert!(line.starts_with("error: ") && line.contains(word), "`{word}` is not in: {stderr}");
-    }
-}
-
 fn folders(path: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir());
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
@@ -184,7 +174,7 @@ fn a_variant_that_fails_does_not_take_the_others_with_it() {
         "  - {name: broken, set: {train.learning_rate: 1e30, train.clip: 0, train.warmup_steps: 0, train.epochs: 3}}\n";
     let scene = Scene::new(1, &format!("{broken}  - {{name: plain, baseline: true}}\n"));
     let output = scene.ablate(&["--seeds", "4"]);
-    refused(&output, 1, &["1 of 2 runs failed", "broken/seed_4"]);
+    support::refused(&output, 1, &["1 of 2 runs failed", "broken/seed_4"]);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("failed: broken, seed 4: ") && told.contains("diverged"), "{told}");
     let result = scene.result();
@@ -267,14 +257,14 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
 fn wrong_ablations_are_told_before_anything_runs() {
     let variants = "  - {name: plain}\n  - {name: other, set: {train.epohcs: 2}}\n";
     let scene = Scene::new(1, variants);
-    refused(&scene.ablate(&[]), 2, &["variant `other`", "train.epohcs", "train.epochs"]);
+    support::refused(&scene.ablate(&[]), 2, &["variant `other`", "train.epohcs", "train.epochs"]);
     let scene = Scene::new(1, "  - {name: plain}\n  - {name: plain}\n");
-    refused(&scene.ablate(&[]), 2, &["kinds.yaml", "variants.1.name", "plain"]);
+    support::refused(&scene.ablate(&[]), 2, &["kinds.yaml", "variants.1.name", "plain"]);
     let scene = Scene::new(1, "  - {name: plain}\n  - {name: away, set: {data.0.path: nowhere}}\n");
-    refused(&scene.ablate(&["--only", "nobody"]), 2, &["nobody", "plain, away"]);
-    refused(&scene.ablate(&["--set", "output=elsewhere"]), 2, &["output"]);
-    refused(&scene.ablate(&[]), 2, &["variant `away`", "nowhere"]);
+    support::refused(&scene.ablate(&["--only", "nobody"]), 2, &["nobody", "plain, away"]);
+    support::refused(&scene.ablate(&["--set", "output=elsewhere"]), 2, &["output"]);
+    support::refused(&scene.ablate(&[]), 2, &["variant `away`", "nowhere"]);
     assert!(!scene.path("kinds").exists());
     let missing = Command::new(env!("CARGO_BIN_EXE_distill")).args(["ablate", "no.yaml"]).output().unwrap();
-    refused(&missing, 2, &["no.yaml"]);
+    support::refused(&missing, 2, &["no.yaml"]);
 }

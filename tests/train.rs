@@ -69,16 +69,6 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Asserts an exit code and one line of error that holds all words.
-fn refused(output: &Output, code: i32, words: &[&str]) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    let line = stderr.lines().last().unwrap_or_default();
-    for word in words {
-        assert!(line.starts_with("error: ") && line.contains(word), "`{word}` is not in: {stderr}");
-    }
-}
-
 fn done(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{}{stderr}", stdout(output));
@@ -127,8 +117,12 @@ fn interrupted_training_asks_and_goes_on() {
     let made = epochs(&metrics).len();
     assert!(scene.path("out/train/checkpoint.bin").is_file());
 
-    refused(&scene.distill("train", &[]), 2, &["--resume", "--restart"]);
-    refused(&scene.distill("train", &["--resume", "--set", "train.device=abacus"]), 2, &["train.device", "abacus"]);
+    support::refused(&scene.distill("train", &[]), 2, &["--resume", "--restart"]);
+    support::refused(
+        &scene.distill("train", &["--resume", "--set", "train.device=abacus"]),
+        2,
+        &["train.device", "abacus"],
+    );
     // The rest would take long: the same run once more, interrupted at once, has not lost an epoch.
     let mut child =
         scene.command("train", &["--resume"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -165,26 +159,30 @@ fn the_printed_configuration_is_whole_and_can_be_run() {
 fn wrong_input_is_told_with_its_mend() {
     let scene = Scene::new("epoch: 2");
     for subcommand in ["train", "run"] {
-        refused(&scene.distill(subcommand, &[]), 2, &["scene.yaml", "train.epoch", "did you mean `train.epochs`"]);
+        support::refused(
+            &scene.distill(subcommand, &[]),
+            2,
+            &["scene.yaml", "train.epoch", "did you mean `train.epochs`"],
+        );
     }
     let scene = Scene::new("epochs: 2");
-    refused(&scene.distill("run", &["--set", "train.epohcs=3"]), 2, &["train.epohcs", "train.epochs"]);
-    refused(&scene.distill("run", &["--set", "data.0.path=nowhere"]), 2, &["data.0.path", "nowhere"]);
-    refused(&scene.distill("run", &["--set", "classes=[unicorn]"]), 2, &["nothing to learn"]);
-    refused(&scene.distill("train", &["--set", "data.0.path=scene.yaml"]), 2, &["scene.yaml"]);
-    refused(
+    support::refused(&scene.distill("run", &["--set", "train.epohcs=3"]), 2, &["train.epohcs", "train.epochs"]);
+    support::refused(&scene.distill("run", &["--set", "data.0.path=nowhere"]), 2, &["data.0.path", "nowhere"]);
+    support::refused(&scene.distill("run", &["--set", "classes=[unicorn]"]), 2, &["nothing to learn"]);
+    support::refused(&scene.distill("train", &["--set", "data.0.path=scene.yaml"]), 2, &["scene.yaml"]);
+    support::refused(
         &scene.distill("train", &["--set", "split.test=1", "--set", "split.validation=0"]),
         2,
         &["nothing to learn"],
     );
     let missing = Command::new(env!("CARGO_BIN_EXE_distill")).args(["run", "no.yaml"]).output().unwrap();
-    refused(&missing, 2, &["no.yaml"]);
+    support::refused(&missing, 2, &["no.yaml"]);
 }
 
 #[test]
 fn divergence_ends_with_code_one_and_the_batch_named() {
     let scene = Scene::new("epochs: 3, batch: 4, workers: 1, learning_rate: 1e30, clip: 0, warmup_steps: 0");
-    refused(&scene.distill("train", &[]), 1, &["diverged", "epoch", "step", ".png"]);
+    support::refused(&scene.distill("train", &[]), 1, &["diverged", "epoch", "step", ".png"]);
 }
 
 #[test]
@@ -258,8 +256,16 @@ fn a_run_that_retains_another_one_measures_what_was_forgotten() {
     done(&scene.distill("run", &[]));
     let retain = ["--set", "output=second", "--set", "distillation.retain={run: out}"];
     let with = |more: &[&'static str]| [&retain[..], more].concat();
-    refused(&scene.distill("run", &with(&["--set", "classes=[box]"])), 2, &["distillation.retain.run", "name crate"]);
-    refused(&scene.distill("run", &with(&["--set", "student.size=small"])), 2, &["scene.yaml", "micro", "small"]);
+    support::refused(
+        &scene.distill("run", &with(&["--set", "classes=[box]"])),
+        2,
+        &["distillation.retain.run", "name crate"],
+    );
+    support::refused(
+        &scene.distill("run", &with(&["--set", "student.size=small"])),
+        2,
+        &["scene.yaml", "micro", "small"],
+    );
     assert!(!scene.path("second").exists(), "refused before anything is written");
 
     let more = with(&["--set", "classes=[box, crate]"]);

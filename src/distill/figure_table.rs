@@ -15,6 +15,11 @@ pub struct FigureTable {
     pub rows: Vec<Vec<String>>,
 }
 
+/// A figure with three decimals, or a dash.
+pub fn figure(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
+}
+
 impl FigureTable {
     /// A table without rows whose first `names` columns name things.
     pub fn new<T: AsRef<str>>(names: usize, header: &[T]) -> Self {

@@ -13,6 +13,7 @@ pub mod export;
 pub mod figure_table;
 pub mod loss;
 pub mod report;
+pub mod shell;
 pub mod split;
 pub mod stage;
 pub mod student;

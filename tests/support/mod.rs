@@ -4,7 +4,10 @@
 #[cfg(feature = "distill")]
 pub mod recording;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 /// The folder of real recordings and models, where `needed` (a file or folder in it) is there. Otherwise says, as a test's last
 /// words, why it is skipped.
@@ -32,4 +35,14 @@ pub fn onnx_runtime() -> bool {
 /// A small network out of the committed ones; scripts/reference/teachers.py makes them and tells what they find.
 pub fn tiny_model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/teachers").join(name)
+}
+
+/// Asserts an exit code and one line of error that holds all words.
+pub fn refused(output: &Output, code: i32, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    let line = stderr.lines().last().unwrap_or_default();
+    for word in words {
+        assert!(line.starts_with("error: ") && line.contains(word), "`{word}` is not in: {stderr}");
+    }
 }

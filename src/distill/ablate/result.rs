@@ -6,11 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Difference, Plan, PlannedRun, RunEnd, Settings, Spread, Verdict};
 use crate::{
-    distill::{
-        evaluate::{EvaluationReport, Role},
-        stage::StageBook,
-        train::training_seconds,
-    },
+    distill::{evaluate::EvaluationReport, stage::StageBook, train::training_seconds},
     metrics::ClassAp,
 };
 
@@ -154,12 +150,6 @@ impl RunFigures {
 
     fn new(report: &EvaluationReport, seconds: f64) -> Option<Self> {
         let student = report.student()?;
-        let teachers = report.models.iter().filter(|model| model.role == Role::Teacher);
-        let teacher_ap50 = teachers.filter_map(|teacher| teacher.ap50).max_by(f64::total_cmp);
-        let retention = match (student.ap50, teacher_ap50) {
-            (Some(own), Some(best)) if best > 0.0 => Some(own / best),
-            _ => None,
-        };
         Some(Self {
             ap: student.ap,
             ap50: student.ap50,
@@ -168,8 +158,8 @@ impl RunFigures {
             parameters: student.parameters,
             latency_ms: student.latency_ms.map(|latency| latency.p50),
             seconds,
-            teacher_ap50,
-            retention,
+            teacher_ap50: report.best_teacher().and_then(|teacher| teacher.ap50),
+            retention: report.retention(),
             lost_data: report.lost_data,
         })
     }

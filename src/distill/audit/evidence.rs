@@ -2,8 +2,8 @@
 
 use super::{AuditOptions, JudgedBy, TruthFrames};
 use crate::{
-    distill::targets::{FrameTargets, SoftBox, TargetSet},
-    geometry::{Box2, FusionBox, FusionSource, weighted_box_fusion},
+    distill::targets::{FrameTargets, SoftBox, TargetSet, fusion_source},
+    geometry::{Box2, FusionSource, weighted_box_fusion},
     metrics::{Demand, ScoredBox, TruthBox, Verdict, judge_image},
 };
 
@@ -135,16 +135,7 @@ fn best_overlap(claim: &ScoredBox, boxes: &[ScoredBox]) -> f64 {
 /// What more than half of the teachers besides this one see, each counted alike.
 fn agreed_by_others(frame: &FrameTargets, teacher: usize, knows: &[Vec<bool>], options: AuditOptions) -> Vec<TruthBox> {
     let others = frame.per_teacher.iter().zip(knows).enumerate().filter(|(other, _)| *other != teacher);
-    let sources: Vec<FusionSource<'_>> = others
-        .map(|(_, (boxes, knows))| FusionSource {
-            trust: 1.0,
-            knows,
-            boxes: boxes
-                .iter()
-                .map(|found| FusionBox { bbox: found.bbox, probabilities: &found.probabilities })
-                .collect(),
-        })
-        .collect();
+    let sources: Vec<FusionSource<'_>> = others.map(|(_, (boxes, knows))| fusion_source(boxes, knows, 1.0)).collect();
     weighted_box_fusion(&sources, options.iou as f32)
         .into_iter()
         .filter(|fused| fused.agreement > 0.5 && fused.score() >= options.confident_score)

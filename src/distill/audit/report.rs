@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Audit, Dependence, Factor, JudgedBy, Trend, TruthFigures, verdict::percent};
-use crate::distill::figure_table::FigureTable;
+use crate::distill::figure_table::{FigureTable, figure};
 
 impl Audit {
     /// What was looked at and who judged, in one line.
@@ -205,10 +205,6 @@ fn push(text: &mut String, table: &FigureTable) {
 
 fn share(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), percent)
-}
-
-fn figure(figure: Option<f64>) -> String {
-    figure.map_or("-".to_owned(), |figure| format!("{figure:.3}"))
 }
 
 fn change(trend: Option<Trend>) -> String {

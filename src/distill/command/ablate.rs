@@ -22,6 +22,7 @@ use crate::distill::{
     config::Experiment,
     durable,
     report::{ablation_page, ablation_svg},
+    shell::quoted,
 };
 
 /// Train variants of an experiment with several seeds, side by side, and tell which of them helps.
@@ -221,12 +222,6 @@ fn print_settings(title: &str, settings: &Settings) {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=,:+@%".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
 /// Progress on stderr: a bar for each training and one for all on a terminal, a line when one starts or ends elsewhere.
 struct Display<'a> {
     plan: &'a Plan,
@@ -364,17 +359,5 @@ impl Watch for Display<'_> {
         };
         self.line(&told);
         self.show_whole();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_as_a_shell_takes_them() {
-        assert_eq!(quoted("train.epochs=3"), "train.epochs=3");
-        assert_eq!(quoted(r#"a=["b c"]"#), r#"'a=["b c"]'"#);
-        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

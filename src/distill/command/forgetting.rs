@@ -13,6 +13,7 @@ use crate::distill::{
     config::Experiment,
     durable,
     evaluate::{EvaluateError, EvaluateJob, Forgetting, bundle_path, missing_inputs, seen_before},
+    figure_table::figure,
     stage::{StageBook, hash_of, input_hash},
     train::retained_run,
 };
@@ -84,7 +85,6 @@ pub(super) fn forgetting_stage(
 
 /// The figures on one line, and what is to be said against them.
 fn tell(found: &Forgetting, earlier: &Experiment) {
-    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
     outln!(
         "forgetting: {} on {} test frames of {}: AP50 {} -> {} ({} forgotten), AP {} -> {}",
         earlier.classes.join(", "),

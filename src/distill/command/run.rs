@@ -22,8 +22,7 @@ use super::{
 };
 use crate::{
     distill::{
-        bag::TruthSource,
-        config::{Experiment, TargetSource},
+        config::{DataConfig, Experiment, TargetSource},
         digest::file_sha256,
         durable,
         evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, judging_folder, targets_folder},
@@ -32,7 +31,7 @@ use crate::{
         stage::{StageBook, content_sha256, hash_of, input_hash},
         student::CameraStudent,
         targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
-        train::truth_source,
+        teacher::TeacherConfig,
     },
     model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
 };
@@ -283,19 +282,12 @@ pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::R
         TargetSource::Truth => None,
     };
     let targets = targets.map(|targets| (targets.config_hash, targets.frames.len()));
-    let mut files: Vec<PathBuf> = Vec::new();
-    for data in &experiment.data {
-        files.push(data.path.clone());
-        if let TruthSource::Coco(path) = truth_source(data) {
-            files.push(path);
-        }
-    }
-    let teachers = if experiment.evaluate.teachers { experiment.teachers.clone() } else { Vec::new() };
-    for mut teacher in teachers.clone() {
-        files.extend(teacher.paths_mut().map(|path| path.clone()));
-    }
-    let inputs = files
+    let teachers: &[TeacherConfig] = if experiment.evaluate.teachers { &experiment.teachers } else { &[] };
+    let inputs = experiment
+        .data
         .iter()
+        .flat_map(DataConfig::paths)
+        .chain(teachers.iter().flat_map(TeacherConfig::paths))
         .map(|path| input_hash(path).with_context(|| path.display().to_string()))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let Experiment { classes, data, split, evaluate, .. } = experiment;

@@ -306,9 +306,8 @@ fn train_hash(
 ) -> anyhow::Result<String> {
     let inputs = data_identity(experiment)?;
     let Experiment { seed, classes, split, student, losses, distillation, train, augment, evaluate, .. } = experiment;
-    let mut teachers = if distillation.needs_teachers() { experiment.teachers.clone() } else { Vec::new() };
-    let tutors = teachers.clone();
-    let files = teachers.iter_mut().flat_map(TeacherConfig::paths_mut);
+    let tutors: &[TeacherConfig] = if distillation.needs_teachers() { &experiment.teachers } else { &[] };
+    let files = tutors.iter().flat_map(TeacherConfig::paths);
     let files = files.map(|path| stage::input_hash(path).with_context(|| path.display().to_string()));
     let files = files.collect::<anyhow::Result<Vec<_>>>()?;
     // Some may be labelled later.

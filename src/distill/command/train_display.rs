@@ -9,7 +9,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::distill::train::{EpochRecord, Observer, StepReport};
+use crate::distill::{
+    figure_table::figure,
+    train::{EpochRecord, Observer, StepReport},
+};
 
 /// Columns of the terminal that the losses are told in.
 const COLUMNS: usize = 100;
@@ -90,7 +93,6 @@ impl Observer for TrainDisplay<'_> {
     }
 
     fn on_epoch(&mut self, record: &EpochRecord) {
-        let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
         let (ap, ap50) = (figure(record.validation_ap), figure(record.validation_ap50));
         if record.validation_ap.is_some() {
             self.validation = format!("  AP {ap} AP50 {ap50}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, PathResolver};
-use crate::distill::loss::{Strategy, TermConfig};
+use crate::distill::loss::TermConfig;
 
 /// Which training images the teachers label anew, as the student sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -185,33 +185,5 @@ impl DistillationConfig {
             }
         }
         Ok(())
-    }
-
-    /// Whether a term's pairs are chosen by a strategy, so that the teacher's tensors must be known first.
-    pub fn has_strategies(&self) -> bool {
-        self.terms.iter().any(|term| term.strategy.is_some())
-    }
-}
-
-/// The layers of `layers` that `count` layers of a student are paired with (Sun et al. 2019, section 3.2): the last ones, or every
-/// n-th. Fewer when the teacher has fewer.
-pub fn patient_layers(layers: usize, count: usize, strategy: Strategy) -> Vec<usize> {
-    let count = count.min(layers);
-    match strategy {
-        Strategy::Last => (layers - count..layers).collect(),
-        Strategy::Skip => (1..=count).map(|place| place * layers / count - 1).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patient_layers_are_the_last_or_every_nth() {
-        assert_eq!(patient_layers(12, 4, Strategy::Last), [8, 9, 10, 11]);
-        assert_eq!(patient_layers(12, 4, Strategy::Skip), [2, 5, 8, 11]);
-        assert_eq!(patient_layers(5, 4, Strategy::Skip), [0, 1, 2, 4]);
-        assert_eq!(patient_layers(2, 4, Strategy::Skip), [0, 1]);
     }
 }

@@ -27,9 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use distillation::{
-    DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource, patient_layers,
-};
+pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
 pub(in crate::distill) use paths::{PathResolver, folder_of};
 pub use sections::{

@@ -37,6 +37,14 @@ pub struct DataConfig {
     pub unlabelled: bool,
 }
 
+impl DataConfig {
+    /// What is read of it: the recording, and a file of its truth.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let coco = self.truth.as_ref().filter(|truth| truth.topic.is_none()).and_then(|truth| truth.coco.as_ref());
+        std::iter::once(&self.path).chain(coco)
+    }
+}
+
 /// Where a recording's truth is: one of `truth: {topic: /camera/truth}` and `truth: {coco: instances.json}`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

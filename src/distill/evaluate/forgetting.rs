@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{EvaluateJob, EvaluatedModel, EvaluationReport, ModelReport, Role, bundle_path, judging_folder};
 use crate::{
     distill::{
-        bag::TruthSource,
         config::{DataConfig, Experiment, TargetSource},
         split::Block,
         teacher::TeacherConfig,
-        train::{TrainError, truth_source},
+        train::TrainError,
     },
     metrics::ClassAp,
 };
@@ -99,12 +98,7 @@ pub fn missing_inputs(earlier: &Experiment) -> Vec<PathBuf> {
     if earlier.targets == TargetSource::Teachers {
         needed.push(judging_folder(earlier));
     }
-    for data in earlier.labelled_data() {
-        needed.push(data.path.clone());
-        if let TruthSource::Coco(path) = truth_source(data) {
-            needed.push(path);
-        }
-    }
+    needed.extend(earlier.labelled_data().flat_map(DataConfig::paths).cloned());
     needed.into_iter().filter(|path| !path.exists()).collect()
 }
 

@@ -1,12 +1,12 @@
 //! The figures of an evaluation, as JSON and as a table.
 
-use std::path::Path;
+use std::{cmp::Ordering, path::Path};
 
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    distill::split::Block,
+    distill::{figure_table::figure, split::Block},
     geometry::Box2,
     metrics::{Calibration, ClassAp, ClassCurve, LatencySummary},
 };
@@ -107,6 +107,13 @@ pub struct FoundBox {
     pub score: f32,
 }
 
+impl ModelReport {
+    /// Its AP50 as a share of another model's.
+    pub fn share_of(&self, other: &Self) -> Option<f64> {
+        Some(self.ap50? / other.ap50.filter(|ap| *ap > 0.0)?)
+    }
+}
+
 impl EvaluationReport {
     /// Reads a report that was written as JSON; none where there is none, or where it is damaged.
     pub fn read(path: &Path) -> Option<Self> {
@@ -116,6 +123,20 @@ impl EvaluationReport {
     /// The first student.
     pub fn student(&self) -> Option<&ModelReport> {
         self.models.iter().find(|model| model.role == Role::Student)
+    }
+
+    /// The teacher with the highest AP50, of several the fastest; none when no teacher was judged.
+    pub fn best_teacher(&self) -> Option<&ModelReport> {
+        let median = |model: &ModelReport| model.latency_ms.map_or(f64::INFINITY, |latency| latency.p50);
+        self.models.iter().filter(|model| model.role == Role::Teacher).max_by(|a, b| {
+            let by_ap = a.ap50.partial_cmp(&b.ap50).unwrap_or(Ordering::Equal);
+            by_ap.then(median(b).total_cmp(&median(a)))
+        })
+    }
+
+    /// The student's AP50 as a share of the best teacher's.
+    pub fn retention(&self) -> Option<f64> {
+        self.student()?.share_of(self.best_teacher()?)
     }
 
     /// The report for people.
@@ -151,9 +172,9 @@ impl EvaluationReport {
                 _ => "-".to_owned(),
             };
             let numbers = [
-                share(model.ap),
-                share(model.ap50),
-                share(model.ap75),
+                figure(model.ap),
+                figure(model.ap50),
+                figure(model.ap75),
                 format!("{:.2}", model.parameters as f64 / 1e6),
                 format!("{:.2}", model.bytes as f64 / 1e6),
                 model.macs.map_or("-".to_owned(), |macs| format!("{:.0}", macs as f64 / 1e6)),
@@ -173,7 +194,7 @@ impl EvaluationReport {
             let header = ["AP50 by class".to_owned()].into_iter().chain(self.classes.iter().cloned());
             table.set_header(header);
             for model in &self.models {
-                let values = model.per_class.iter().map(|class| share(class.ap50));
+                let values = model.per_class.iter().map(|class| figure(class.ap50));
                 table.add_row([model.name.clone()].into_iter().chain(values));
             }
             text.push_str(&table.to_string());
@@ -182,8 +203,4 @@ impl EvaluationReport {
         text.push_str("Latency: the network alone, one thread, models in turn; speed-up: that model's median over the student's.\n");
         text
     }
-}
-
-fn share(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
 }

@@ -1,8 +1,6 @@
 //! Figures as people read them, and how the student stands to its teachers.
 
-use std::cmp::Ordering;
-
-use crate::distill::evaluate::{EvaluationReport, ModelReport, Role};
+use crate::distill::evaluate::{EvaluationReport, ModelReport};
 
 /// A share with three decimals, as in the tables of papers; a dash where there is none.
 pub(super) fn share(value: Option<f64>) -> String {
@@ -53,26 +51,19 @@ pub(super) fn times(ratio: f64, less: &str, more: &str, alike: &str) -> String {
 pub(super) struct Standing<'r> {
     /// The student.
     pub student: &'r ModelReport,
-    /// The teacher with the highest AP50, of several the fastest; none when no teacher was judged.
+    /// See [`EvaluationReport::best_teacher`].
     pub teacher: Option<&'r ModelReport>,
 }
 
 impl<'r> Standing<'r> {
     /// How the first student of an evaluation stands; `None` without a student.
     pub fn of(report: &'r EvaluationReport) -> Option<Self> {
-        let teachers = report.models.iter().filter(|model| model.role == Role::Teacher);
-        let median = |model: &ModelReport| model.latency_ms.map_or(f64::INFINITY, |latency| latency.p50);
-        let teacher = teachers.max_by(|a, b| {
-            let by_ap = a.ap50.partial_cmp(&b.ap50).unwrap_or(Ordering::Equal);
-            by_ap.then(median(b).total_cmp(&median(a)))
-        });
-        Some(Self { student: report.student()?, teacher })
+        Some(Self { student: report.student()?, teacher: report.best_teacher() })
     }
 
     /// The student's AP50 as a share of the teacher's.
     pub fn share(&self) -> Option<f64> {
-        let teacher = self.teacher?.ap50.filter(|ap| *ap > 0.0)?;
-        Some(self.student.ap50? / teacher)
+        self.student.share_of(self.teacher?)
     }
 
     /// How many times more parameters the teacher has.

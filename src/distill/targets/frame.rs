@@ -3,7 +3,7 @@
 use super::PictureStatistics;
 use crate::{
     distill::loss::TargetBox,
-    geometry::{Box2, FusedBox},
+    geometry::{Box2, FusedBox, FusionBox, FusionSource},
     model::SoftDetection,
 };
 
@@ -54,6 +54,12 @@ impl SoftBox {
     pub fn of_teacher(found: SoftDetection, trust: f32) -> Self {
         Self { bbox: found.bbox, probabilities: found.probabilities, weight: trust }
     }
+}
+
+/// What one teacher said about a frame, as the fusion takes it.
+pub(in crate::distill) fn fusion_source<'a>(boxes: &'a [SoftBox], knows: &'a [bool], trust: f32) -> FusionSource<'a> {
+    let boxes = boxes.iter().map(|found| FusionBox { bbox: found.bbox, probabilities: &found.probabilities });
+    FusionSource { trust, knows, boxes: boxes.collect() }
 }
 
 impl From<SoftBox> for TargetBox {

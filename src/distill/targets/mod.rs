@@ -30,6 +30,7 @@ mod picture;
 mod set;
 mod trust;
 
+pub(in crate::distill) use frame::fusion_source;
 pub use frame::{FrameTargets, SoftBox};
 pub use label::{
     CONFIDENT, ClassStatistics, LabelError, LabelJob, LabelProgress, LabelSource, LabelSummary, Shard, TeacherLatency,

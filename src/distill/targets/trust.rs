@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::{FrameTargets, SoftBox, TargetSet};
+use super::{FrameTargets, SoftBox, TargetSet, fusion_source};
 use crate::{
     distill::{
         stage::hash_of,
         teacher::{EnsembleOptions, agreement_trust, fuse, measured_trust},
     },
-    geometry::{FusionBox, FusionSource},
+    geometry::FusionSource,
     metrics::TruthBox,
     model::SoftDetection,
 };
@@ -45,14 +45,7 @@ impl TargetSet {
                 .iter()
                 .zip(&knows)
                 .zip(trust)
-                .map(|((boxes, knows), &trust)| FusionSource {
-                    trust,
-                    knows,
-                    boxes: boxes
-                        .iter()
-                        .map(|found| FusionBox { bbox: found.bbox, probabilities: &found.probabilities })
-                        .collect(),
-                })
+                .map(|((boxes, knows), &trust)| fusion_source(boxes, knows, trust))
                 .collect();
             frame.boxes = fuse(&sources, options).into_iter().map(SoftBox::from).collect();
         }

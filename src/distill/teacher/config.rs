@@ -69,16 +69,21 @@ impl TeacherConfig {
         std::iter::once(&mut self.model).chain(spec)
     }
 
+    /// Every file that it is read from.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let spec = match &self.spec {
+            Some(TeacherSpec::File(path)) => Some(path),
+            _ => None,
+        };
+        std::iter::once(&self.model).chain(spec)
+    }
+
     /// Says whether its files can be read at all, without loading it.
     ///
     /// # Errors
     /// [`TeacherError::Read`] that names the file.
     pub fn check_files(&self) -> Result<(), TeacherError> {
-        let spec = match &self.spec {
-            Some(TeacherSpec::File(path)) => Some(path),
-            _ => None,
-        };
-        for path in std::iter::once(&self.model).chain(spec) {
+        for path in self.paths() {
             std::fs::File::open(path).map_err(|source| TeacherError::Read {
                 teacher: self.display_name(),
                 path: path.display().to_string(),

@@ -215,7 +215,7 @@ pub(super) mod tests {
         Teacher::load(config, &[class.to_owned()], options)
     }
 
-    pub(in crate::distill::teacher) fn has_runtime() -> bool {
+    pub(in crate::distill) fn has_runtime() -> bool {
         let found = std::env::var_os("ORT_DYLIB_PATH").is_some();
         if !found {
             println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");

@@ -4,10 +4,13 @@ use super::{
     tests::{Watcher, experiment, run},
     *,
 };
-use crate::distill::train::{
-    FrameBoxes, average,
-    dataset::tests::{painted_frames, painted_frames_of, painted_image},
-    shrink,
+use crate::distill::{
+    teacher::has_runtime,
+    train::{
+        FrameBoxes, average,
+        dataset::tests::{painted_frames, painted_frames_of, painted_image},
+        shrink,
+    },
 };
 
 /// The experiment with a teacher of the package, whose persons are what is painted, and one term.
@@ -23,8 +26,7 @@ fn with_term(term: &str) -> Experiment {
 
 #[test]
 fn every_kind_of_term_resumes_where_it_was() {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
+    if !has_runtime() {
         return;
     }
     let (stage, neck) = ("{tensor: tensor_76, student: stage_16}", "{tensor: tensor_89, student: neck_16}");
@@ -69,8 +71,7 @@ fn every_kind_of_term_resumes_where_it_was() {
 
 #[test]
 fn responses_of_a_teacher_of_the_same_head_resume_where_they_were() {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
+    if !has_runtime() {
         return;
     }
     let pairs =
@@ -102,8 +103,7 @@ fn responses_of_a_teacher_of_the_same_head_resume_where_they_were() {
 
 #[test]
 fn a_teacher_that_does_not_fit_is_refused_with_the_mend() {
-    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
-        println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
+    if !has_runtime() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! One training step: forward, loss, backward, optimiser, average.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::{
     module::Module,
@@ -265,12 +265,12 @@ impl TrainStep {
 /// falling asleep between two operators: to wake one takes longer than many an operator.
 fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let done = AtomicBool::new(false);
-    let own = AtomicUsize::new(usize::MAX);
+    let done = &done;
     rayon::scope(|scope| {
-        own.store(rayon::current_thread_index().unwrap_or(usize::MAX), Ordering::Relaxed);
-        scope.spawn_broadcast(|_, thread| {
+        let own = rayon::current_thread_index();
+        scope.spawn_broadcast(move |_, thread| {
             // The thread that works comes by here while it waits for the others, who wait for it.
-            if thread.index() == own.load(Ordering::Relaxed) {
+            if Some(thread.index()) == own {
                 return;
             }
             while !done.load(Ordering::Relaxed) {
@@ -279,7 +279,7 @@ fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
                 }
             }
         });
-        let end = Finally(&done);
+        let end = Finally(done);
         let result = work();
         drop(end);
         result

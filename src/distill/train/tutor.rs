@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use super::{TrainError, augment::Canvas, gather::pseudo_label, loader::Hint, step::Tutoring};
 use crate::distill::{
-    config::{Experiment, Relabel, patient_layers},
+    config::{Experiment, Relabel},
     loss::{LossConfig, Pair, Strategy, TargetBox, TermConfig, TermKind, TermPlan},
     student::AnchorPoint,
     teacher::{Ensemble, EnsembleOptions, FeatureMap, FeatureTensor, Teacher, TeacherConfig, list_tensors},
@@ -79,8 +79,7 @@ impl Tutors {
         let looked = ensemble.features(&RgbImage::new(student.width as u32, student.height as u32))?;
         let channels = tutors.places.iter().map(|&(teacher, place)| looked[teacher][place].channels).collect();
         for term in &terms {
-            let place =
-                term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
+            let place = term.teacher_place(&names);
             let map = |tensor: &str| {
                 tutors.taps[place].iter().position(|tap| tap == tensor).map(|index| &looked[place][index])
             };
@@ -171,6 +170,16 @@ fn backbone(tensors: &[FeatureTensor]) -> Vec<String> {
     ends.into_values().map(|tensor| tensor.name.clone()).collect()
 }
 
+/// The layers of `layers` that `count` layers of a student are paired with (Sun et al. 2019, section 3.2): the last ones, or every
+/// n-th. Fewer when the teacher has fewer.
+fn patient_layers(layers: usize, count: usize, strategy: Strategy) -> Vec<usize> {
+    let count = count.min(layers);
+    match strategy {
+        Strategy::Last => (layers - count..layers).collect(),
+        Strategy::Skip => (1..=count).map(|place| place * layers / count - 1).collect(),
+    }
+}
+
 /// Checks that what is imitated number by number means the same on both sides: classes in one order, distances in one unit.
 fn check_meaning<'a>(
     term: &TermConfig,
@@ -213,7 +222,7 @@ fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, 
     let mut terms = experiment.distillation.terms.clone();
     for term in &mut terms {
         let Some(strategy) = term.strategy.take() else { continue };
-        let teacher = term.teacher.as_ref().and_then(|name| names.iter().position(|known| known == name)).unwrap_or(0);
+        let teacher = term.teacher_place(names);
         let tensors = backbone(&list_tensors(&experiment.teachers[teacher])?);
         let anchors: Vec<AnchorPoint> = AnchorPoint::stages().collect();
         term.pairs = if anchors.iter().all(|anchor| tensors.contains(&anchor.to_string())) {
@@ -262,5 +271,13 @@ mod tests {
         ];
         assert_eq!(backbone(&tensors), ["stem", "activated", "end"]);
         assert_eq!(backbone(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn patient_layers_are_the_last_or_every_nth() {
+        assert_eq!(patient_layers(12, 4, Strategy::Last), [8, 9, 10, 11]);
+        assert_eq!(patient_layers(12, 4, Strategy::Skip), [2, 5, 8, 11]);
+        assert_eq!(patient_layers(5, 4, Strategy::Skip), [0, 1, 2, 4]);
+        assert_eq!(patient_layers(2, 4, Strategy::Skip), [0, 1]);
     }
 }

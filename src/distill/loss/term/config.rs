@@ -144,6 +144,11 @@ impl TermConfig {
         self.name.clone().unwrap_or_else(|| self.kind.name().to_owned())
     }
 
+    /// The place of its teacher among the experiment's; the first where it names none, for there is one then.
+    pub fn teacher_place(&self, teachers: &[String]) -> usize {
+        self.teacher.as_ref().and_then(|name| teachers.iter().position(|known| known == name)).unwrap_or(0)
+    }
+
     pub(super) fn temperature(&self) -> f32 {
         self.temperature.unwrap_or(match self.kind {
             TermKind::Focal => 0.5,

@@ -60,12 +60,12 @@ impl TermPlan {
     pub fn new(terms: &[TermConfig], teachers: &[String], student: &StudentConfig) -> Self {
         let mut plan = Self::default();
         for config in terms {
-            let teacher = config.teacher.as_ref().and_then(|name| teachers.iter().position(|known| known == name));
+            let teacher = config.teacher_place(teachers);
             let mut pairs = Vec::with_capacity(config.pairs.len());
             for pair in &config.pairs {
                 let (rows, columns) = pair.student.grid(student);
                 let tensor = pair.tensor.clone();
-                let hint = plan.hint(HintRequest { teacher: teacher.unwrap_or(0), tensor, rows, columns });
+                let hint = plan.hint(HintRequest { teacher, tensor, rows, columns });
                 let adapter = config.kind.is_adapted().then(|| {
                     plan.adapters.push((pair.student, hint));
                     plan.adapters.len() - 1
@@ -93,11 +93,6 @@ impl TermPlan {
             return name;
         }
         (2..).map(|number| format!("{name}_{number}")).find(|name| !taken(name)).unwrap_or(name)
-    }
-
-    /// Whether there is nothing to look at in teachers.
-    pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
     }
 
     /// What is wanted of the teachers for each image.

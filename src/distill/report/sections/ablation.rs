@@ -2,12 +2,12 @@
 
 use super::{
     Section,
-    repeat::quoted,
     table::{figure_table, folded},
 };
 use crate::distill::{
     ablate::{Ablation, VariantResult, Verdict},
     report::{ablation::dot_plots, folder::RunFolder, markup::Markup},
+    shell::quoted,
 };
 
 /// The ablation that the run is a part of; none when it is of none.

@@ -3,7 +3,7 @@
 use super::{Section, table::figure_table};
 use crate::distill::{
     evaluate::Forgetting,
-    figure_table::FigureTable,
+    figure_table::{FigureTable, figure},
     report::{folder::RunFolder, markup::Markup},
     train::Lineage,
 };
@@ -39,10 +39,6 @@ pub(super) fn section(folder: &RunFolder) -> Option<Section> {
 
 fn unreadable(html: &mut Markup, reason: &str) {
     html.leaf("p", &[("class", "note warning")], reason);
-}
-
-fn figure(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
 }
 
 fn generations(html: &mut Markup, lineage: &Lineage) {

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::{Section, table::folded};
-use crate::distill::report::{folder::RunFolder, markup::Markup};
+use crate::distill::{
+    report::{folder::RunFolder, markup::Markup},
+    shell::quoted,
+};
 
 /// The command, what it was made with and of, and the experiment.
 pub(super) fn section(folder: &RunFolder) -> Section {
@@ -48,16 +51,6 @@ fn command(run: &Path) -> String {
     let mut again = run.into_os_string();
     again.push(".again");
     format!("distill run {} --set output={}", quoted(&config.to_string_lossy()), quoted(&again.to_string_lossy()))
-}
-
-/// A word for a shell.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// Names and values, in the order they are shown.
