@@ -4,10 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, ClassCurve, Demand, ScoredBox, TruthBox, pairing::Pairing};
+use super::{
+    Calibration, ClassCurve, Demand, ScoredBox, TruthBox,
+    pairing::Pairing,
+    precision::{RECALL_POINTS, precision_at_recalls},
+};
 
 const IOU_THRESHOLDS: usize = 10;
-const RECALL_POINTS: usize = 101;
 
 /// Average precision of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,7 +130,7 @@ impl ApAccumulator {
         let occurring = (0..self.classes.len()).filter(|&class| self.truths[class] > 0);
         let curve = |class: usize| ClassCurve {
             class: self.classes[class].clone(),
-            precision: precision_at_recalls(&self.by_score(class), 1, self.truths[class]).to_vec(),
+            precision: precision_at_recalls(verdicts(&self.by_score(class), 1), self.truths[class]).to_vec(),
             calibration: Calibration::of(self.claims_at_half(class)),
         };
         occurring.map(curve).collect()
@@ -159,39 +162,16 @@ impl ApAccumulator {
         let judged = self.by_score(class);
         let mut values = [0.0; IOU_THRESHOLDS];
         for (index, value) in values.iter_mut().enumerate() {
-            let precisions = precision_at_recalls(&judged, 1 << index, truths);
+            let precisions = precision_at_recalls(verdicts(&judged, 1 << index), truths);
             *value = precisions.iter().sum::<f64>() / RECALL_POINTS as f64;
         }
         Some(values)
     }
 }
 
-/// The precision envelope at the recalls 0.00, 0.01, ... 1.00; `judged` in descending order of score.
-fn precision_at_recalls(judged: &[Judged], bit: u16, truths: usize) -> [f64; RECALL_POINTS] {
-    let mut recalls = Vec::with_capacity(judged.len());
-    let mut precisions = Vec::with_capacity(judged.len());
-    let (mut hits, mut misses) = (0.0_f64, 0.0_f64);
-    for claim in judged {
-        if claim.ignored & bit == 0 {
-            if claim.matched & bit != 0 {
-                hits += 1.0;
-            } else {
-                misses += 1.0;
-            }
-        }
-        recalls.push(hits / truths as f64);
-        precisions.push(hits / (hits + misses + f64::EPSILON));
-    }
-    for index in (1..precisions.len()).rev() {
-        if precisions[index] > precisions[index - 1] {
-            precisions[index - 1] = precisions[index];
-        }
-    }
-    std::array::from_fn(|point| {
-        let recall = if point == RECALL_POINTS - 1 { 1.0 } else { point as f64 * 0.01 };
-        let place = recalls.partition_point(|&reached| reached < recall);
-        precisions.get(place).copied().unwrap_or(0.0)
-    })
+/// Of each claim that counts at a threshold's bit: whether it is right.
+fn verdicts(judged: &[Judged], bit: u16) -> impl Iterator<Item = Option<bool>> {
+    judged.iter().map(move |claim| (claim.ignored & bit == 0).then_some(claim.matched & bit != 0))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {

@@ -2,10 +2,15 @@
 
 mod average_precision;
 mod calibration;
+mod center_ap;
 mod latency;
 mod pairing;
+mod point_iou;
+mod precision;
 
 pub use average_precision::{ApAccumulator, ApSummary, ClassAp};
 pub use calibration::{Calibration, ClassCurve, ReliabilityBin};
+pub use center_ap::{BestF1, CenterAp, CenterApAccumulator, CenterTruth, ClassCenterAp, ScoredCenter};
 pub use latency::{LatencyRecorder, LatencySummary};
 pub use pairing::{Demand, ScoredBox, TruthBox, Verdict, judge_image};
+pub use point_iou::{ClassIou, PointIou, PointIouAccumulator};
