@@ -196,7 +196,7 @@ fn labelled(cloud: &PointCloud2) -> Vec<([f32; 3], u16, u16)> {
 
 #[test]
 fn the_truth_in_the_bag_is_true() {
-    let settings = Settings { seconds: 8.0, seed: 4, rate: 5.0, width: 160, height: 96 };
+    let settings = Settings { seconds: 8.0, seed: 4, rate: 5.0, width: 160, height: 96, ..Settings::default() };
     let recorded = Recorded::new(&settings);
     let count = |name: &str| recorded.messages[name].len();
     assert_eq!(count("/camera/image_raw"), 40);

@@ -49,6 +49,9 @@ pub struct SynthArgs {
     /// Height of the pictures in pixels.
     #[arg(long, default_value_t = 192)]
     height: u32,
+    /// Publish the camera's mount turned by so many degrees to the left of how it really sits: a wrong calibration, to see who notices.
+    #[arg(long, value_name = "DEGREES", default_value_t = 0.0, allow_negative_numbers = true)]
+    camera_error: f64,
     /// Replace the recording at --out, if there is one.
     #[arg(long)]
     force: bool,
@@ -59,8 +62,8 @@ pub struct SynthArgs {
 /// # Errors
 /// Settings out of range and an occupied `--out` are wrong input; what the disk refuses is [`WorkFailed`].
 pub fn run(args: SynthArgs) -> anyhow::Result<Outcome> {
-    let SynthArgs { out, seconds, seed, rate, width, height, force } = args;
-    let settings = Settings { seconds, seed, rate, width, height };
+    let SynthArgs { out, seconds, seed, rate, width, height, camera_error, force } = args;
+    let settings = Settings { seconds, seed, rate, width, height, camera_error };
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);
     // A second handler in one process is refused; then an interrupt ends the program at once, as by default.

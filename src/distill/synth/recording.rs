@@ -31,6 +31,7 @@ use super::lidar::Lidar;
 use super::scene::{CLASSES, Scene, Warehouse};
 use super::topics;
 use super::truth::{self, Visibility};
+use super::vector::{Pose, Vec3};
 
 /// When every recording begins: 1 700 000 000 s after the epoch (14 November 2023).
 pub const START: i64 = 1_700_000_000 * NANOSECONDS;
@@ -54,11 +55,14 @@ pub struct Settings {
     pub width: u32,
     /// Rows of a picture.
     pub height: u32,
+    /// By how many degrees about the vertical the camera's mount on `/tf_static` differs from how the camera really sits: a wrong
+    /// calibration, for tests of what notices it.
+    pub camera_error: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seconds: 60.0, seed: 1, rate: 10.0, width: 320, height: 192 }
+        Self { seconds: 60.0, seed: 1, rate: 10.0, width: 320, height: 192, camera_error: 0.0 }
     }
 }
 
@@ -140,6 +144,9 @@ impl Settings {
         }
         if !(16..=4096).contains(&self.height) {
             return refuse("height", self.height.to_string(), "between 16 and 4096 pixels");
+        }
+        if !(-45.0..=45.0).contains(&self.camera_error) {
+            return refuse("camera_error", self.camera_error.to_string(), "between -45 and 45 degrees");
         }
         Ok(())
     }
@@ -297,7 +304,9 @@ impl Recorder {
         let camera = Camera::new(settings.width, settings.height);
         let (scanner, spinning) = (Lidar::scanner(), Lidar::spinning());
         let stamp = Time::from_nanoseconds(START);
-        let mounts = topics::mounts(stamp, &camera, &scanner, &spinning);
+        let error = Pose::yawed(Vec3::default(), (settings.camera_error as f32).to_radians());
+        let told = Camera { mount: camera.mount.then(&error), ..camera };
+        let mounts = topics::mounts(stamp, &told, &scanner, &spinning);
         writer.write(topics.tf_static, START, &mounts.encode())?;
         writer.write(topics.label_info, START, &topics::label_info(stamp).encode())?;
         let warehouse = Arc::new(Warehouse::new(settings.seed));
@@ -398,6 +407,7 @@ mod tests {
             (Settings { rate: 0.0, ..Settings::default() }, "rate"),
             (Settings { width: 5, ..Settings::default() }, "width"),
             (Settings { height: 5000, ..Settings::default() }, "height"),
+            (Settings { camera_error: 90.0, ..Settings::default() }, "camera_error"),
         ] {
             let error = settings.check().unwrap_err().to_string();
             assert!(error.starts_with(name), "{error}");
