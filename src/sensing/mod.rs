@@ -6,11 +6,15 @@
 //! | `yuv`, `bayer` | the two families of encodings that take arithmetic |
 //! | `input_spec` | what a network's input is: [`InputSpec`] |
 //! | [`letterbox`] | RGB images of any size to a network's input tensor, and boxes back |
+//! | [`point_cloud`] | point clouds of any layout to points |
+//! | [`range_image`] | laser scans and points to images of distances |
 
 mod bayer;
 pub mod image;
 mod input_spec;
 pub mod letterbox;
+pub mod point_cloud;
+pub mod range_image;
 mod yuv;
 
 pub use input_spec::{ColorOrder, Fit, InputSpec};
