@@ -6,11 +6,13 @@
 //! | `yuv`, `bayer` | the two families of encodings that take arithmetic |
 //! | `input_spec` | what a network's input is: [`InputSpec`] |
 //! | [`letterbox`] | RGB images of any size to a network's input tensor, and boxes back |
+//! | [`transforms`] | where the robot's frames are in each other, at any time: the buffer behind `/tf` |
 
 mod bayer;
 pub mod image;
 mod input_spec;
 pub mod letterbox;
+pub mod transforms;
 mod yuv;
 
 pub use input_spec::{ColorOrder, Fit, InputSpec};
