@@ -94,7 +94,7 @@ impl CameraModel {
         if !is_before {
             return None;
         }
-        let [x, y] = self.lens.to_plane(point_optical)?;
+        let [x, y] = self.lens.plane_of(point_optical)?;
         let pixel = [self.focal[0] * x + self.skew * y + self.center[0], self.focal[1] * y + self.center[1]];
         pixel.iter().all(|coordinate| coordinate.is_finite()).then_some(pixel)
     }
@@ -107,7 +107,7 @@ impl CameraModel {
         if !x.is_finite() || !y.is_finite() {
             return [f64::NAN; 3];
         }
-        let direction = self.lens.to_direction([x, y]);
+        let direction = self.lens.direction_of([x, y]);
         let length = direction[0].hypot(direction[1]).hypot(direction[2]);
         direction.map(|part| part / length)
     }

@@ -73,7 +73,7 @@ impl Lens {
 
     /// Where a point before the lens appears in the normalised plane; nothing where the formula is not one to one any more. The
     /// point's z must be greater than 0.
-    pub(super) fn to_plane(&self, [x, y, z]: [f64; 3]) -> Option<[f64; 2]> {
+    pub(super) fn plane_of(&self, [x, y, z]: [f64; 3]) -> Option<[f64; 2]> {
         match self {
             Self::Straight => Some([x / z, y / z]),
             Self::Polynomial(polynomial) => {
@@ -95,7 +95,7 @@ impl Lens {
 
     /// The direction, of any length, from which a point of the normalised plane is seen; for points that the lens does not reach,
     /// the direction of its edge.
-    pub(super) fn to_direction(&self, point: [f64; 2]) -> [f64; 3] {
+    pub(super) fn direction_of(&self, point: [f64; 2]) -> [f64; 3] {
         match self {
             Self::Straight => [point[0], point[1], 1.0],
             Self::Polynomial(polynomial) => {
@@ -277,8 +277,8 @@ mod tests {
         for lens in lenses() {
             for point in [[0.0, 0.0], [1e-9, 0.0], [0.3, -0.2], [-0.7, 0.5], [0.0, 0.6]] {
                 let direction = [point[0] * 2.0, point[1] * 2.0, 2.0];
-                let plane = lens.to_plane(direction).unwrap();
-                let [x, y, z] = lens.to_direction(plane);
+                let plane = lens.plane_of(direction).unwrap();
+                let [x, y, z] = lens.direction_of(plane);
                 let miss = length([x / z - point[0], y / z - point[1]]);
                 assert!(miss < 1e-12, "{lens:?} {point:?}: off by {miss}");
             }
@@ -289,9 +289,9 @@ mod tests {
     fn what_the_lens_cannot_show_is_not_shown() {
         // Beyond about 50 degrees this polynomial bends the picture back into itself.
         let [barrel, _, _] = lenses();
-        assert!(barrel.to_plane([1.0, 0.0, 1.0]).is_some());
-        assert_eq!(barrel.to_plane([2.0, 0.0, 1.0]), None);
-        let [x, y, z] = barrel.to_direction([10.0, 0.0]);
+        assert!(barrel.plane_of([1.0, 0.0, 1.0]).is_some());
+        assert_eq!(barrel.plane_of([2.0, 0.0, 1.0]), None);
+        let [x, y, z] = barrel.direction_of([10.0, 0.0]);
         assert!(x / z > 1.0 && x / z < 2.0 && (y / z).abs() < 0.1, "the edge of the picture: {x} {y} {z}");
     }
 
@@ -307,9 +307,9 @@ mod tests {
                 quotient.distort(moved)
             };
             let (back, forth) = (moved(-step), moved(step));
-            for row in 0..2 {
-                let expected = (forth[row] - back[row]) / (2.0 * step);
-                assert!((slopes[row][column] - expected).abs() < 1e-8, "row {row} column {column}");
+            for ((row, forth), back) in slopes.iter().zip(forth).zip(back) {
+                let expected = (forth - back) / (2.0 * step);
+                assert!((row[column] - expected).abs() < 1e-8, "{row:?} in column {column}: not {expected}");
             }
         }
     }
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn a_fisheye_sees_more_than_a_half_space() {
         let lens = Lens::new("equidistant", &[0.0; 4]).unwrap();
-        let [x, _, z] = lens.to_direction([2.0, 0.0]);
+        let [x, _, z] = lens.direction_of([2.0, 0.0]);
         assert!((x - 2.0_f64.sin()).abs() < 1e-12 && (z - 2.0_f64.cos()).abs() < 1e-12);
     }
 }
