@@ -11,8 +11,8 @@
 //! | room | holds |
 //! |---|---|
 //! | [`messages`] | ROS messages read straight out of CDR bytes, and the encoders for those written to bags |
-//! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion |
-//! | [`sensing`] | every image encoding to RGB, letterboxing into network input |
+//! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion; rigid transforms, the camera model |
+//! | [`sensing`] | every image encoding to RGB, letterboxing into network input; the buffer of transforms |
 //! | [`model`] | what a detector is: its specification, bundle, ONNX session, head decoding |
 //! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
@@ -23,6 +23,7 @@ pub mod messages;
 pub mod metrics;
 pub mod model;
 pub mod sensing;
+mod spelling;
 
 #[cfg(feature = "distill")]
 pub mod distill;

@@ -7,8 +7,10 @@ mod overlay;
 mod parameters;
 mod shutdown;
 mod statistics;
+mod transform_listener;
 
 pub use latest::{Latest, Taken};
 pub use parameters::{CameraDetectorParameters, ParameterError};
 pub use shutdown::Shutdown;
 pub use statistics::{Counters, NodeStatistics, Stage};
+pub use transform_listener::TransformListener;
