@@ -16,6 +16,7 @@ mod onnx_file;
 mod runtime;
 mod session;
 mod spec;
+mod threshold;
 mod unknown_key;
 pub(crate) mod wire;
 
@@ -26,6 +27,8 @@ pub use error::ModelError;
 pub use guess::GuessError;
 pub use onnx_file::{OnnxFacts, onnx_facts};
 pub use runtime::runtime_library;
+#[cfg(test)]
+pub(crate) use runtime::tests::has_runtime;
 pub use session::{ExecutionProvider, Outputs, Session, SessionOptions, TensorInfo};
 pub use spec::{HeadFormat, ModelSpec};
 
