@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! RgbImage -> sensing::letterbox -> Session (ONNX Runtime) -> head::decode -> geometry::suppress -> Detections
+//! Sweep -> sensing::range_image -> lidar::fill_input -> Session (ONNX Runtime) -> lidar::decode -> LidarDetections
 //! ```
 
 pub mod bundle;
@@ -11,6 +12,7 @@ mod detector;
 mod error;
 mod guess;
 pub mod head;
+pub mod lidar;
 mod network;
 mod onnx_file;
 mod runtime;
