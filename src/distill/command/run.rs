@@ -33,7 +33,10 @@ use crate::{
         targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
         teacher::TeacherConfig,
     },
-    model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
+    model::{
+        ModelSpec,
+        bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
+    },
 };
 
 /// Run a whole experiment: label -> audit -> train -> export -> evaluate -> report.
@@ -308,7 +311,7 @@ pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::R
 fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
     let Some(student) = report.student() else { return Ok(()) };
     let bundle = bundle_path(&experiment.output);
-    let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
+    let Some(mut metadata) = read_metadata::<ModelSpec>(&bundle)? else { return Ok(()) };
     let figures = serde_json::json!({
         "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
         "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
