@@ -14,6 +14,7 @@
 //! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion |
 //! | [`sensing`] | every image encoding to RGB, letterboxing into network input |
 //! | [`model`] | what a detector is: its specification, bundle, ONNX session, head decoding |
+//! | [`tracking`] | measurements over time to objects with velocity, identity and class |
 //! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
@@ -23,6 +24,7 @@ pub mod messages;
 pub mod metrics;
 pub mod model;
 pub mod sensing;
+pub mod tracking;
 
 #[cfg(feature = "distill")]
 pub mod distill;
