@@ -14,11 +14,13 @@
 //! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion |
 //! | [`sensing`] | every image encoding to RGB, letterboxing into network input |
 //! | [`model`] | what a detector is: its specification, bundle, ONNX session, head decoding |
+//! | [`fusion`] | camera boxes and lidar objects to measurements on the floor, footprints for costmaps |
 //! | [`tracking`] | measurements over time to objects with velocity, identity and class |
 //! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
+pub mod fusion;
 pub mod geometry;
 pub mod messages;
 pub mod metrics;
