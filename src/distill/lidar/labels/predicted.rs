@@ -51,3 +51,43 @@ pub(super) fn labels_of(
     labels.count_points(|object| object.points > 0);
     labels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::lidar::{LidarObject, PointLabel};
+
+    #[test]
+    fn objects_of_other_classes_are_background_and_doubt_is_ignored() {
+        let object =
+            |class, score| LidarObject { class, score, center: [2.0, 1.0, 0.0], size: [0.5; 3], yaw: 0.5, points: 1 };
+        let point = |score, object| PointLabel { class: None, score, object };
+        let found = LidarDetections {
+            // A class that the student has as its second, one that it does not have, and one that is not sure.
+            objects: vec![object(0, 0.9), object(1, 0.8), object(0, 0.3)],
+            points: vec![
+                point(0.9, Some(0)),
+                point(0.8, Some(1)),
+                point(0.3, Some(2)),
+                point(0.25, None),
+                point(0.1, None),
+                point(0.0, None),
+                point(0.9, Some(0)),
+                point(0.9, Some(9)),
+            ],
+            ..LidarDetections::default()
+        };
+        let mut points = vec![[1.0; 3]; 9];
+        points[6] = [f32::NAN; 3];
+        let sweep = Sweep { points, intensities: Vec::new(), rings: Vec::new(), rows: 1 };
+        let labels = labels_of(&sweep, &found, &[Some(1), None], 0.2, |place| found.objects[place].score >= 0.5);
+        let mut expected = vec![PointTarget::IGNORED; 9];
+        expected[0] = PointTarget::of_class(1, Some(0));
+        expected[1] = PointTarget::BACKGROUND;
+        expected[4] = PointTarget::BACKGROUND;
+        assert_eq!(labels.points, expected);
+        let [object] = &labels.objects[..] else { panic!("{:?}", labels.objects) };
+        assert_eq!((object.class, object.points, object.score), (1, 1, 0.9));
+        assert_eq!((object.size, object.yaw), (Some([0.5; 3]), Some(0.5)));
+    }
+}
