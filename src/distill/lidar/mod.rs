@@ -1,0 +1,3 @@
+//! Lidar students.
+
+pub mod labels;
