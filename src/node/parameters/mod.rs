@@ -1,12 +1,24 @@
 //! The nodes' parameters. The doc comments of the fields are the descriptions that `ros2 param describe` shows.
-
+//!
+//! | file | holds |
+//! |---|---|
+//! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
+//! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
 
 mod camera_detector;
+mod lidar_detector;
+mod list;
+mod obstacle_fusion;
 
 use std::path::PathBuf;
 
 pub use camera_detector::CameraDetectorParameters;
 pub(super) use camera_detector::ImageTransport;
+pub use lidar_detector::LidarDetectorParameters;
+pub(super) use lidar_detector::SweepKind;
+pub use list::{PerClass, TextList};
+pub(super) use obstacle_fusion::CameraTopics;
+pub use obstacle_fusion::ObstacleFusionParameters;
 
 use crate::model::{ExecutionProvider, SessionOptions};
 
