@@ -17,7 +17,6 @@ pub(super) use camera_detector::ImageTransport;
 pub use lidar_detector::LidarDetectorParameters;
 pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
-pub(super) use obstacle_fusion::CameraTopics;
 pub use obstacle_fusion::ObstacleFusionParameters;
 
 use crate::model::{ExecutionProvider, SessionOptions};
