@@ -133,7 +133,7 @@ impl Fuser {
         }
         if let Some(last) = last {
             let step = stamp.saturating_sub(last);
-            if step < -SET_BACK || step > GAP {
+            if !(-SET_BACK..=GAP).contains(&step) {
                 self.jump(input, step);
             }
         }
