@@ -134,7 +134,7 @@ fn truth_boxes(bag: &Bag) -> HashMap<(i64, u16), [f64; 3]> {
 fn the_warehouse_is_labelled_as_its_truth_says() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("warehouse");
-    let settings = Settings { seconds: 8.0, seed: 4, rate: 0.5, width: 32, height: 32 };
+    let settings = Settings { seconds: 8.0, seed: 4, rate: 0.5, width: 32, height: 32, ..Settings::default() };
     record(&settings, &path, false, |_| ControlFlow::Continue(())).unwrap();
     let bag = Bag::open(&path).unwrap();
     let boxes = truth_boxes(&bag);
@@ -208,7 +208,7 @@ fn the_warehouse_is_labelled_as_its_truth_says() {
 fn boxes_alone_label_nearly_the_same_points() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("warehouse");
-    let settings = Settings { seconds: 4.0, seed: 4, rate: 0.5, width: 32, height: 32 };
+    let settings = Settings { seconds: 4.0, seed: 4, rate: 0.5, width: 32, height: 32, ..Settings::default() };
     record(&settings, &path, false, |_| ControlFlow::Continue(())).unwrap();
     let classes = ["person", "forklift", "pallet"];
     let by_boxes = TruthLabels { boxes: Some("/truth/detections_3d".into()), ..TruthLabels::default() };

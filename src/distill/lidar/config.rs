@@ -17,7 +17,10 @@
 //!
 //! Every key that is not known is refused, with the nearest right one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +40,7 @@ use crate::{
         student::check_classes,
         teacher::{EnsembleOptions, TeacherConfig},
     },
-    model::lidar::LidarSpec,
+    model::lidar::{Grouping, LidarSpec},
     sensing::range_image::RangeGrid,
 };
 
@@ -81,6 +84,12 @@ pub struct LidarExperiment {
     /// The grid that sweeps are laid on.
     #[serde(default)]
     pub sensor: SensorConfig,
+    /// By class name: how far apart votes for one object lie, and how many make one; others have the usual grouping.
+    #[serde(default)]
+    pub grouping: BTreeMap<String, Grouping>,
+    /// By class name: the score at which a point is of the class; others have the usual threshold.
+    #[serde(default)]
+    pub class_thresholds: BTreeMap<String, f32>,
     /// The student network.
     #[serde(default)]
     pub student: LidarStudentSection,
@@ -177,6 +186,8 @@ impl LidarExperiment {
         let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
         check_teacher_names(&teachers).map_err(|(key, message)| wrong(&key, message))?;
         self.split.check().map_err(|source| ConfigError::Split { path: file.to_owned(), source })?;
+        let grid = RangeGrid { rows: 1, columns: TOTAL_STRIDE, azimuth: [-1.0, 1.0], elevation: [0.0, 0.0] };
+        self.spec(grid).validate().map_err(|message| wrong("classes", message))?;
         // The columns are known once the recordings are; the rest of the student is checked here.
         let columns = self.sensor.columns.unwrap_or(TOTAL_STRIDE).next_multiple_of(TOTAL_STRIDE);
         let rows = if self.sensor.rows == 1 { 1 } else { self.sensor.rows.next_multiple_of(TOTAL_STRIDE) };
@@ -202,7 +213,11 @@ impl LidarExperiment {
 
     /// How the student is run on a grid.
     pub fn spec(&self, grid: RangeGrid) -> LidarSpec {
-        LidarSpec::new(grid, self.sensor.channels(), self.sensor.max_range, self.classes.clone())
+        LidarSpec {
+            grouping: self.grouping.clone(),
+            class_thresholds: self.class_thresholds.clone(),
+            ..LidarSpec::new(grid, self.sensor.channels(), self.sensor.max_range, self.classes.clone())
+        }
     }
 
     /// The student network that this experiment trains.

@@ -29,7 +29,11 @@ impl SensorConfig {
                 let columns = columns.unwrap_or(fullest.len());
                 let seen = match scan {
                     Some(grid) => grid,
-                    None => RangeGrid::of_sweep(fullest, self.rows, columns).map_err(|error| error.to_string())?,
+                    None => {
+                        let grid =
+                            RangeGrid::of_sweep(fullest, self.rows, columns).map_err(|error| error.to_string())?;
+                        aligned(grid, fullest)
+                    }
                 };
                 RangeGrid {
                     azimuth: azimuth.unwrap_or(seen.azimuth),
@@ -41,6 +45,30 @@ impl SensorConfig {
         grid.validate()?;
         Ok(widened(grid))
     }
+}
+
+/// Share of a column within which a sensor's beams stand at the same place of their columns, if the columns are those of its beams.
+const ALIGNED: f32 = 0.7;
+
+/// A full circle turned by less than a column, so that the beams of a sensor with as many columns stand in their middles: at their
+/// edges, noise would take them to one column or the other and leave holes. Others stay as they are.
+fn aligned(grid: RangeGrid, sweep: &Sweep) -> RangeGrid {
+    if !grid.is_full_circle() {
+        return grid;
+    }
+    let [first, last] = grid.azimuth;
+    let step = (last - first) / grid.columns as f32;
+    let (mut sin, mut cos, mut count) = (0.0_f32, 0.0_f32, 0.0_f32);
+    for [x, y, _] in sweep.points.iter().filter(|point| point.iter().all(|value| value.is_finite())) {
+        // The place within the column as an angle, so that both edges are one place.
+        let (s, c) = (std::f32::consts::TAU * ((y.atan2(*x) - first) / step).fract()).sin_cos();
+        (sin, cos, count) = (sin + s, cos + c, count + 1.0);
+    }
+    if sin.hypot(cos) < ALIGNED * count {
+        return grid;
+    }
+    let shift = (sin.atan2(cos) / std::f32::consts::TAU - 0.5) * step;
+    RangeGrid { azimuth: [first + shift, last + shift], ..grid }
 }
 
 /// The grid with columns and, where there are several, rows added at their ends until the student can halve both. A full circle
@@ -104,6 +132,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn beams_at_the_edges_of_columns_come_to_stand_in_their_middles() {
+        let beams = 480;
+        let step = std::f32::consts::TAU / beams as f32;
+        let point = |beam: usize| {
+            let azimuth = -std::f32::consts::PI + beam as f32 * step;
+            [5.0 * azimuth.cos(), 5.0 * azimuth.sin(), (beam % 4) as f32]
+        };
+        let sweep =
+            Sweep { points: (0..beams).map(point).collect(), intensities: Vec::new(), rings: Vec::new(), rows: 1 };
+        let sensor = SensorConfig { rows: 4, columns: Some(beams), ..SensorConfig::default() };
+        let grid = sensor.grid(std::iter::once(&sweep)).unwrap();
+        assert!(grid.is_full_circle());
+        for beam in 0..beams {
+            let azimuth = -std::f32::consts::PI + beam as f32 * step;
+            let off = (azimuth - grid.azimuth_of(grid.column_of(azimuth).unwrap()) + step / 2.0)
+                .rem_euclid(std::f32::consts::TAU)
+                - step / 2.0;
+            assert!(off.abs() < 0.02 * step, "beam {beam} stands {off} beside the middle");
+        }
+    }
+
+    #[test]
     fn a_grid_is_widened_until_it_can_be_halved() {
         let sensor = SensorConfig { columns: Some(541), azimuth: Some([-2.0, 2.0]), ..SensorConfig::default() };
         let grid = sensor.grid(std::iter::empty()).unwrap();
@@ -124,7 +174,7 @@ mod tests {
         let beams = 271;
         let angle = |beam: usize| -2.356 + beam as f32 * 0.017_453_3;
         let point = |beam: usize| {
-            let is_void = beam < 9 || beam > 240 || beam % 7 == 0;
+            let is_void = !(9..=240).contains(&beam) || beam.is_multiple_of(7);
             if is_void { [f32::NAN; 3] } else { [3.0 * angle(beam).cos(), 3.0 * angle(beam).sin(), 0.0] }
         };
         let sweep = Sweep { points: (0..beams).map(point).collect(), ..Sweep::default() };

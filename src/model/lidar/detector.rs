@@ -204,9 +204,12 @@ mod tests {
         tensor
     }
 
+    /// The weights of the input's channels and the bias of one output channel.
+    type LinearMap = (Vec<f32>, f32);
+
     /// An ONNX network on `[1, channels, 1, 12]` with one 1x1 convolution for each output: its name and, for each of
     /// its channels, the weights of the input's channels and the bias.
-    fn network(channels: usize, outputs: &[(&str, Vec<(Vec<f32>, f32)>)]) -> Vec<u8> {
+    fn network(channels: usize, outputs: &[(&str, Vec<LinearMap>)]) -> Vec<u8> {
         let mut graph = Vec::new();
         for (name, maps) in outputs {
             let (weight, bias) = (format!("{name}_weight"), format!("{name}_bias"));

@@ -36,6 +36,8 @@ const MOST_WAITING: usize = 64;
 const PAIRED: i64 = 60_000_000;
 /// Sweeps that are kept for that, whatever the lidar's rate.
 const MOST_SWEEPS: usize = 64;
+/// By how much less a place weighs that was told before.
+const TOLD_BEFORE: f64 = 25.0;
 
 /// A message that the tracker was told of.
 #[derive(Debug, Clone, Copy)]
@@ -271,6 +273,10 @@ impl Fuser {
         let camera = CameraBoxes { detections: boxes, model: &model, optical_in_target };
         let mut measurements = fuse(&[camera], lidar.as_ref(), &self.options);
         measurements.retain(|measurement| measurement.source != Source::Lidar);
+        for both in measurements.iter_mut().filter(|measurement| measurement.source == Source::Both) {
+            // Its place is the lidar's, which the tracker has been told already: only the class is new.
+            both.covariance = both.covariance.map(|row| row.map(|value| value * TOLD_BEFORE));
+        }
         let target_to_optical = optical_in_target.inverse();
         (measurements, View::Camera { model, target_to_optical, range: self.parameters.camera_range })
     }

@@ -15,6 +15,12 @@ pub struct LabelFacts {
     pub without_labels: usize,
     /// Those whose truth is not known, although truth to judge by was asked for.
     pub without_truth: usize,
+    /// Those without an image near enough in time, of each camera source.
+    #[serde(default)]
+    pub without_image: usize,
+    /// Those whose place relative to a camera TF does not tell.
+    #[serde(default)]
+    pub without_transform: usize,
     /// What each source of labels decided, in their order.
     pub sources: Vec<SourceFacts>,
     /// What the truth to judge by says.

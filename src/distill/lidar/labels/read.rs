@@ -39,10 +39,10 @@ pub struct LabelledRecording {
 }
 
 /// Reads a recording's sweeps and labels them by all sources of the entry. The recording is read once for the sweeps, their truth and
-/// the transforms, and by each camera source for its images. All sweeps stay in memory with their labels, see [`LabelledSweep`].
+/// the transforms, and by each camera source for its images, which its teachers look at first. All sweeps stay in memory with their labels, see [`LabelledSweep`].
 ///
-/// `watch` is told how many sweeps are labelled and how many there are, while they are read 0 and how many to expect; it may stop
-/// the work. Messages that cannot be read, and truth that cannot be used (of another number of points, in a frame that nothing
+/// `watch` is told how many sweeps are labelled and how many there are, while they are read 0 and how many to expect, and before that the
+/// same of images; it may stop the work. Messages that cannot be read, and truth that cannot be used (of another number of points, in a frame that nothing
 /// connects with the sensor's), are counted in the recording's loss.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub fn label_recording(
     };
     let mut sources = Vec::with_capacity(data.labels.len());
     for source in &data.labels {
-        sources.push(Source::open(source, &mut truths, &bag, context)?);
+        sources.push(Source::open(source, &mut truths, &bag, context, watch)?);
     }
     let Pass { sweeps, transforms, mut loss } = measured::read(&bag, topic, &mut truths, watch)?;
     let merger = Merger::new(sources.iter().map(|source| source.knows(&truths, classes)).collect());
@@ -102,7 +102,17 @@ pub fn label_recording(
     for truth in &truths {
         truth.check_use(&bag)?;
     }
-    facts.calibration = sources.iter().find_map(Source::calibration);
+    for camera in sources.iter().filter_map(Source::camera) {
+        loss.merge(camera.loss());
+        let unlabelled = camera.unlabelled();
+        facts.without_image += unlabelled.without_image;
+        facts.without_transform += unlabelled.without_transform;
+        facts.calibration = facts.calibration.or_else(|| camera.calibration());
+        if let Some(reason) = &unlabelled.reason {
+            let path = bag.path().display();
+            tracing::warn!("{path}: {} sweeps have no camera labels: {reason}", unlabelled.without_transform);
+        }
+    }
     if watch(total, total).is_break() {
         return Err(LidarLabelError::Stopped);
     }
@@ -123,12 +133,13 @@ impl Source {
         truths: &mut Vec<TruthReader>,
         bag: &Bag,
         context: &LabelContext<'_>,
+        watch: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, LidarLabelError> {
         Ok(match source {
             LabelSource::Truth(truth) => Self::Truth(place_of(truths, bag, truth, context.classes)?),
             LabelSource::Camera(camera) => {
                 let name = camera.topic.as_ref().map_or_else(|| "camera".to_owned(), |topic| format!("camera {topic}"));
-                Self::Camera(Box::new(CameraLabeller::open(bag.path(), camera, context)?), name)
+                Self::Camera(Box::new(CameraLabeller::open_watched(bag.path(), camera, context, watch)?), name)
             }
             LabelSource::Teacher(teacher) => Self::Teacher(Box::new(LidarLabeller::load(teacher, context.classes)?)),
         })
@@ -167,9 +178,9 @@ impl Source {
         }
     }
 
-    fn calibration(&self) -> Option<super::CalibrationEstimate> {
+    fn camera(&self) -> Option<&CameraLabeller> {
         match self {
-            Self::Camera(camera, _) => camera.calibration(),
+            Self::Camera(camera, _) => Some(camera),
             Self::Truth(_) | Self::Teacher(_) => None,
         }
     }
