@@ -11,18 +11,23 @@
 //! | room | holds |
 //! |---|---|
 //! | [`messages`] | ROS messages read straight out of CDR bytes, and the encoders for those written to bags |
-//! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion |
-//! | [`sensing`] | every image encoding to RGB, letterboxing into network input |
+//! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion; rigid transforms, the camera model |
+//! | [`sensing`] | every image encoding to RGB, letterboxing into network input; scans and clouds to sweeps and range images; the buffer of transforms |
 //! | [`model`] | what a detector is: its specification, bundle, ONNX session, head decoding |
+//! | [`fusion`] | camera boxes and lidar objects to measurements on the floor, footprints for costmaps |
+//! | [`tracking`] | measurements over time to objects with velocity, identity and class |
 //! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
+pub mod fusion;
 pub mod geometry;
 pub mod messages;
 pub mod metrics;
 pub mod model;
 pub mod sensing;
+mod spelling;
+pub mod tracking;
 
 #[cfg(feature = "distill")]
 pub mod distill;

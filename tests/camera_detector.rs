@@ -6,9 +6,8 @@ mod support;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
 use distilled_perception::{
@@ -17,15 +16,15 @@ use distilled_perception::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use support::ros::{Node, rclpy, refuses, script};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_camera_detector");
+const CLIENT: &str = "detector_client.py";
 
 /// The folder with recordings and models, or `None` after saying why the test is skipped.
 fn test_data() -> Option<PathBuf> {
     let data = support::test_data("models/yolox_nano_416.onnx")?;
-    if !Command::new("python3").args(["-c", "import rclpy, vision_msgs.msg"]).status().is_ok_and(|s| s.success()) {
-        println!("skipped: python3 has no rclpy with vision_msgs (source scripts/env)");
-        return None;
-    }
-    Some(data)
+    rclpy().then_some(data)
 }
 
 #[derive(Deserialize)]
@@ -55,60 +54,11 @@ struct Found {
     equal_header: bool,
 }
 
-/// A running node that does not outlive its test, in a ROS domain of its own.
-struct Node {
-    child: Child,
-    domain: String,
-}
-
-impl Node {
-    fn start(model: &Path, arguments: &[&str]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_camera_detector"));
-        command.args(["--ros-args", "-p"]).arg(format!("model:={}", model.display()));
-        for argument in arguments {
-            command.args(["-p", argument]);
-        }
-        let child = command.env("ROS_DOMAIN_ID", &domain).spawn().unwrap();
-        Self { child, domain }
-    }
-
-    fn hear(&self, plan: &serde_json::Value) -> Heard {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("plan.json");
-        std::fs::write(&path, plan.to_string()).unwrap();
-        let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ros/detector_client.py");
-        let output = Command::new("python3")
-            .arg(client)
-            .arg(&path)
-            .env("ROS_DOMAIN_ID", &self.domain)
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// Sends a signal and says how the node ended and how long it took.
-    fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
-        let start = Instant::now();
-        Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code(), start.elapsed());
-            }
-            assert!(start.elapsed() < Duration::from_secs(20), "the node does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The node with a model and more parameters.
+fn start(model: &Path, parameters: &[&str]) -> Node {
+    let model = format!("model:={}", model.display());
+    let parameters = parameters.iter().map(|&parameter| parameter.to_owned());
+    Node::start(PROGRAM, &std::iter::once(model).chain(parameters).collect::<Vec<_>>())
 }
 
 /// The student that is kept in the repository; see models/README.md.
@@ -118,9 +68,12 @@ fn student() -> PathBuf {
 
 /// Every so manieth frame of the real recording as a file named after its stamp, by other people's code.
 fn frames_of_bag(data: &Path, folder: &Path, every: usize, format: &str) -> Vec<(i64, PathBuf)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ros/frames_of_bag.py");
     let mut command = Command::new("python3");
-    command.arg(script).arg(data.join("bags/indoor_person_mcap")).arg(folder).args([&every.to_string(), format]);
+    command
+        .arg(script("frames_of_bag.py"))
+        .arg(data.join("bags/indoor_person_mcap"))
+        .arg(folder)
+        .args([&every.to_string(), format]);
     assert!(command.status().unwrap().success());
     let mut frames: Vec<(i64, PathBuf)> = std::fs::read_dir(folder)
         .unwrap()
@@ -161,10 +114,10 @@ fn client_sees_what_evaluation_finds(transport: &str, format: &str) {
     assert!(frames.len() >= 10, "{} frames", frames.len());
     let expected = evaluated(&student(), folder.path());
     assert!(expected.values().filter(|boxes| !boxes.is_empty()).count() >= 5, "the frames show people: {expected:?}");
-    let node = Node::start(&student(), &[&format!("image_transport:={transport}")]);
+    let node = start(&student(), &[&format!("image_transport:={transport}")]);
     let plan_frames: Vec<_> = frames.iter().map(|(stamp, path)| json!({"stamp": stamp, "path": path})).collect();
     let plan = json!({"transport": transport, "topic": "image", "frames": plan_frames, "period": 0, "wait": true});
-    let heard = node.hear(&plan);
+    let heard: Heard = node.hear(CLIENT, &plan);
     assert_eq!(heard.labels, ["person"]);
     for (stamp, _) in &frames {
         let boxes = &expected[&stamp.to_string()];
@@ -199,11 +152,11 @@ fn the_newest_frame_wins_when_images_come_too_fast() {
     let folder = tempfile::tempdir().unwrap();
     let frames = frames_of_bag(&data, folder.path(), 400, "jpg");
     // A detector that takes longer than an interval.
-    let node = Node::start(&data.join("models/yolox_nano_416.onnx"), &["image_transport:=compressed"]);
+    let node = start(&data.join("models/yolox_nano_416.onnx"), &["image_transport:=compressed"]);
     let frames: Vec<_> = std::iter::repeat_n(json!({"stamp": 0, "path": frames[1].1}), 400).collect();
     let period = INTERVAL_MS / 1e3;
     let plan = json!({"transport": "compressed", "topic": "image", "frames": frames, "period": period, "wait": false});
-    let heard = node.hear(&plan);
+    let heard: Heard = node.hear(CLIENT, &plan);
     let number = |key: &str| heard.diagnostics[key].parse::<f64>().unwrap();
     let (received, processed, dropped) = (number("received"), number("processed"), number("dropped"));
     assert!(dropped > 0.0, "inference manages less than 100 images a second: {:?}", heard.diagnostics);
@@ -233,12 +186,5 @@ fn a_missing_model_ends_with_one_clear_error() {
     if test_data().is_none() {
         return;
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_camera_detector"))
-        .args(["--ros-args", "-p", "model:=/nowhere/student.onnx"])
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("/nowhere/student.onnx"), "{told}");
-    assert!(!told.contains("panicked"), "{told}");
+    refuses(PROGRAM, &["model:=/nowhere/student.onnx"], &["/nowhere/student.onnx"]);
 }

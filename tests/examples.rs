@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use distilled_perception::distill::{config::Experiment, train::Tutors};
+use distilled_perception::distill::{config::Experiment, lidar::LidarExperiment, split::Block, train::Tutors};
 use serde_yaml::Value;
 
 /// Each kind of term by its name in YAML.
@@ -55,6 +55,7 @@ struct Written {
     path: PathBuf,
     text: String,
     is_ablation: bool,
+    is_lidar: bool,
 }
 
 impl Written {
@@ -72,20 +73,36 @@ fn written() -> Vec<Written> {
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
         let document: Value = serde_yaml::from_str(&text).unwrap();
-        Written { is_ablation: document.get("variants").is_some(), path, text }
+        let is_lidar = document.get("task").and_then(Value::as_str) == Some("lidar");
+        Written { is_ablation: document.get("variants").is_some(), is_lidar, path, text }
     };
     paths.into_iter().map(read).collect()
 }
 
 fn experiments() -> Vec<Written> {
-    written().into_iter().filter(|written| !written.is_ablation).collect()
+    written().into_iter().filter(|written| !written.is_ablation && !written.is_lidar).collect()
+}
+
+fn lidar_experiments() -> Vec<Written> {
+    written().into_iter().filter(|written| written.is_lidar).collect()
+}
+
+/// Looks for the command that runs it among a file's comments.
+fn tells_its_command(written: &Written) {
+    let command = format!("#   distill run config/distill/{}", written.name());
+    assert!(written.text.lines().any(|line| line.starts_with(&command)), "no `{command}` in {}", written.name());
 }
 
 /// Runs a subcommand on a file, with this folder of test data and every other folder where the file has it by default.
 fn distill(subcommand: &str, file: &Path, option: &str, data: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
     command.arg(subcommand).arg(file).arg(option).stdin(Stdio::null());
-    command.env_remove("RUST_LOG").env_remove("DEMO").env_remove("KINDS").env("PERCEPTION_TEST_DATA", data);
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("DEMO")
+        .env_remove("KINDS")
+        .env_remove("LIDAR")
+        .env("PERCEPTION_TEST_DATA", data);
     command.output().unwrap()
 }
 
@@ -110,8 +127,7 @@ fn every_experiment_loads_and_shows_what_it_is_there_for() {
     let mut shown = Vec::new();
     for written in experiments() {
         let (told, experiment) = resolved(&written, data);
-        let command = format!("#   distill run config/distill/{}", written.name());
-        assert!(written.text.lines().any(|line| line.starts_with(&command)), "no `{command}` in {}", written.name());
+        tells_its_command(&written);
         // Paths are the checkout's own or the test data's.
         for data_config in &experiment.data {
             let path = &data_config.path;
@@ -129,6 +145,37 @@ fn every_experiment_loads_and_shows_what_it_is_there_for() {
     for kind in KINDS {
         assert!(shown.contains(&kind), "no experiment shows `{kind}`");
     }
+}
+
+#[test]
+fn every_lidar_experiment_loads_and_is_judged_by_what_it_did_not_learn_from() {
+    let data = Path::new("/nowhere/data");
+    let names: Vec<String> = lidar_experiments().iter().map(|written| written.name().to_owned()).collect();
+    for name in ["legs.yaml", "lidar_warehouse_truth.yaml", "lidar_warehouse_camera.yaml"] {
+        assert!(names.iter().any(|known| known == name), "{name} is not there");
+    }
+    for written in lidar_experiments() {
+        tells_its_command(&written);
+        let told = said(&written, "run", "--print-config", data);
+        let experiment: LidarExperiment = serde_yaml::from_str(&told).unwrap();
+        for data_config in &experiment.data {
+            let path = &data_config.path;
+            assert!(path.starts_with(data) || path.starts_with(root("runs")), "{}: {}", written.name(), path.display());
+        }
+        assert!(experiment.output.starts_with(root("runs")), "{}: {}", written.name(), experiment.output.display());
+        assert!(experiment.data.iter().any(|data| data.block == Some(Block::Test) && data.truth.is_some()));
+        for teacher in &experiment.teachers {
+            assert!(teacher.model.exists(), "{}: {}", written.name(), teacher.model.display());
+        }
+    }
+}
+
+#[test]
+fn other_commands_send_a_lidar_experiment_to_run() {
+    let output = distill("train", &root("config/distill/legs.yaml"), "--print-config", Path::new("/nowhere/data"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.contains("distill run"), "{stderr}");
 }
 
 #[test]

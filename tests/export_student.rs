@@ -16,7 +16,7 @@ use distilled_perception::{
     },
     geometry::Box2,
     model::{
-        Session, SessionOptions,
+        ModelSpec, Session, SessionOptions,
         bundle::{BundleMetadata, read_metadata},
         onnx_facts,
     },
@@ -63,7 +63,7 @@ fn the_bundle_says_what_burn_says() {
         let student = trained(&config, &device.clone().autodiff());
         let path = folder.path().join("student.onnx");
         let written = export(&student, &BundleMetadata::new(config.model_spec()), &path).unwrap();
-        assert_eq!(read_metadata(&path).unwrap().unwrap(), written);
+        assert_eq!(read_metadata::<ModelSpec>(&path).unwrap().unwrap(), written);
         assert_eq!(written.parameters, onnx_facts(&path).unwrap().parameters);
         assert!(written.macs > 0);
 

@@ -5,8 +5,8 @@ use distilled_perception::messages::{
     BoundingBox2D, BoundingBox3D, CameraInfo, Clock, CompressedImage, Covariance, DecodeError, Detection2D,
     Detection2DArray, Detection3D, Detection3DArray, Endianness, Floats, Header, Image, LabelInfo, LaserScan, Message,
     ObjectHypothesis, ObjectHypothesisWithPose, Point, Point2D, PointCloud2, PointField, Pose, Pose2D, PoseArray,
-    PoseWithCovariance, Quaternion, RegionOfInterest, TFMessage, Time, Transform, TransformStamped, Vector3,
-    VisionClass, definition,
+    PoseWithCovariance, Quaternion, RegionOfInterest, SpeedLimit, TFMessage, Time, Transform, TransformStamped,
+    Vector3, VisionClass, definition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -194,6 +194,7 @@ proptest! {
         comes_back!(LabelInfo, LabelInfo {
             header: m.header(), class_map: vec![class; m.count()], threshold: m.singles[0],
         });
+        comes_back!(SpeedLimit, SpeedLimit { header: m.header(), percentage: m.flag, speed_limit: m.doubles[0] });
     }
 
     #[test]
@@ -238,6 +239,7 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = Detection2DArray::decode(bytes);
     let _ = Detection3DArray::decode(bytes);
     let _ = LabelInfo::decode(bytes);
+    let _ = SpeedLimit::decode(bytes);
 }
 
 #[test]
@@ -326,6 +328,7 @@ fn every_message_type_has_a_definition() {
         Detection2DArray::TYPE_NAME,
         Detection3DArray::TYPE_NAME,
         LabelInfo::TYPE_NAME,
+        SpeedLimit::TYPE_NAME,
     ] {
         assert!(definition(name).is_some(), "{name}");
     }

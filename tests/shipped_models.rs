@@ -4,7 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use distilled_perception::model::{Detector, SessionOptions, bundle::read_metadata};
+use distilled_perception::model::{Detector, ModelSpec, SessionOptions, bundle::read_metadata};
 
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -22,7 +22,7 @@ fn shipped_models_are_small_and_tell_the_experiment_that_made_them() {
     for (model, experiment, classes) in SHIPPED {
         let bytes = std::fs::metadata(root(model)).unwrap().len();
         assert!(bytes < 5_000_000, "{model}: {bytes} bytes");
-        let metadata = read_metadata(root(model)).unwrap().expect("a bundle");
+        let metadata = read_metadata::<ModelSpec>(root(model)).unwrap().expect("a bundle");
         assert_eq!(metadata.spec.classes, classes, "{model}");
         let written = std::fs::read_to_string(root(experiment)).unwrap();
         assert_eq!(metadata.provenance.config, written, "{model} was not made by {experiment} as it stands");

@@ -34,8 +34,8 @@ fn a_bundle_tells_everything_about_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bundle.onnx");
     std::fs::write(&path, write_metadata(&plain, &metadata).unwrap()).unwrap();
-    assert_eq!(read_metadata(&path).unwrap(), Some(metadata.clone()));
-    assert_eq!(read_metadata(fixture("tiny_yolov8.onnx")).unwrap(), None);
+    assert_eq!(read_metadata::<ModelSpec>(&path).unwrap(), Some(metadata.clone()));
+    assert_eq!(read_metadata::<ModelSpec>(fixture("tiny_yolov8.onnx")).unwrap(), None);
     if !support::onnx_runtime() {
         return;
     }
@@ -53,7 +53,7 @@ fn a_bundle_tells_everything_about_itself() {
     std::fs::write(&path, write_metadata(&plain, &metadata).unwrap()).unwrap();
     let error = load(&path).unwrap_err().to_string();
     assert!(error.contains("bundle.onnx") && error.contains("update distilled_perception"), "{error}");
-    assert!(read_metadata(&path).is_err());
+    assert!(read_metadata::<ModelSpec>(&path).is_err());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn files_that_are_no_models_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.onnx");
     std::fs::write(&text, "a text, not a model\n").unwrap();
-    assert!(read_metadata(&text).is_err());
+    assert!(read_metadata::<ModelSpec>(&text).is_err());
     assert!(onnx_facts(&text).is_err());
     if !support::onnx_runtime() {
         return;

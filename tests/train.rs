@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use distilled_perception::model::bundle::read_metadata;
+use distilled_perception::model::{ModelSpec, bundle::read_metadata};
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
 struct Scene {
@@ -191,7 +191,7 @@ fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
     let told = done(&scene.distill("run", &["--set", "evaluate.teachers=false"]));
     assert!(told.contains("== train") && told.contains("== export") && !told.contains("== label"), "{told}");
     let bundle = scene.path("out/student.onnx");
-    let metadata = read_metadata(&bundle).unwrap().expect("a bundle");
+    let metadata = read_metadata::<ModelSpec>(&bundle).unwrap().expect("a bundle");
     assert_eq!(metadata.spec.classes, ["crate"]);
     assert_eq!((metadata.spec.input.width, metadata.spec.input.height), (96, 64));
     assert!(metadata.provenance.teachers.is_empty() && metadata.provenance.data.len() == 1);
@@ -320,7 +320,7 @@ fn a_run_with_a_teacher_labels_trains_exports_and_reports() {
     let page = std::fs::read_to_string(scene.path("out/report.html")).unwrap();
     assert!(page.contains("frame-0") && page.contains("tiny (teacher)"), "the page has its gallery");
     assert!((models[1]["ap50"].as_f64().unwrap() - 1.0).abs() < 1e-9, "a teacher agrees with itself");
-    let metadata = read_metadata(scene.path("out/student.onnx")).unwrap().expect("a bundle");
+    let metadata = read_metadata::<ModelSpec>(scene.path("out/student.onnx")).unwrap().expect("a bundle");
     assert_eq!(metadata.provenance.teachers[0].name, "tiny");
     assert_eq!(metadata.provenance.data[0].name, "images");
     assert_eq!(metadata.figures["frames"], 8);
@@ -343,7 +343,7 @@ fn generations_are_taught_by_the_ones_before_and_pass_a_gate() {
         let read = |path: PathBuf| std::fs::read(path).unwrap();
         assert!(read(scene.path("out").join(file)) == read(scene.path("out/generation_1").join(file)), "{file}");
     }
-    let bundle = read_metadata(scene.path("out/generation_1/student.onnx")).unwrap().unwrap();
+    let bundle = read_metadata::<ModelSpec>(scene.path("out/generation_1/student.onnx")).unwrap().unwrap();
     let teachers: Vec<&str> = bundle.provenance.teachers.iter().map(|teacher| teacher.name.as_str()).collect();
     assert_eq!(teachers, ["generation_0"]);
     assert!(scene.path("out/report.json").is_file());

@@ -2,14 +2,15 @@
 #![no_main]
 
 use distilled_perception::model::bundle::{BundleMetadata, metadata_of, write_metadata};
+use distilled_perception::model::lidar::LidarSpec;
 use distilled_perception::model::{HeadFormat, InputSpec, ModelSpec};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = metadata_of(bytes);
+    let _ = (metadata_of::<ModelSpec>(bytes), metadata_of::<LidarSpec>(bytes));
     let spec = ModelSpec::new(InputSpec::default(), HeadFormat::Yolov8, vec!["person".into()]);
     let metadata = BundleMetadata::new(spec);
     if let Ok(written) = write_metadata(bytes, &metadata) {
-        assert_eq!(metadata_of(&written).as_ref(), Ok(&Some(metadata)));
+        assert_eq!(metadata_of::<ModelSpec>(&written).as_ref(), Ok(&Some(metadata)));
     }
 });

@@ -11,6 +11,7 @@ pub mod durable;
 pub mod evaluate;
 pub mod export;
 pub mod figure_table;
+pub mod lidar;
 pub mod loss;
 pub mod report;
 pub mod shell;

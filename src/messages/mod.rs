@@ -21,6 +21,7 @@
 //! | `camera` | [`Image`], [`CompressedImage`], [`CameraInfo`] |
 //! | `range` | [`LaserScan`], [`PointCloud2`] |
 //! | `detection` | vision_msgs: [`Detection2DArray`], [`Detection3DArray`], [`LabelInfo`] |
+//! | `navigation` | nav2_msgs: [`SpeedLimit`] |
 //!
 //! Fields carry their ROS names and units (metres, radians, seconds; frames after REP-103 and REP-105). Nothing here panics on
 //! bad bytes, and no length field is believed before the bytes behind it are counted.
@@ -33,6 +34,7 @@ mod error;
 mod floats;
 mod geometry;
 mod header;
+mod navigation;
 mod range;
 
 pub use camera::{CameraInfo, CompressedImage, Image, RegionOfInterest};
@@ -48,6 +50,7 @@ pub use geometry::{
     Covariance, Point, Pose, PoseArray, PoseWithCovariance, Quaternion, TFMessage, Transform, TransformStamped, Vector3,
 };
 pub use header::{Clock, Header, Time};
+pub use navigation::SpeedLimit;
 pub use range::{LaserScan, PointCloud2, PointField};
 
 /// What every message type has: for code that writes any of them.

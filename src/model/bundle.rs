@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, ModelSpec, onnx_file};
@@ -20,17 +21,63 @@ pub enum Task {
     /// Boxes in camera images.
     #[default]
     CameraDetection,
+    /// Objects in the sweeps of a lidar.
+    LidarDetection,
 }
 
-/// What a bundle says about itself.
+impl Task {
+    /// The name in the metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CameraDetection => "camera_detection",
+            Self::LidarDetection => "lidar_detection",
+        }
+    }
+
+    /// The node that runs bundles of this task.
+    pub const fn node(self) -> &'static str {
+        match self {
+            Self::CameraDetection => "camera_detector",
+            Self::LidarDetection => "lidar_detector",
+        }
+    }
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How the network of a bundle is run: one type for each [`Task`].
+pub trait BundleSpec: Serialize + DeserializeOwned {
+    /// The task of all bundles with this specification.
+    const TASK: Task;
+
+    /// Says what cannot be run.
+    ///
+    /// # Errors
+    /// The field and what is wrong with it.
+    fn validate(&self) -> Result<(), String>;
+}
+
+impl BundleSpec for ModelSpec {
+    const TASK: Task = Task::CameraDetection;
+
+    fn validate(&self) -> Result<(), String> {
+        ModelSpec::validate(self)
+    }
+}
+
+/// What a bundle says about itself: a camera detector's, unless another specification is named.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BundleMetadata {
+pub struct BundleMetadata<S = ModelSpec> {
     /// Version of this form, [`BUNDLE_VERSION`].
     pub bundle_version: u32,
     /// What the network does.
     pub task: Task,
     /// How it is run.
-    pub spec: ModelSpec,
+    pub spec: S,
     /// Where it comes from.
     #[serde(default)]
     pub provenance: Provenance,
@@ -45,13 +92,13 @@ pub struct BundleMetadata {
     pub macs: u64,
 }
 
-impl BundleMetadata {
-    /// Metadata of this package's version for a camera detector, without provenance and figures yet.
-    pub fn new(spec: ModelSpec) -> Self {
+impl<S: BundleSpec> BundleMetadata<S> {
+    /// Metadata of this package's version, without provenance and figures yet.
+    pub fn new(spec: S) -> Self {
         let provenance = Provenance { crate_version: env!("CARGO_PKG_VERSION").to_owned(), ..Provenance::default() };
         Self {
             bundle_version: BUNDLE_VERSION,
-            task: Task::CameraDetection,
+            task: S::TASK,
             spec,
             provenance,
             figures: serde_json::Map::new(),
@@ -60,14 +107,18 @@ impl BundleMetadata {
         }
     }
 
-    /// Reads the JSON, the version before all else.
+    /// Reads the JSON, the version before all else and the task before the specification.
     ///
     /// # Errors
-    /// Another version, or JSON that does not fit.
+    /// Another version or task, JSON that does not fit, or a specification that cannot be run.
     pub fn from_json(json: &str) -> Result<Self, BundleError> {
         #[derive(Deserialize)]
         struct Version {
             bundle_version: u32,
+        }
+        #[derive(Deserialize)]
+        struct Purpose {
+            task: Task,
         }
         let broken = |error: serde_json::Error| BundleError::Json(error.to_string());
         let Version { bundle_version } = serde_json::from_str(json).map_err(broken)?;
@@ -76,6 +127,10 @@ impl BundleMetadata {
         }
         if bundle_version < BUNDLE_VERSION {
             return Err(BundleError::Older { found: bundle_version });
+        }
+        let Purpose { task } = serde_json::from_str(json).map_err(broken)?;
+        if task != S::TASK {
+            return Err(BundleError::Task { found: task, wanted: S::TASK });
         }
         let metadata: Self = serde_json::from_str(json).map_err(broken)?;
         metadata.spec.validate().map_err(BundleError::Spec)?;
@@ -144,6 +199,19 @@ pub enum BundleError {
         /// The bundle's version.
         found: u32,
     },
+    /// The network does something else.
+    #[error("it is a bundle for {found}, {wanted} is wanted here; the node {} runs it", found.node())]
+    Task {
+        /// The bundle's task.
+        found: Task,
+        /// The task that was to be done.
+        wanted: Task,
+    },
+    /// There is no metadata where the network cannot be run without.
+    #[error(
+        "it has no metadata under {METADATA_KEY:?}, so it is no bundle; take the ONNX file that `distill run` wrote"
+    )]
+    Missing,
     /// The JSON is broken or lacks a field.
     #[error("its metadata under {METADATA_KEY:?} cannot be read: {0}; export it again")]
     Json(String),
@@ -158,8 +226,8 @@ pub enum BundleError {
 /// The bundle metadata of an ONNX file, read without ONNX Runtime; `None` for a foreign model.
 ///
 /// # Errors
-/// The file cannot be read, is no ONNX file, or its metadata is of another version or broken.
-pub fn read_metadata(path: impl AsRef<Path>) -> Result<Option<BundleMetadata>, ModelError> {
+/// The file cannot be read, is no ONNX file, or its metadata is of another version or task, or broken.
+pub fn read_metadata<S: BundleSpec>(path: impl AsRef<Path>) -> Result<Option<BundleMetadata<S>>, ModelError> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_path_buf(), source })?;
     let bundle = |source| ModelError::Bundle { model: path.display().to_string(), source };
@@ -169,8 +237,8 @@ pub fn read_metadata(path: impl AsRef<Path>) -> Result<Option<BundleMetadata>, M
 /// [`read_metadata`] of an ONNX file's bytes.
 ///
 /// # Errors
-/// The bytes are no ONNX model, or their metadata is of another version or broken.
-pub fn metadata_of(onnx: &[u8]) -> Result<Option<BundleMetadata>, BundleError> {
+/// The bytes are no ONNX model, or their metadata is of another version or task, or broken.
+pub fn metadata_of<S: BundleSpec>(onnx: &[u8]) -> Result<Option<BundleMetadata<S>>, BundleError> {
     // The parameters are counted only to see that there is a graph: text files can pass for an empty message.
     onnx_file::parameters(onnx).ok_or(BundleError::NotOnnx)?;
     let json = onnx_file::metadata(onnx, METADATA_KEY).ok_or(BundleError::NotOnnx)?;
@@ -181,7 +249,7 @@ pub fn metadata_of(onnx: &[u8]) -> Result<Option<BundleMetadata>, BundleError> {
 ///
 /// # Errors
 /// [`BundleError::NotOnnx`].
-pub fn write_metadata(onnx: &[u8], metadata: &BundleMetadata) -> Result<Vec<u8>, BundleError> {
+pub fn write_metadata<S: BundleSpec>(onnx: &[u8], metadata: &BundleMetadata<S>) -> Result<Vec<u8>, BundleError> {
     onnx_file::with_metadata(onnx, METADATA_KEY, &metadata.to_json()).ok_or(BundleError::NotOnnx)
 }
 
@@ -204,24 +272,56 @@ mod tests {
     #[test]
     fn metadata_comes_back_as_it_was_written() {
         let once = write_metadata(&tiny_model(), &example()).unwrap();
-        assert_eq!(metadata_of(&once).unwrap(), Some(example()));
+        assert_eq!(metadata_of::<ModelSpec>(&once).unwrap(), Some(example()));
         let other = BundleMetadata { macs: 7, ..example() };
         let twice = write_metadata(&once, &other).unwrap();
-        assert_eq!(metadata_of(&twice).unwrap(), Some(other));
-        assert_eq!(metadata_of(&tiny_model()).unwrap(), None);
-        assert_eq!(metadata_of(b"text"), Err(BundleError::NotOnnx));
+        assert_eq!(metadata_of::<ModelSpec>(&twice).unwrap(), Some(other));
+        assert_eq!(metadata_of::<ModelSpec>(&tiny_model()).unwrap(), None);
+        assert_eq!(metadata_of::<ModelSpec>(b"text"), Err(BundleError::NotOnnx));
+    }
+
+    #[test]
+    fn a_bundle_of_another_task_names_its_node() {
+        /// The specification of a lidar bundle, as far as this file knows one.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        struct Beams {
+            beams: usize,
+        }
+        impl BundleSpec for Beams {
+            const TASK: Task = Task::LidarDetection;
+
+            fn validate(&self) -> Result<(), String> {
+                if self.beams > 0 { Ok(()) } else { Err("beams must be above 0".into()) }
+            }
+        }
+        let lidar = BundleMetadata::new(Beams { beams: 8 });
+        let bytes = write_metadata(&tiny_model(), &lidar).unwrap();
+        assert_eq!(metadata_of::<Beams>(&bytes).unwrap(), Some(lidar));
+        let error = metadata_of::<ModelSpec>(&bytes).unwrap_err();
+        assert_eq!(error, BundleError::Task { found: Task::LidarDetection, wanted: Task::CameraDetection });
+        assert!(error.to_string().contains("the node lidar_detector runs it"), "{error}");
+        let error = BundleMetadata::<Beams>::from_json(&example().to_json()).unwrap_err();
+        assert!(error.to_string().contains("the node camera_detector runs it"), "{error}");
+        let useless = BundleMetadata::new(Beams { beams: 0 });
+        assert!(matches!(BundleMetadata::<Beams>::from_json(&useless.to_json()), Err(BundleError::Spec(_))));
+        for task in [Task::CameraDetection, Task::LidarDetection] {
+            assert_eq!(serde_json::to_value(task).unwrap(), task.name());
+        }
     }
 
     #[test]
     fn other_versions_say_what_to_do() {
         // Only the version is read of another version: the rest may have any form.
-        let newer = BundleMetadata::from_json(r#"{"bundle_version": 2, "shape": []}"#).unwrap_err();
+        let newer = BundleMetadata::<ModelSpec>::from_json(r#"{"bundle_version": 2, "shape": []}"#).unwrap_err();
         assert!(newer.to_string().contains("update distilled_perception"), "{newer}");
-        let older = BundleMetadata::from_json(r#"{"bundle_version": 0}"#).unwrap_err();
+        let older = BundleMetadata::<ModelSpec>::from_json(r#"{"bundle_version": 0}"#).unwrap_err();
         assert!(older.to_string().contains("export it again"), "{older}");
-        assert!(matches!(BundleMetadata::from_json(r#"{"bundle_version": 1}"#), Err(BundleError::Json(_))));
+        assert!(matches!(
+            BundleMetadata::<ModelSpec>::from_json(r#"{"bundle_version": 1}"#),
+            Err(BundleError::Json(_))
+        ));
         let mut metadata = example();
         metadata.spec.input.width = 0;
-        assert!(matches!(BundleMetadata::from_json(&metadata.to_json()), Err(BundleError::Spec(_))));
+        assert!(matches!(BundleMetadata::<ModelSpec>::from_json(&metadata.to_json()), Err(BundleError::Spec(_))));
     }
 }

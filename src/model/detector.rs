@@ -127,7 +127,7 @@ impl Detector {
 
     fn from_session(mut session: Session, yaml: &str) -> Result<Self, ModelError> {
         if let Some(json) = session.metadata(METADATA_KEY) {
-            let metadata = BundleMetadata::from_json(&json)
+            let metadata = BundleMetadata::<ModelSpec>::from_json(&json)
                 .map_err(|source| ModelError::Bundle { model: session.model().to_owned(), source })?;
             return Self::assemble(session, metadata.spec.clone(), SpecSource::Bundle(Box::new(metadata)));
         }

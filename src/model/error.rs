@@ -47,13 +47,15 @@ pub enum ModelError {
         /// ONNX Runtime's message.
         reason: String,
     },
-    /// The network's input is not one image tensor.
-    #[error("model {model} has the inputs {inputs}; a detector has one float input [batch, 3, height, width]")]
+    /// The network's input is not one tensor of maps.
+    #[error("model {model} has the inputs {inputs}; a detector has one float input [batch, {channels}, height, width]")]
     Input {
         /// The file, or the name given for bytes.
         model: String,
         /// The inputs as they are.
         inputs: String,
+        /// The channels that the input should have: 3 for an image, a lidar's by its specification.
+        channels: usize,
     },
     /// The input buffer has another length than the input's shape.
     #[error("model {model} takes an input of shape {shape:?}, {expected} values; got {got}")]
@@ -83,6 +85,23 @@ pub enum ModelError {
         spec_width: usize,
         /// The specification's height in pixels.
         spec_height: usize,
+    },
+    /// A range image has another size than the network's input.
+    #[error(
+        "model {model} takes range images of {network_rows} x {network_columns} cells (rows x columns), not of {rows} x {columns}; \
+         project sweeps onto the grid of the bundle's specification, or export the bundle again where that is not the network's"
+    )]
+    GridSize {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The network's rows.
+        network_rows: usize,
+        /// The network's columns.
+        network_columns: usize,
+        /// The range image's rows.
+        rows: usize,
+        /// The range image's columns.
+        columns: usize,
     },
     /// An output has elements that are neither floats nor integers.
     #[error(

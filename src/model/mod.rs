@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! RgbImage -> sensing::letterbox -> Session (ONNX Runtime) -> head::decode -> geometry::suppress -> Detections
+//! Sweep -> sensing::range_image -> lidar::fill_input -> Session (ONNX Runtime) -> lidar::decode -> LidarDetections
 //! ```
 
 pub mod bundle;
@@ -11,11 +12,13 @@ mod detector;
 mod error;
 mod guess;
 pub mod head;
+pub mod lidar;
 mod network;
 mod onnx_file;
 mod runtime;
 mod session;
 mod spec;
+mod threshold;
 mod unknown_key;
 pub(crate) mod wire;
 
@@ -26,6 +29,8 @@ pub use error::ModelError;
 pub use guess::GuessError;
 pub use onnx_file::{OnnxFacts, onnx_facts};
 pub use runtime::runtime_library;
+#[cfg(test)]
+pub(crate) use runtime::tests::has_runtime;
 pub use session::{ExecutionProvider, Outputs, Session, SessionOptions, TensorInfo};
 pub use spec::{HeadFormat, ModelSpec};
 

@@ -167,8 +167,17 @@ fn library_version(name: &str) -> Option<Vec<u64>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped.
+    pub(crate) fn has_runtime() -> bool {
+        let found = env::var_os("ORT_DYLIB_PATH").is_some();
+        if !found {
+            println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
+        }
+        found
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

@@ -103,7 +103,7 @@ impl fmt::Display for TensorInfo {
     }
 }
 
-/// A loaded network with one image input.
+/// A loaded network with one input of maps: an image, or the range image of a lidar.
 pub struct Session {
     inner: ort::session::Session,
     model: String,
@@ -206,22 +206,31 @@ impl Session {
     /// # Errors
     /// [`ModelError::Input`] when the network does not have exactly one float input of four dimensions with three channels.
     pub fn image_size(&self) -> Result<(Option<usize>, Option<usize>), ModelError> {
-        match self.inputs.as_slice() {
-            [input] if input.is_float => match input.shape.as_slice() {
-                [None | Some(1..), None | Some(3), height, width] => Ok((*height, *width)),
-                _ => Err(self.input_error()),
-            },
-            _ => Err(self.input_error()),
+        self.map_size(3)
+    }
+
+    /// Height and width of the input `[batch, channels, height, width]`; `None` for sizes that the file leaves open.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] when the network does not have exactly one float input of four dimensions with these channels.
+    pub fn map_size(&self, channels: usize) -> Result<(Option<usize>, Option<usize>), ModelError> {
+        if let [input] = self.inputs.as_slice()
+            && input.is_float
+            && let [None | Some(1..), depth, height, width] = input.shape.as_slice()
+            && depth.is_none_or(|depth| depth == channels)
+        {
+            return Ok((*height, *width));
         }
+        Err(self.input_error(channels))
     }
 
-    fn input_error(&self) -> ModelError {
+    fn input_error(&self, channels: usize) -> ModelError {
         let inputs: Vec<_> = self.inputs.iter().map(ToString::to_string).collect();
-        ModelError::Input { model: self.model.clone(), inputs: inputs.join("; ") }
+        ModelError::Input { model: self.model.clone(), inputs: inputs.join("; "), channels }
     }
 
-    /// Runs the network on one tensor of the given shape (`[batch, 3, height, width]` for images), row-major. The input
-    /// is not copied.
+    /// Runs the network on one tensor of the given shape (`[batch, 3, height, width]` for images, `[batch, channels, rows,
+    /// columns]` for range images), row-major. The input is not copied.
     ///
     /// # Errors
     /// The length is not the shape's, the network has several inputs, or ONNX Runtime fails.
@@ -236,7 +245,7 @@ impl Session {
             });
         }
         if self.inputs.len() != 1 {
-            return Err(self.input_error());
+            return Err(self.input_error(shape.get(1).copied().unwrap_or_default()));
         }
         let model = &self.model;
         let failed = |error: ort::Error| ModelError::Run { model: model.clone(), reason: error.to_string() };

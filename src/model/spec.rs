@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, unknown_key};
+use super::{ModelError, threshold, unknown_key};
 use crate::sensing::InputSpec;
 
 /// Everything that is needed to turn an image into detections with an ONNX file.
@@ -49,8 +49,7 @@ impl ModelSpec {
 
     /// The score that a detection of a class must reach.
     pub fn threshold(&self, class: usize) -> f32 {
-        let own = self.classes.get(class).and_then(|name| self.class_thresholds.get(name));
-        own.copied().unwrap_or(self.score_threshold)
+        threshold::of_class(&self.classes, class, self.score_threshold, &self.class_thresholds)
     }
 
     /// A score that no detection is kept under, whatever its class.
@@ -93,19 +92,9 @@ impl ModelSpec {
         if self.input.mean.iter().any(|mean| !mean.is_finite()) {
             return Err(format!("input.mean must hold finite numbers, it is {:?}", self.input.mean));
         }
-        for (name, value) in [("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(format!("{name} must be 0 to 1, it is {value}"));
-            }
-        }
-        for (class, threshold) in &self.class_thresholds {
-            if !self.classes.contains(class) {
-                return Err(format!("class_thresholds names {class}, which is none of the classes"));
-            }
-            if !(0.0..=1.0).contains(threshold) {
-                return Err(format!("class_thresholds.{class} must be 0 to 1, it is {threshold}"));
-            }
-        }
+        threshold::check("score_threshold", self.score_threshold)?;
+        threshold::check("iou_threshold", self.iou_threshold)?;
+        threshold::check_classes(&self.classes, &self.class_thresholds)?;
         if self.classes.is_empty() {
             return Err("classes must name at least one class".into());
         }
@@ -121,7 +110,8 @@ impl ModelSpec {
 /// Greatest width and height of a network's input in pixels: what is beyond is a slip of the pen.
 const MAX_INPUT_SIZE: usize = 8192;
 
-fn default_score_threshold() -> f32 {
+/// The score threshold of a specification that names none.
+pub(super) fn default_score_threshold() -> f32 {
     0.3
 }
 

@@ -1,5 +1,7 @@
 //! What a misspelt key or value of a YAML was meant to be.
 
+use crate::spelling;
+
 /// ` (did you mean ..?)` for serde's message about an unknown field or variant with the names that it lists, or nothing when
 /// none of these is like what was written.
 pub(super) fn hint(message: &str) -> String {
@@ -10,47 +12,12 @@ pub(super) fn hint(message: &str) -> String {
     // The message has each name between two of these marks, what was written first.
     let mut names = message[start..].split('`').skip(1).step_by(2);
     let Some(written) = names.next() else { return String::new() };
-    let nearest = names.map(|name| (slips(written, name), name)).min_by_key(|(slips, _)| *slips);
-    match nearest {
-        // One slip in three letters at most, else it is another word.
-        Some((slips, name)) if 3 * slips <= name.chars().count() => format!(" (did you mean `{name}`?)"),
-        _ => String::new(),
-    }
-}
-
-/// How many letters must be put in, left out, replaced or swapped with their neighbour to make `a` into `b`.
-fn slips(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // The row of the letter before, and the one before that, over the beginnings of `b`.
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, &from) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, &to) in b.iter().enumerate() {
-            let replaced = last[j] + usize::from(from != to);
-            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && from == b[j - 1] && a[i - 1] == to {
-                least = least.min(before[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
+    spelling::nearest(written, names).map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slips_are_counted() {
-        for (a, b, expected) in
-            [("head", "head", 0), ("haed", "head", 1), ("classs", "classes", 1), ("input", "", 5), ("", "fit", 3)]
-        {
-            assert_eq!((slips(a, b), slips(b, a)), (expected, expected), "{a} {b}");
-        }
-    }
 
     #[test]
     fn the_nearest_name_is_told_when_it_is_near() {

@@ -9,17 +9,8 @@ use embedded_graphics::{
 };
 use image::RgbImage;
 
+use super::palette::class_color;
 use crate::model::SoftDetection;
-
-/// Colours of the classes, again from the first after the last.
-const COLORS: [Rgb888; 6] = [
-    Rgb888::new(255, 64, 64),
-    Rgb888::new(64, 200, 255),
-    Rgb888::new(255, 200, 0),
-    Rgb888::new(80, 255, 80),
-    Rgb888::new(255, 96, 255),
-    Rgb888::new(255, 255, 255),
-];
 
 /// An image that embedded-graphics draws on.
 struct Canvas<'i>(&'i mut RgbImage);
@@ -51,7 +42,8 @@ pub(super) fn draw(image: &mut RgbImage, detections: &[SoftDetection], classes: 
     let mut canvas = Canvas(image);
     for detection in detections {
         let (class, score) = detection.best();
-        let color = COLORS[class % COLORS.len()];
+        let [red, green, blue] = class_color(class);
+        let color = Rgb888::new(red, green, blue);
         let corner = Point::new(detection.bbox.x_min.round() as i32, detection.bbox.y_min.round() as i32);
         let size = Size::new(detection.bbox.width().round() as u32, detection.bbox.height().round() as u32);
         let Ok(()) = Rectangle::new(corner, size).into_styled(PrimitiveStyle::with_stroke(color, 2)).draw(&mut canvas);

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
+use r2r::diagnostic_msgs::msg::{DiagnosticStatus, KeyValue};
 
 use crate::metrics::LatencyRecorder;
 
 /// Measurements of the newest this many frames make the percentiles.
 const WINDOW: usize = 500;
+
+/// Level of diagnostics: all is well.
+pub(super) const OK: u8 = 0;
+/// Level of diagnostics: somebody should look.
+pub(super) const WARN: u8 = 1;
+/// Level of diagnostics: it does not do its work.
+pub(super) const ERROR: u8 = 2;
 
 /// Counts since the node began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,17 +34,17 @@ pub struct Counters {
 pub enum Stage {
     /// From the stamp until the node began with it: how old the newest frame was.
     Age,
-    /// Message to RGB.
+    /// Message to RGB or to points.
     Decode,
-    /// RGB to the network's input.
+    /// RGB or points to the network's input.
     Preprocess,
     /// The network.
     Infer,
-    /// The network's output to boxes.
+    /// The network's output to objects.
     Postprocess,
-    /// Boxes to the topic.
+    /// Objects to the topic.
     Publish,
-    /// From the stamp until the boxes were out.
+    /// From the stamp until the objects were out.
     Pipeline,
 }
 
@@ -60,20 +67,21 @@ pub struct NodeStatistics {
     pub counters: Counters,
     /// What the newest failed frame failed of.
     pub last_failure: Option<String>,
+    noun: &'static str,
     stages: [(Stage, &'static str, LatencyRecorder); Stage::ALL.len()],
 }
 
-impl Default for NodeStatistics {
-    fn default() -> Self {
+impl NodeStatistics {
+    /// Nothing measured yet; `noun` is what one frame is called, such as `image`.
+    pub fn of(noun: &'static str) -> Self {
         Self {
             counters: Counters::default(),
             last_failure: None,
+            noun,
             stages: Stage::ALL.map(|(stage, name)| (stage, name, LatencyRecorder::new(WINDOW))),
         }
     }
-}
 
-impl NodeStatistics {
     /// Adds a frame with what is known of its stages.
     pub fn record(&mut self, latencies: &[(Stage, Option<Duration>)]) {
         self.counters.processed += 1;
@@ -85,10 +93,10 @@ impl NodeStatistics {
         }
     }
 
-    /// The diagnostics of a node with this fully qualified name.
-    pub fn diagnostics(&self, node: &str, model: &str, stamp: r2r::builtin_interfaces::msg::Time) -> DiagnosticArray {
+    /// What diagnostics say: first what it is `about`, then the counts, then each stage's percentiles in milliseconds.
+    pub fn status(&self, name: &str, about: &[(&str, &str)]) -> DiagnosticStatus {
         let counters = self.counters;
-        let mut values = vec![pair("model", model)];
+        let mut values: Vec<KeyValue> = about.iter().map(|(key, value)| pair(key, value)).collect();
         for (name, count) in [
             ("received", counters.received),
             ("dropped", counters.dropped),
@@ -106,18 +114,17 @@ impl NodeStatistics {
             }
         }
         let (level, message) = match &self.last_failure {
-            _ if counters.received == 0 => (1, "no image has arrived yet; compare the topic and its QoS".to_owned()),
-            Some(failure) => (1, format!("{} frames failed, the newest: {failure}", counters.failed)),
-            None => (0, format!("{} frames processed", counters.processed)),
+            _ if counters.received == 0 => {
+                (WARN, format!("no {} has arrived yet; compare the topic and its QoS", self.noun))
+            }
+            Some(failure) => (WARN, format!("{} frames failed, the newest: {failure}", counters.failed)),
+            None => (OK, format!("{} frames processed", counters.processed)),
         };
-        let status =
-            DiagnosticStatus { level, name: format!("{node}: detection"), message, hardware_id: String::new(), values };
-        let mut array = DiagnosticArray { status: vec![status], ..Default::default() };
-        array.header.stamp = stamp;
-        array
+        DiagnosticStatus { level, name: name.to_owned(), message, hardware_id: String::new(), values }
     }
 }
 
-fn pair(key: &str, value: &str) -> KeyValue {
+/// A line of diagnostics.
+pub(super) fn pair(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.into(), value: value.into() }
 }

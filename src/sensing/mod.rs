@@ -8,6 +8,7 @@
 //! | [`letterbox`] | RGB images of any size to a network's input tensor, and boxes back |
 //! | [`point_cloud`] | point clouds of any layout to points |
 //! | [`range_image`] | laser scans and points to images of distances |
+//! | [`transforms`] | where the robot's frames are in each other, at any time: the buffer behind `/tf` |
 
 mod bayer;
 pub mod image;
@@ -15,6 +16,7 @@ mod input_spec;
 pub mod letterbox;
 pub mod point_cloud;
 pub mod range_image;
+pub mod transforms;
 mod yuv;
 
 pub use input_spec::{ColorOrder, Fit, InputSpec};

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "distill")]
 pub mod recording;
+#[cfg(feature = "ros")]
+pub mod ros;
 
 use std::{
     path::{Path, PathBuf},

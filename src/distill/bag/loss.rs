@@ -2,6 +2,8 @@
 
 use std::{fmt, path::Path};
 
+use serde::{Deserialize, Serialize};
+
 use super::BagError;
 
 /// How many reasons are kept in words; the counts go on.
@@ -9,7 +11,7 @@ const KEPT_REASONS: usize = 8;
 
 /// What of a recording could not be read: counted, with the first reasons in words. Never silent: whoever reads a
 /// recording asks for it afterwards and says it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// Bytes of files that were there but could not be used.
     pub bytes: u64,

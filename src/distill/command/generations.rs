@@ -36,7 +36,7 @@ pub(super) fn train_generations(
     for number in 0..=count {
         header(&format!("generation {number}"));
         let generation = generation(experiment, number, &kept);
-        write_run_files(&generation)?;
+        write_run_files(&generation.output, &generation.to_yaml()?)?;
         let mut own_book = StageBook::open(&generation.output);
         if number > 0 {
             match label_stage(&generation, stop)? {

@@ -18,7 +18,8 @@ use super::{
     generations::train_generations,
     label::LabelDisplay,
     report::{default_page, write_report},
-    train::{ExperimentArgs, TrainEnd, stop_on_interrupt, train_stage, trained_weights, write_run_files},
+    run_lidar::run_lidar,
+    train::{ExperimentArgs, TrainEnd, is_lidar, stop_on_interrupt, train_stage, trained_weights, write_run_files},
 };
 use crate::{
     distill::{
@@ -33,7 +34,10 @@ use crate::{
         targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
         teacher::TeacherConfig,
     },
-    model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
+    model::{
+        ModelSpec,
+        bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
+    },
 };
 
 /// Run a whole experiment: label -> audit -> train -> export -> evaluate -> report.
@@ -62,6 +66,14 @@ use crate::{
 ///
 /// List the old recordings in `data` too, where you still have them: what no image shows cannot be rehearsed.
 ///
+/// A lidar student: an experiment whose YAML says `task: lidar` runs label -> train -> export -> evaluate, with labels out of truth,
+/// of another lidar student, or of teachers that look at a camera beside the lidar:
+///
+///   distill run config/distill/legs.yaml
+///   distill run config/distill/lidar_warehouse_camera.yaml --set train.epochs=20
+///
+/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx and report.json.
+///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
 /// as a page to look at), forgetting.json (what was forgotten of a retained run), config.yaml, versions.json.
@@ -74,16 +86,18 @@ pub struct RunArgs {
 
 /// Runs the stages one after the other.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    if is_lidar(&args.experiment.config) {
+        return run_lidar(&args.experiment);
+    }
     let Some(experiment) = args.experiment.load()? else { return Ok(Outcome::Done) };
     let stop = stop_on_interrupt()?;
     let mut book = StageBook::open(&experiment.output);
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", experiment.output.display()));
-    let before = std::fs::read_to_string(experiment.output.join("config.yaml")).ok();
-    if before.is_some_and(|before| experiment.to_yaml().is_ok_and(|now| now != before)) {
+    if has_changed(&experiment.output, &experiment.to_yaml()?) {
         // The figures that are there are of other settings until they are made again.
         book.begin("evaluate", "").map_err(failed)?;
     }
-    write_run_files(&experiment)?;
+    write_run_files(&experiment.output, &experiment.to_yaml()?)?;
     let mut lost_data = false;
     if experiment.targets == TargetSource::Teachers {
         header("label");
@@ -129,6 +143,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
+/// Whether a run's folder holds results of another experiment than this one.
+pub(super) fn has_changed(output: &Path, experiment: &str) -> bool {
+    std::fs::read_to_string(output.join("config.yaml")).is_ok_and(|before| before != experiment)
+}
+
 /// Says which stage begins.
 pub(super) fn header(stage: &str) {
     outln!("== {stage}");
@@ -143,10 +162,23 @@ pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut St
     }
     let config = experiment.student_config();
     let student = CameraStudent::new(&config, experiment.seed, &Device::flex())?.load(&trained_weights(experiment))?;
-    let metadata = BundleMetadata { provenance: provenance(experiment)?, ..BundleMetadata::new(config.model_spec()) };
+    let paths: Vec<&Path> = experiment.data.iter().map(|data| data.path.as_path()).collect();
+    let origin = provenance(&experiment.teachers, &paths, &experiment.written, experiment.seed)?;
+    let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(config.model_spec()) };
     let written = export(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
+    finish_export(&bundle, written.parameters, written.macs, trained, book)
+}
+
+/// Notes that a bundle was written, and tells its size.
+pub(super) fn finish_export(
+    bundle: &Path,
+    parameters: u64,
+    macs: u64,
+    trained: &str,
+    book: &mut StageBook,
+) -> anyhow::Result<()> {
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
-    let bytes = std::fs::metadata(&bundle).map_err(failed)?.len();
+    let bytes = std::fs::metadata(bundle).map_err(failed)?.len();
     // The new file lacks the figures that the evaluation puts into it.
     book.forget("evaluate");
     book.finish("export", trained, false).map_err(failed)?;
@@ -154,36 +186,39 @@ pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut St
         "export: {}, {:.2} MB, {:.3} M parameters, {:.1} M multiply-accumulates",
         bundle.display(),
         bytes as f64 / 1e6,
-        written.parameters as f64 / 1e6,
-        written.macs as f64 / 1e6
+        parameters as f64 / 1e6,
+        macs as f64 / 1e6
     );
     Ok(())
 }
 
-/// Where the student comes from: teachers and recordings with their hashes, and the whole experiment.
-fn provenance(experiment: &Experiment) -> anyhow::Result<Provenance> {
-    let teachers = experiment
-        .teachers
+/// Where a student comes from: teachers and recordings with their hashes, and the whole experiment as it was written.
+pub(super) fn provenance(
+    teachers: &[TeacherConfig],
+    data: &[&Path],
+    written: &str,
+    seed: u64,
+) -> anyhow::Result<Provenance> {
+    let teachers = teachers
         .iter()
         .map(|teacher| {
             let sha256 = file_sha256(&teacher.model).with_context(|| teacher.model.display().to_string())?;
             Ok(TeacherSource { name: teacher.display_name(), sha256 })
         })
         .collect::<anyhow::Result<_>>()?;
-    let data = experiment
-        .data
+    let data = data
         .iter()
-        .map(|data| {
-            let sha256 = content_sha256(&data.path).with_context(|| data.path.display().to_string())?;
-            Ok(DataSource { name: file_name(&data.path), sha256 })
+        .map(|path| {
+            let sha256 = content_sha256(path).with_context(|| path.display().to_string())?;
+            Ok(DataSource { name: file_name(path), sha256 })
         })
         .collect::<anyhow::Result<_>>()?;
-    let own = BundleMetadata::new(experiment.student_config().model_spec()).provenance;
-    Ok(Provenance { teachers, data, config: experiment.written.clone(), seed: experiment.seed, ..own })
+    let crate_version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Provenance { teachers, data, config: written.to_owned(), seed, crate_version })
 }
 
 /// A recording's name wherever it lies.
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
@@ -308,7 +343,7 @@ pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::R
 fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
     let Some(student) = report.student() else { return Ok(()) };
     let bundle = bundle_path(&experiment.output);
-    let Some(mut metadata) = read_metadata(&bundle)? else { return Ok(()) };
+    let Some(mut metadata) = read_metadata::<ModelSpec>(&bundle)? else { return Ok(()) };
     let figures = serde_json::json!({
         "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
         "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,

@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
+use serde_yaml::Value;
 
 use super::{Outcome, WorkFailed, train_display::TrainDisplay};
 use crate::distill::{
@@ -64,7 +65,7 @@ pub struct TrainArgs {
 pub struct ExperimentArgs {
     /// The experiment.
     #[arg(value_name = "CONFIG.yaml")]
-    config: PathBuf,
+    pub(super) config: PathBuf,
     /// Change a value of the experiment, to any YAML, whole lists and maps too; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -86,19 +87,37 @@ pub struct ExperimentArgs {
 impl ExperimentArgs {
     /// Reads the experiment; prints it when that is all that is wanted, then there is none.
     pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
-        let device = self.device.iter().map(|device| format!("train.device={device}"));
-        let set: Vec<String> = self.set.iter().cloned().chain(device).collect();
-        let experiment = Experiment::load(&self.config, &set)?;
+        if is_lidar(&self.config) {
+            bail!("{}: `task: lidar` is what `distill run` takes, all stages in one", self.config.display());
+        }
+        let experiment = Experiment::load(&self.config, &self.overrides())?;
         if self.print_config {
             out!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
             return Ok(None);
         }
         check_inputs(&self.config, &experiment)?;
-        if experiment.threads > 0 {
-            // Only the first pool of a process counts; a second one is asked for in tests alone.
-            let _ = rayon::ThreadPoolBuilder::new().num_threads(experiment.threads).build_global();
-        }
+        use_threads(experiment.threads);
         Ok(Some(experiment))
+    }
+
+    /// The values of the experiment that are changed.
+    pub(super) fn overrides(&self) -> Vec<String> {
+        let device = self.device.iter().map(|device| format!("train.device={device}"));
+        self.set.iter().cloned().chain(device).collect()
+    }
+}
+
+/// Whether an experiment is one of lidar. What cannot be read is told by whoever loads it.
+pub(super) fn is_lidar(config: &Path) -> bool {
+    let document = std::fs::read_to_string(config).ok().and_then(|text| serde_yaml::from_str::<Value>(&text).ok());
+    document.is_some_and(|document| document.get("task").and_then(Value::as_str) == Some("lidar"))
+}
+
+/// Lets so many threads compute, or all cores for 0.
+pub(super) fn use_threads(threads: usize) {
+    if threads > 0 {
+        // Only the first pool of a process counts; a second one is asked for in tests alone.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
 }
 
@@ -133,7 +152,7 @@ pub(super) fn check_inputs(config: &Path, experiment: &Experiment) -> anyhow::Re
 pub fn run(args: TrainArgs) -> anyhow::Result<Outcome> {
     let Some(experiment) = args.experiment.load()? else { return Ok(Outcome::Done) };
     let stop = stop_on_interrupt()?;
-    write_run_files(&experiment)?;
+    write_run_files(&experiment.output, &experiment.to_yaml()?)?;
     let mut book = StageBook::open(&experiment.output);
     match train_stage(&experiment, &args.experiment, &mut book, &stop)? {
         TrainEnd::Interrupted => Ok(Outcome::Done),
@@ -156,8 +175,8 @@ pub(super) fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Writes what a run is made of beside its results: `config.yaml`, `versions.json`.
-pub(super) fn write_run_files(experiment: &Experiment) -> anyhow::Result<()> {
+/// Writes what a run is made of beside its results: `config.yaml`, which is the whole experiment, and `versions.json`.
+pub(super) fn write_run_files(output: &Path, experiment: &str) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Versions {
         distilled_perception: &'static str,
@@ -172,10 +191,10 @@ pub(super) fn write_run_files(experiment: &Experiment) -> anyhow::Result<()> {
         architecture: std::env::consts::ARCH,
     };
     let write = |name: &str, bytes: &[u8]| {
-        let path = experiment.output.join(name);
+        let path = output.join(name);
         durable::write_bytes(&path, bytes).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))
     };
-    write("config.yaml", experiment.to_yaml()?.as_bytes())?;
+    write("config.yaml", experiment.as_bytes())?;
     write("versions.json", &serde_json::to_vec_pretty(&versions)?)?;
     Ok(())
 }
@@ -216,37 +235,17 @@ pub(super) fn train_stage(
     let validation = validation.map(|folder| trusted(experiment, TargetSet::read(folder)?)).transpose()?;
     let hash = train_hash(experiment, targets.as_ref(), validation.as_ref())?;
     let folder = experiment.output.join("train");
-    if book.is_done("train", &hash, &weights_path(&folder)) && !args.restart {
-        outln!("train: done already, {}", weights_path(&folder).display());
+    let later = ["generations", "export", "evaluate", "forgetting"];
+    let Some(resume) = begin_training("train", &hash, &folder, &later, args, book)? else {
         return Ok(TrainEnd::Finished { hash, lost_data: book.lost_data("train") });
-    }
-    let interrupted = checkpoint_path(&folder).exists() && !book.is_of_other_inputs("train", &hash);
-    if interrupted && !args.resume && !args.restart {
-        bail!("an interrupted training is in {}; go on with --resume, or start anew with --restart", folder.display());
-    }
-    if book.is_of_other_inputs("train", &hash) {
-        outln!("train: settings or data changed since the last training in {}; starting anew", folder.display());
-    }
-    let resume = interrupted && args.resume;
-    if args.resume && !interrupted {
-        outln!("train: nothing to resume for these settings, starting from the beginning");
-    }
-    if !resume {
-        // Of other settings or data; left here, a later --resume would take it for this training's.
-        let old = checkpoint_path(&folder);
-        durable::remove_file(&old).map_err(|error| WorkFailed(format!("{}: {error}", old.display())))?;
-    }
-    for later in ["generations", "export", "evaluate", "forgetting"] {
-        book.forget(later);
-    }
-    book.begin("train", &hash).map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
+    };
 
     let start = Instant::now();
     let gathered = gather(experiment, targets.as_ref(), validation.as_ref()).map_err(failed)?;
     print_gathered(&gathered, start.elapsed());
     let job =
         TrainJob { experiment, folder: &folder, resume, train: &gathered.train, validation: &gathered.validation };
-    let mut display = TrainDisplay::new(experiment.train.epochs, stop);
+    let mut display = TrainDisplay::new(experiment.train.epochs, "images", stop);
     let result = train(&job, &mut display);
     display.finish();
     let report = result.map_err(failed)?;
@@ -258,6 +257,43 @@ pub(super) fn train_stage(
     book.finish("train", &hash, gathered.lost_data())
         .map_err(|error| WorkFailed(format!("{}: {error}", experiment.output.display())))?;
     Ok(TrainEnd::Finished { hash, lost_data: gathered.lost_data() })
+}
+
+/// Notes that a stage of training begins in a folder, and says whether it goes on from the folder's checkpoint; nothing when it was
+/// done already. The stages `later` are then to be done again.
+pub(super) fn begin_training(
+    stage: &str,
+    hash: &str,
+    folder: &Path,
+    later: &[&str],
+    args: &ExperimentArgs,
+    book: &mut StageBook,
+) -> anyhow::Result<Option<bool>> {
+    if book.is_done(stage, hash, &weights_path(folder)) && !args.restart {
+        outln!("{stage}: done already, {}", weights_path(folder).display());
+        return Ok(None);
+    }
+    let interrupted = checkpoint_path(folder).exists() && !book.is_of_other_inputs(stage, hash);
+    if interrupted && !args.resume && !args.restart {
+        bail!("an interrupted training is in {}; go on with --resume, or start anew with --restart", folder.display());
+    }
+    if book.is_of_other_inputs(stage, hash) {
+        outln!("{stage}: settings or data changed since the last training in {}; starting anew", folder.display());
+    }
+    let resume = interrupted && args.resume;
+    if args.resume && !interrupted {
+        outln!("{stage}: nothing to resume for these settings, starting from the beginning");
+    }
+    if !resume {
+        // Of other settings or data; left here, a later --resume would take it for this training's.
+        let old = checkpoint_path(folder);
+        durable::remove_file(&old).map_err(|error| WorkFailed(format!("{}: {error}", old.display())))?;
+    }
+    for later in later {
+        book.forget(later);
+    }
+    book.begin(stage, hash).map_err(|error| WorkFailed(format!("{}: {error}", folder.display())))?;
+    Ok(Some(resume))
 }
 
 /// The soft targets of an experiment.
@@ -338,7 +374,8 @@ fn train_hash(
     })))
 }
 
-fn failed(error: TrainError) -> anyhow::Error {
+/// A training's failure with the exit code that it deserves.
+pub(super) fn failed(error: TrainError) -> anyhow::Error {
     if error.is_work_failure() { WorkFailed(error.to_string()).into() } else { error.into() }
 }
 

@@ -21,6 +21,8 @@ const COLUMNS: usize = 100;
 pub(super) struct TrainDisplay<'a> {
     bar: Option<ProgressBar>,
     epochs: usize,
+    /// What is trained on, in the plural.
+    examples: &'static str,
     stop: &'a AtomicBool,
     start: Instant,
     /// Steps made when the first step was shown, for the time left.
@@ -33,8 +35,8 @@ pub(super) struct TrainDisplay<'a> {
 impl<'a> TrainDisplay<'a> {
     const LINE_EVERY: Duration = Duration::from_secs(30);
 
-    /// The display of a training of so many epochs, which ends early when `stop` is set.
-    pub fn new(epochs: usize, stop: &'a AtomicBool) -> Self {
+    /// The display of a training of so many epochs on such examples (`images`, `sweeps`), which ends early when `stop` is set.
+    pub fn new(epochs: usize, examples: &'static str, stop: &'a AtomicBool) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::no_length();
             // The template is fixed and right; a wrong one would only cost the looks.
@@ -45,7 +47,7 @@ impl<'a> TrainDisplay<'a> {
             bar
         });
         let now = Instant::now();
-        Self { bar, epochs, stop, start: now, first_step: None, last_line: now, validation: String::new() }
+        Self { bar, epochs, examples, stop, start: now, first_step: None, last_line: now, validation: String::new() }
     }
 
     /// Takes the bar away.
@@ -93,19 +95,24 @@ impl Observer for TrainDisplay<'_> {
     }
 
     fn on_epoch(&mut self, record: &EpochRecord) {
-        let (ap, ap50) = (figure(record.validation_ap), figure(record.validation_ap50));
-        if record.validation_ap.is_some() {
-            self.validation = format!("  AP {ap} AP50 {ap50}");
+        let ap = figure(record.validation_ap);
+        let validation = match record.validation_point_iou {
+            Some(iou) => format!("AP {ap} point IoU {iou:.3}"),
+            None => format!("AP {ap} AP50 {}", figure(record.validation_ap50)),
+        };
+        if record.validation_ap.is_some() || record.validation_point_iou.is_some() {
+            self.validation = format!("  {validation}");
         }
         let terms: Vec<String> = record.terms.iter().map(|(name, mean)| format!("{name} {mean:.3}")).collect();
         let line = format!(
-            "epoch {:>3}/{}  loss {:.3} ({})  validation AP {ap} AP50 {ap50}{}  {:.1} images/s, waiting {:.1} %",
+            "epoch {:>3}/{}  loss {:.3} ({})  validation {validation}{}  {:.1} {}/s, waiting {:.1} %",
             record.epoch,
             self.epochs,
             record.loss,
             terms.join(", "),
             if record.best { " *" } else { "" },
             record.images_per_second,
+            self.examples,
             100.0 * record.wait_share
         );
         match &self.bar {
@@ -123,7 +130,7 @@ mod tests {
     #[test]
     fn the_last_validation_is_kept_over_epochs_without_one() {
         let stop = AtomicBool::new(false);
-        let mut display = TrainDisplay::new(40, &stop);
+        let mut display = TrainDisplay::new(40, "images", &stop);
         assert_eq!(display.place(1), "epoch 1/40");
         let record = |epoch: usize, ap: Option<f64>| EpochRecord {
             epoch,
@@ -134,6 +141,7 @@ mod tests {
             learning_rate: 0.1,
             validation_ap: ap,
             validation_ap50: ap.map(|ap| ap + 0.25),
+            validation_point_iou: None,
             best: false,
             seconds: 1.0,
             images_per_second: 1.0,

@@ -25,11 +25,12 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
 pub(in crate::distill) use paths::{PathResolver, folder_of};
+pub(in crate::distill) use sections::Complaint;
 pub use sections::{
     AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,
     TruthConfig,
@@ -112,9 +113,7 @@ impl Experiment {
     /// # Errors
     /// [`ConfigError`] that names the file and the key, and the mend.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let folder = folder_of(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let (text, folder) = read_file(path)?;
         Self::from_yaml(&text, path, folder, overrides, &|name| std::env::var(name).ok())
     }
 
@@ -125,21 +124,7 @@ impl Experiment {
         overrides: &[String],
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let origin = file.display().to_string();
-        let mut experiment: Self =
-            serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&origin, &error, true))?;
-        let mut written = text.to_owned();
-        if !overrides.is_empty() {
-            let mut document: serde_yaml::Value =
-                serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(&origin, &error, true))?;
-            overrides::apply(&mut document, overrides)?;
-            // Through text once more: only the reader of text tells the path of a wrong key.
-            let changed =
-                serde_yaml::to_string(&document).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
-            experiment =
-                serde_yaml::from_str(&changed).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
-            written = changed;
-        }
+        let (mut experiment, written): (Self, String) = read_yaml(text, &file.display().to_string(), overrides)?;
         experiment.written = written;
         experiment.resolve(&PathResolver { file, folder, variable })?;
         experiment.check(file)?;
@@ -178,13 +163,7 @@ impl Experiment {
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
         let wrong =
             |key: &str, message: String| ConfigError::Value { path: file.to_owned(), key: key.to_owned(), message };
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if self.name.is_empty() || !self.name.chars().all(plain) {
-            return Err(wrong("name", format!("{:?} must be letters, digits, `_` and `-` only", self.name)));
-        }
-        if self.threads > sections::MOST_THREADS {
-            return Err(wrong("threads", format!("{} is more than {}", self.threads, sections::MOST_THREADS)));
-        }
+        check_run(&self.name, self.threads).map_err(|(key, message)| wrong(key, message))?;
         if self.data.is_empty() {
             return Err(wrong("data", "needs at least one recording, for instance `- path: my_bag`".into()));
         }
@@ -241,12 +220,7 @@ impl Experiment {
             return Err(wrong("losses.truth", mend.into()));
         }
         let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
-        for (index, name) in teachers.iter().enumerate() {
-            if teachers[..index].contains(name) {
-                let mend = format!("there is a teacher `{name}` already; give it another name");
-                return Err(wrong(&format!("teachers.{index}.name"), mend));
-            }
-        }
+        check_teacher_names(&teachers).map_err(|(key, message)| wrong(&key, message))?;
         let has_judge = |data: &DataConfig| data.truth.is_some() && data.block != Some(Block::Test);
         match self.distillation.trust {
             TrustSource::Labels if !self.data.iter().any(has_judge) => {
@@ -298,6 +272,58 @@ impl Experiment {
     pub fn to_yaml(&self) -> Result<String, serde_yaml::Error> {
         serde_yaml::to_string(self)
     }
+}
+
+/// The text of an experiment, and the absolute folder that its relative paths start from.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(in crate::distill) fn read_file(path: &Path) -> Result<(String, PathBuf), ConfigError> {
+    let fail = |source| ConfigError::Read { path: path.to_owned(), source };
+    Ok((std::fs::read_to_string(path).map_err(fail)?, folder_of(path).map_err(fail)?))
+}
+
+/// Reads YAML with single values changed by `overrides`; gives the text with the changes, too. `origin` is its file, for messages.
+///
+/// # Errors
+/// [`ConfigError`] that names the key and where it stands.
+pub(in crate::distill) fn read_yaml<T: DeserializeOwned>(
+    text: &str,
+    origin: &str,
+    overrides: &[String],
+) -> Result<(T, String), ConfigError> {
+    let read = serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(origin, &error, true))?;
+    if overrides.is_empty() {
+        return Ok((read, text.to_owned()));
+    }
+    let mut document: serde_yaml::Value =
+        serde_yaml::from_str(text).map_err(|error| ConfigError::from_yaml(origin, &error, true))?;
+    overrides::apply(&mut document, overrides)?;
+    // Through text once more: only the reader of text tells the path of a wrong key.
+    let changed = serde_yaml::to_string(&document).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
+    let read = serde_yaml::from_str(&changed).map_err(|error| ConfigError::from_yaml("--set", &error, false))?;
+    Ok((read, changed))
+}
+
+/// Looks at what every experiment has: its name and its threads.
+pub(in crate::distill) fn check_run(name: &str, threads: usize) -> Result<(), (&'static str, String)> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(("name", format!("{name:?} must be letters, digits, `_` and `-` only")));
+    }
+    if threads > sections::MOST_THREADS {
+        return Err(("threads", format!("{threads} is more than {}", sections::MOST_THREADS)));
+    }
+    Ok(())
+}
+
+/// Looks for two teachers of one name.
+pub(in crate::distill) fn check_teacher_names(names: &[String]) -> Result<(), (String, String)> {
+    let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+    twice.map_or(Ok(()), |(index, name)| {
+        let mend = format!("there is a teacher `{name}` already; give it another name");
+        Err((format!("teachers.{index}.name"), mend))
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::distill::{
 };
 
 /// A wrong value: its key and what is wrong with it.
-pub(super) type Complaint = (&'static str, String);
+pub(in crate::distill) type Complaint = (&'static str, String);
 
 /// Nobody has more cores to give to one process.
 pub(super) const MOST_THREADS: usize = 1024;
@@ -174,7 +174,7 @@ impl TrainConfig {
         Self { workers, cache_mb, checkpoint_every, checkpoint_steps, tensorboard, ..self.clone() }
     }
 
-    pub(super) fn check(&self) -> Result<(), Complaint> {
+    pub(in crate::distill) fn check(&self) -> Result<(), Complaint> {
         let at_least_one = [
             ("train.epochs", self.epochs),
             ("train.batch", self.batch),

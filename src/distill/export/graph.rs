@@ -29,41 +29,60 @@ pub fn student_graph(student: &CameraStudent, width: usize, height: usize) -> Re
     let (outputs, inside): (Vec<AnchorPoint>, Vec<AnchorPoint>) =
         AnchorPoint::all().partition(|point| point.is_output());
     let anchors = [outputs.as_slice(), inside.as_slice()].concat();
-    let captured = OnnxExporter::new().export(&folded, images, |student: &CameraStudent, images: Tensor<4>| {
+    let names: Vec<String> = anchors.iter().map(ToString::to_string).collect();
+    let forward = |student: &CameraStudent, images: Tensor<4>| {
         let (_, mut features) = student.forward_with_features(images, &anchors);
         anchors.iter().filter_map(|anchor| features.remove(anchor)).collect::<Vec<_>>()
-    })?;
-    let mut model =
-        ModelProto::parse_from_bytes(captured.as_bytes()).map_err(|error| ExportFailed::Graph(error.to_string()))?;
-    rename(&mut model, &anchors)?;
+    };
+    let mut model = named_graph(&folded, images, "camera_student", INPUT, &names, forward)?;
     if let Some(graph) = model.graph.as_mut() {
         // They stay in the graph with their names. As outputs they would keep a runtime from joining the nodes around them.
         graph.output.truncate(outputs.len());
     }
+    Ok(model)
+}
+
+/// The ONNX model (opset 18) of what `forward` computes with a folded network, where the graph, its input and its outputs, in the order
+/// of `forward`, have these names.
+///
+/// # Errors
+/// When burn cannot capture the graph, or it still holds a BatchNorm.
+pub(in crate::distill) fn named_graph<M: Module>(
+    folded: &M,
+    images: Tensor<4>,
+    name: &str,
+    input: &str,
+    outputs: &[String],
+    forward: impl Fn(&M, Tensor<4>) -> Vec<Tensor<4>>,
+) -> Result<ModelProto, ExportFailed> {
+    let captured = OnnxExporter::new().export(folded, images, forward)?;
+    let mut model =
+        ModelProto::parse_from_bytes(captured.as_bytes()).map_err(|error| ExportFailed::Graph(error.to_string()))?;
+    rename(&mut model, name, input, outputs)?;
     model.producer_name = env!("CARGO_PKG_NAME").into();
     model.producer_version = env!("CARGO_PKG_VERSION").into();
     Ok(model)
 }
 
-/// Gives the input the name that the runtime side looks for, and each output that of its anchor point.
-fn rename(model: &mut ModelProto, anchors: &[AnchorPoint]) -> Result<(), ExportFailed> {
+/// Gives the graph, its input and its outputs the names that the runtime side looks for.
+fn rename(model: &mut ModelProto, name: &str, input: &str, outputs: &[String]) -> Result<(), ExportFailed> {
     let graph = model.graph.as_mut().ok_or_else(|| ExportFailed::Graph("there is none".into()))?;
-    if graph.input.len() != 1 || graph.output.len() != anchors.len() {
+    if graph.input.len() != 1 || graph.output.len() != outputs.len() {
         let found = format!("{} inputs and {} outputs", graph.input.len(), graph.output.len());
-        return Err(ExportFailed::Graph(format!("{found} where 1 and {} belong", anchors.len())));
+        return Err(ExportFailed::Graph(format!("{found} where 1 and {} belong", outputs.len())));
     }
     if let Some(node) = graph.node.iter().find(|node| node.op_type == "BatchNormalization") {
         return Err(ExportFailed::Graph(format!("node {} is a BatchNorm that was not folded", node.name)));
     }
     let old = graph.input.iter().chain(&graph.output).map(|value| value.name.clone());
     let names: HashMap<String, String> =
-        old.zip(std::iter::once(INPUT.to_owned()).chain(anchors.iter().map(ToString::to_string))).collect();
+        old.zip(std::iter::once(input.to_owned()).chain(outputs.iter().cloned())).collect();
     let renamed = |name: &mut String| {
         if let Some(new) = names.get(name.as_str()) {
             name.clone_from(new);
         }
     };
-    graph.name = "camera_student".into();
+    graph.name = name.into();
     graph.input.iter_mut().chain(&mut graph.output).for_each(|value| renamed(&mut value.name));
     for node in &mut graph.node {
         node.input.iter_mut().chain(&mut node.output).for_each(renamed);

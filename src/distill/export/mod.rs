@@ -10,12 +10,13 @@ mod graph;
 use std::path::{Path, PathBuf};
 
 pub use cost::{Cost, count_macs};
+pub(in crate::distill) use graph::named_graph;
 pub use graph::student_graph;
 use onnx_ir::{Message, ModelProto};
 
 use crate::{
     distill::{durable, student::CameraStudent},
-    model::bundle::{BundleError, BundleMetadata, write_metadata},
+    model::bundle::{BundleError, BundleMetadata, BundleSpec, write_metadata},
 };
 
 /// A student that could not be written.
@@ -55,8 +56,20 @@ pub enum ExportFailed {
 /// When the graph cannot be made or the file not be written.
 pub fn export(student: &CameraStudent, metadata: &BundleMetadata, path: &Path) -> Result<BundleMetadata, ExportFailed> {
     let input = &metadata.spec.input;
-    let model = student_graph(student, input.width, input.height)?;
-    let cost = count_macs(&model);
+    write_bundle(&student_graph(student, input.width, input.height)?, metadata, path)
+}
+
+/// Writes a graph with metadata inside, its parameters and multiply-accumulates counted from the graph. The file is whole or not there.
+/// Returns the metadata as written.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(in crate::distill) fn write_bundle<S: BundleSpec + Clone>(
+    model: &ModelProto,
+    metadata: &BundleMetadata<S>,
+    path: &Path,
+) -> Result<BundleMetadata<S>, ExportFailed> {
+    let cost = count_macs(model);
     let metadata =
         BundleMetadata { parameters: cost.parameters, macs: cost.macs.unwrap_or_default(), ..metadata.clone() };
     let bytes = model.write_to_bytes().map_err(|error| ExportFailed::Graph(error.to_string()))?;

@@ -33,7 +33,7 @@ mod feature;
 mod flow;
 mod named;
 #[cfg(test)]
-mod reference;
+pub(in crate::distill) mod reference;
 mod relation;
 mod response;
 mod term;
@@ -53,7 +53,7 @@ pub use response::{binary_divergence, localization_divergence, softened_divergen
 pub use term::{
     HintRequest, Lesson, MisfitError, Pair, Relating, Strategy, TermConfig, TermKind, TermPlan, WeightSchedule,
 };
-pub use terms::{distribution_focal, generalized_iou_loss, quality_focal};
+pub use terms::{distribution_focal, generalized_iou_loss, quality_focal, smooth_l1};
 
 use crate::geometry::Box2;
 

@@ -50,27 +50,27 @@ pub(super) fn cases(function: &str) -> Vec<Case> {
 }
 
 /// Where the tests compute.
-pub(super) fn device() -> Device {
+pub(in crate::distill) fn device() -> Device {
     Device::flex().autodiff()
 }
 
-pub(super) fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
+pub(in crate::distill) fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), &device())
 }
 
 /// Values that differ from each other, between -2 and 2.
-pub(super) fn waves<const D: usize>(shape: [usize; D], phase: f32) -> Tensor<D> {
+pub(in crate::distill) fn waves<const D: usize>(shape: [usize; D], phase: f32) -> Tensor<D> {
     let count: usize = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|index| 2.0 * (phase + 1.7 * index as f32).sin()).collect();
     tensor(&values, shape)
 }
 
-pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(in crate::distill) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().unwrap()
 }
 
 /// Equal within 1e-5, relative where the values are above 1.
-pub(super) fn assert_close<const D: usize>(name: &str, found: Tensor<D>, expected: &[f32]) {
+pub(in crate::distill) fn assert_close<const D: usize>(name: &str, found: Tensor<D>, expected: &[f32]) {
     let found = values(found);
     assert_eq!(found.len(), expected.len(), "{name}");
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -80,7 +80,7 @@ pub(super) fn assert_close<const D: usize>(name: &str, found: Tensor<D>, expecte
 }
 
 /// Losses and the gradient of their sum agree with the reference.
-pub(super) fn check<const I: usize, const D: usize>(
+pub(in crate::distill) fn check<const I: usize, const D: usize>(
     name: &str,
     input: &Tensor<I>,
     loss: Tensor<D>,
@@ -102,7 +102,11 @@ pub(super) fn check_cases<const D: usize>(function: &str, loss: impl Fn(&Case, T
 }
 
 /// Losses and the gradient of their sum are finite numbers.
-pub(super) fn assert_finite<const I: usize, const D: usize>(name: &str, input: &Tensor<I>, loss: Tensor<D>) {
+pub(in crate::distill) fn assert_finite<const I: usize, const D: usize>(
+    name: &str,
+    input: &Tensor<I>,
+    loss: Tensor<D>,
+) {
     let gradients = loss.clone().sum().backward();
     for (what, values) in [("loss", values(loss)), ("gradient", values(input.grad(&gradients).unwrap()))] {
         assert!(values.iter().all(|value| value.is_finite()), "{name}: {what}: {values:?}");

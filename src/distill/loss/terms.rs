@@ -58,12 +58,20 @@ pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1>
     (giou.neg() + 1.0).reshape([rows])
 }
 
+/// Smooth L1 of errors, not yet summed: `e^2 / (2 beta)` up to `|e| = beta`, and a straight line of slope 1 from there on (Fast
+/// R-CNN, Girshick 2015, equation 3, where beta is 1). `beta` is above 0.
+pub fn smooth_l1<const D: usize>(errors: Tensor<D>, beta: f32) -> Tensor<D> {
+    let errors = errors.abs();
+    let bent = errors.clone().clamp_max(beta);
+    bent.clone() * (errors - bent / 2.0) / beta
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::distill::loss::reference::{assert_finite, check, tensor};
+    use crate::distill::loss::reference::{assert_close, assert_finite, check, tensor};
 
     /// Written by scripts/reference/losses.py.
     const REFERENCE: &str = include_str!("../../../tests/fixtures/losses.json");
@@ -131,6 +139,17 @@ mod tests {
         let predicted = table(&case.predicted, 4).require_grad();
         let loss = generalized_iou_loss(predicted.clone(), table(&case.truth, 4));
         check("giou", &predicted, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn large_errors_count_in_a_straight_line() {
+        let errors = tensor(&[0.0, -0.5, 1.0, -3.0], [1, 2, 2]).require_grad();
+        let gradients = smooth_l1(errors.clone(), 1.0).sum().backward();
+        assert_close("loss", smooth_l1(errors.clone(), 1.0), &[0.0, 0.125, 0.5, 2.5]);
+        let gradient = errors.grad(&gradients).unwrap();
+        assert_close("small", gradient.clone().narrow(1, 0, 1), &[0.0, -0.5]);
+        assert_close("large", gradient.narrow(1, 1, 1).narrow(2, 1, 1), &[-1.0]);
+        assert_close("narrow", smooth_l1(errors, 0.25), &[0.0, 0.375, 0.875, 2.875]);
     }
 
     #[test]

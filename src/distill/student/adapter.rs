@@ -20,7 +20,7 @@ impl Adapters {
     pub fn new(channels: &[[usize; 2]], seed: u64, device: &Device) -> Self {
         // Other numbers than the student's own weights have.
         let seed = &mut WeightSeed::new(seed ^ 0x6164_6170_7465_7273);
-        let convolution = |&channels| plain_convolution(channels, 1, 1, 1.0, Some(0.0), seed, device);
+        let convolution = |&channels| plain_convolution(channels, [1, 1], 1, 1.0, Some(0.0), seed, device);
         Self { convolutions: channels.iter().map(convolution).collect() }
     }
 

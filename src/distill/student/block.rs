@@ -3,7 +3,12 @@
 use burn::{
     module::{Module, Param},
     nn::{BatchNorm, BatchNormConfig, PaddingConfig2d, conv::Conv2d},
-    tensor::{Device, Tensor, activation::relu},
+    tensor::{
+        Device, Tensor,
+        activation::relu,
+        module::interpolate,
+        ops::{InterpolateMode, InterpolateOptions},
+    },
 };
 
 use super::{
@@ -25,9 +30,9 @@ pub struct ConvUnit {
 
 impl ConvUnit {
     /// A unit with BatchNorm and weights out of the seed, initialised for ReLU.
-    pub(super) fn new(
+    pub(in crate::distill) fn new(
         channels: [usize; 2],
-        kernel: usize,
+        kernel: [usize; 2],
         stride: usize,
         seed: &mut WeightSeed,
         device: &Device,
@@ -38,10 +43,10 @@ impl ConvUnit {
     }
 
     /// A unit of such a block.
-    pub(super) fn of(
+    pub(in crate::distill) fn of(
         convolution: Convolution,
         channels: [usize; 2],
-        kernel: usize,
+        kernel: [usize; 2],
         stride: usize,
         seed: &mut WeightSeed,
         device: &Device,
@@ -53,7 +58,7 @@ impl ConvUnit {
                 Self {
                     depthwise: Some(depthwise),
                     depthwise_norm: Some(BatchNormConfig::new(channels[0]).init(device)),
-                    ..Self::new(channels, 1, 1, seed, device)
+                    ..Self::new(channels, [1, 1], 1, seed, device)
                 }
             }
         }
@@ -139,8 +144,14 @@ pub struct Residual {
 }
 
 impl Residual {
-    pub(super) fn new(convolution: Convolution, channels: usize, seed: &mut WeightSeed, device: &Device) -> Self {
-        Self { unit: ConvUnit::of(convolution, [channels, channels], 3, 1, seed, device) }
+    pub(in crate::distill) fn new(
+        convolution: Convolution,
+        channels: usize,
+        kernel: [usize; 2],
+        seed: &mut WeightSeed,
+        device: &Device,
+    ) -> Self {
+        Self { unit: ConvUnit::of(convolution, [channels, channels], kernel, 1, seed, device) }
     }
 
     /// `[B, C, H, W]` -> the same shape.
@@ -160,32 +171,82 @@ impl Residual {
     }
 }
 
+/// One stage of a backbone: halves the resolution, then refines.
+#[derive(Module, Debug)]
+pub struct Stage {
+    reduce: ConvUnit,
+    refine: Vec<Residual>,
+}
+
+impl Stage {
+    /// A stage that halves rows and columns, as far as there are several, and then refines `depth` times.
+    pub(in crate::distill) fn new(
+        convolution: Convolution,
+        channels: [usize; 2],
+        kernel: [usize; 2],
+        depth: usize,
+        seed: &mut WeightSeed,
+        device: &Device,
+    ) -> Self {
+        Self {
+            reduce: ConvUnit::of(convolution, channels, kernel, 2, seed, device),
+            refine: (0..depth).map(|_| Residual::new(convolution, channels[1], kernel, seed, device)).collect(),
+        }
+    }
+
+    /// `[B, in, H, W]` -> `[B, out, H / 2, W / 2]`; a single row stays one.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
+    }
+
+    /// See [`ConvUnit::inherit`].
+    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
+        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, layer)?;
+        let layers = every_nth(&format!("depth of {layer}"), self.refine.len(), from.refine.len())?;
+        let refine = self.refine.into_iter().zip(layers);
+        let refine = refine.map(|(unit, place)| unit.inherit(&from.refine[place], &outs, layer));
+        Ok((Self { reduce, refine: refine.collect::<Result<_, _>>()? }, outs))
+    }
+
+    /// See [`ConvUnit::fold`].
+    #[must_use]
+    pub fn fold(self) -> Self {
+        Self { reduce: self.reduce.fold(), refine: self.refine.into_iter().map(Residual::fold).collect() }
+    }
+}
+
+/// `[B, C, H, W]` -> `[B, C, rows, columns]` by nearest neighbours.
+pub(in crate::distill) fn upsample(input: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    interpolate(input, InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size))
+}
+
 /// A convolution with "same" padding, whose bias, if any, starts at one value.
-pub(super) fn plain_convolution(
+pub(in crate::distill) fn plain_convolution(
     channels: [usize; 2],
-    kernel: usize,
+    kernel: [usize; 2],
     stride: usize,
     gain: f64,
     bias: Option<f64>,
     seed: &mut WeightSeed,
     device: &Device,
 ) -> Conv2d {
-    let padding = kernel / 2;
+    let [rows, columns] = kernel;
+    let [above, beside] = kernel.map(|side| side / 2);
     Conv2d {
-        weight: seed.convolution([channels[1], channels[0], kernel, kernel], gain, device),
+        weight: seed.convolution([channels[1], channels[0], rows, columns], gain, device),
         bias: bias.map(|value| Param::from_data(vec![value as f32; channels[1]].as_slice(), device)),
         stride: [stride, stride],
-        kernel_size: [kernel, kernel],
+        kernel_size: kernel,
         dilation: [1, 1],
         groups: 1,
-        padding: PaddingConfig2d::Explicit(padding, padding, padding, padding),
+        padding: PaddingConfig2d::Explicit(above, beside, above, beside),
     }
 }
 
 /// A convolution of each channel by itself, with "same" padding.
 fn depthwise_convolution(
     channels: usize,
-    kernel: usize,
+    kernel: [usize; 2],
     stride: usize,
     seed: &mut WeightSeed,
     device: &Device,

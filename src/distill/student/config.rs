@@ -8,7 +8,7 @@ use crate::model::{ColorOrder, Fit, HeadFormat, InputSpec, ModelSpec};
 pub const STRIDES: [usize; 3] = [8, 16, 32];
 
 /// Prior probability of any class in any cell, from which training starts (Focal Loss, Lin et al. 2017).
-pub(super) const CLASS_PRIOR: f64 = 0.01;
+pub(in crate::distill) const CLASS_PRIOR: f64 = 0.01;
 
 /// How wide and deep a student is.
 ///
@@ -165,14 +165,7 @@ impl StudentConfig {
                 return Err(ConfigError::TooLarge { side, value });
             }
         }
-        if self.classes.is_empty() {
-            return Err(ConfigError::NoClasses);
-        }
-        for (index, class) in self.classes.iter().enumerate() {
-            if self.classes[..index].contains(class) {
-                return Err(ConfigError::DuplicateClass(class.clone()));
-            }
-        }
+        check_classes(&self.classes)?;
         if !(2..=64).contains(&self.bins) {
             return Err(ConfigError::Bins(self.bins));
         }
@@ -206,6 +199,18 @@ impl StudentConfig {
     pub fn grids(&self) -> [(usize, usize); 3] {
         STRIDES.map(|stride| (self.height / stride, self.width / stride))
     }
+}
+
+/// Looks for what no student's classes may be.
+///
+/// # Errors
+/// When there are none, or one is named twice.
+pub(in crate::distill) fn check_classes(classes: &[String]) -> Result<(), ConfigError> {
+    if classes.is_empty() {
+        return Err(ConfigError::NoClasses);
+    }
+    let twice = classes.iter().enumerate().find(|(index, class)| classes[..*index].contains(class));
+    twice.map_or(Ok(()), |(_, class)| Err(ConfigError::DuplicateClass(class.clone())))
 }
 
 #[cfg(test)]

@@ -23,8 +23,12 @@ mod weights;
 
 pub use adapter::Adapters;
 pub use anchor::{AnchorPoint, UnknownAnchor};
-pub use block::{ConvUnit, Residual};
+pub use block::{ConvUnit, Residual, Stage};
+pub(in crate::distill) use block::{plain_convolution, upsample};
+pub(in crate::distill) use config::{CLASS_PRIOR, check_classes};
 pub use config::{ConfigError, Convolution, STRIDES, Size, StudentConfig, Widths};
 pub use inherit::{InheritError, class_places};
 pub use network::{CameraStudent, StudentOutput};
+pub(in crate::distill) use seed::WeightSeed;
 pub use weights::WeightsError;
+pub(in crate::distill) use weights::{load, save};

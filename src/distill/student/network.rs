@@ -5,18 +5,14 @@ use std::collections::BTreeMap;
 use burn::{
     module::Module,
     nn::conv::Conv2d,
-    tensor::{
-        Device, Tensor,
-        module::interpolate,
-        ops::{InterpolateMode, InterpolateOptions},
-    },
+    tensor::{Device, Tensor},
 };
 
 use super::{
     AnchorPoint, STRIDES,
-    block::{ConvUnit, Residual, plain_convolution},
-    config::{CLASS_PRIOR, ConfigError, Convolution, StudentConfig},
-    inherit::{InheritError, every_nth, take_prediction},
+    block::{ConvUnit, Stage, plain_convolution, upsample},
+    config::{CLASS_PRIOR, ConfigError, StudentConfig},
+    inherit::{InheritError, take_prediction},
     operator::convolve,
     seed::WeightSeed,
 };
@@ -28,44 +24,6 @@ pub struct StudentOutput {
     pub class_logits: Vec<Tensor<4>>,
     /// Logits of the distances' distributions `[B, 4 * bins, H/s, W/s]`: left, top, right, bottom, each softmax over its bins.
     pub box_distributions: Vec<Tensor<4>>,
-}
-
-/// One stage of the backbone: halves the resolution, then refines.
-#[derive(Module, Debug)]
-struct Stage {
-    reduce: ConvUnit,
-    refine: Vec<Residual>,
-}
-
-impl Stage {
-    fn new(
-        convolution: Convolution,
-        channels: [usize; 2],
-        depth: usize,
-        seed: &mut WeightSeed,
-        device: &Device,
-    ) -> Self {
-        Self {
-            reduce: ConvUnit::of(convolution, channels, 3, 2, seed, device),
-            refine: (0..depth).map(|_| Residual::new(convolution, channels[1], seed, device)).collect(),
-        }
-    }
-
-    fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
-    }
-
-    fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
-        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, layer)?;
-        let layers = every_nth(&format!("depth of {layer}"), self.refine.len(), from.refine.len())?;
-        let refine = self.refine.into_iter().zip(layers);
-        let refine = refine.map(|(unit, place)| unit.inherit(&from.refine[place], &outs, layer));
-        Ok((Self { reduce, refine: refine.collect::<Result<_, _>>()? }, outs))
-    }
-
-    fn fold(self) -> Self {
-        Self { reduce: self.reduce.fold(), refine: self.refine.into_iter().map(Residual::fold).collect() }
-    }
 }
 
 /// Classes and boxes of one stride: a tower each and a pointwise prediction.
@@ -82,10 +40,10 @@ impl Head {
         let (convolution, classes, bins) = (config.convolution, config.classes.len(), config.bins);
         let prior_logit = (CLASS_PRIOR / (1.0 - CLASS_PRIOR)).ln();
         Self {
-            class_tower: ConvUnit::of(convolution, [channels, channels], 3, 1, seed, device),
-            class_prediction: plain_convolution([channels, classes], 1, 1, 0.1, Some(prior_logit), seed, device),
-            box_tower: ConvUnit::of(convolution, [channels, channels], 3, 1, seed, device),
-            box_prediction: plain_convolution([channels, 4 * bins], 1, 1, 0.1, Some(0.0), seed, device),
+            class_tower: ConvUnit::of(convolution, [channels, channels], [3, 3], 1, seed, device),
+            class_prediction: plain_convolution([channels, classes], [1, 1], 1, 0.1, Some(prior_logit), seed, device),
+            box_tower: ConvUnit::of(convolution, [channels, channels], [3, 3], 1, seed, device),
+            box_prediction: plain_convolution([channels, 4 * bins], [1, 1], 1, 0.1, Some(0.0), seed, device),
         }
     }
 
@@ -150,18 +108,21 @@ impl CameraStudent {
         config.check()?;
         let widths = config.size.widths();
         let seed = &mut WeightSeed::new(seed);
-        let stem = ConvUnit::new([3, widths.stem], 3, 2, seed, device);
+        let stem = ConvUnit::new([3, widths.stem], [3, 3], 2, seed, device);
         let mut stages = Vec::new();
         let mut channels = widths.stem;
         for (&width, &depth) in widths.stages.iter().zip(&widths.depths) {
-            stages.push(Stage::new(config.convolution, [channels, width], depth, seed, device));
+            stages.push(Stage::new(config.convolution, [channels, width], [3, 3], depth, seed, device));
             channels = width;
         }
-        let laterals =
-            widths.stages[1..].iter().map(|&width| ConvUnit::new([width, widths.neck], 1, 1, seed, device)).collect();
+        let laterals = widths.stages[1..]
+            .iter()
+            .map(|&width| ConvUnit::new([width, widths.neck], [1, 1], 1, seed, device))
+            .collect();
         let smoothed = if widths.smooth_finest { 2 } else { 1 };
-        let smooth =
-            (0..smoothed).map(|_| ConvUnit::of(config.convolution, [widths.neck; 2], 3, 1, seed, device)).collect();
+        let smooth = (0..smoothed)
+            .map(|_| ConvUnit::of(config.convolution, [widths.neck; 2], [3, 3], 1, seed, device))
+            .collect();
         let heads = (0..3).map(|_| Head::new(config, widths.neck, seed, device)).collect();
         Ok(Self { stem, stages, laterals, smooth, heads })
     }
@@ -200,7 +161,8 @@ impl CameraStudent {
         }
         // Top-down, coarsest first: `smooth[0]` is the middle level's, `smooth[1]` (if any) the finest level's.
         for (step, level) in (0..pyramid.len().saturating_sub(1)).rev().enumerate() {
-            let sum = pyramid[level].clone() + upsample_twice(pyramid[level + 1].clone());
+            let [_, _, rows, columns] = pyramid[level].dims();
+            let sum = pyramid[level].clone() + upsample(pyramid[level + 1].clone(), [rows, columns]);
             pyramid[level] = match self.smooth.get(step) {
                 Some(unit) => unit.forward(sum),
                 None => sum,
@@ -279,10 +241,4 @@ impl CameraStudent {
             heads: self.heads.into_iter().map(Head::fold).collect(),
         }
     }
-}
-
-/// `[B, C, H, W]` -> `[B, C, 2 H, 2 W]`, each value four times.
-fn upsample_twice(input: Tensor<4>) -> Tensor<4> {
-    let [_, _, height, width] = input.dims();
-    interpolate(input, InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * height, 2 * width]))
 }

@@ -8,16 +8,21 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 /// Draws initial weights in the order in which the network is built.
-pub(super) struct WeightSeed(Pcg64Mcg);
+pub(in crate::distill) struct WeightSeed(Pcg64Mcg);
 
 impl WeightSeed {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::distill) fn new(seed: u64) -> Self {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
     /// A convolution's weights `[out, in, kernel, kernel]`, normally distributed with the deviation `gain / sqrt(fan_in)`
     /// (with gain sqrt(2): He et al. 2015).
-    pub(super) fn convolution(&mut self, shape: [usize; 4], gain: f64, device: &Device) -> Param<Tensor<4>> {
+    pub(in crate::distill) fn convolution(
+        &mut self,
+        shape: [usize; 4],
+        gain: f64,
+        device: &Device,
+    ) -> Param<Tensor<4>> {
         let fan_in = (shape[1] * shape[2] * shape[3]) as f64;
         let deviation = gain / fan_in.sqrt();
         let count = shape.iter().product();

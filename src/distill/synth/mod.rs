@@ -24,7 +24,7 @@ mod building;
 mod bvh;
 mod forklift;
 mod lighting;
-mod noise;
+pub(in crate::distill) mod noise;
 mod pallet;
 mod person;
 mod route;

@@ -37,5 +37,6 @@ pub use label::{
     label,
 };
 pub use part::{METADATA_KEY, PartEnd, PartMetadata, SourceProvenance, read_part, read_part_metadata, write_part};
+pub(in crate::distill) use part::{column, metadata_json, properties};
 pub use picture::PictureStatistics;
 pub use set::{TargetSet, TargetsError};

@@ -113,11 +113,7 @@ pub fn write_part(path: &Path, metadata: &PartMetadata, frames: &[FrameTargets])
     let fail = |source: ParquetError| TargetsError::Write { path: path.into(), source };
     let batch = to_batch(frames).map_err(fail)?;
     let json = serde_json::to_string(metadata).map_err(|error| fail(ParquetError::External(Box::new(error))))?;
-    let properties = WriterProperties::builder()
-        .set_created_by(format!("distilled_perception {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::SNAPPY)
-        .set_key_value_metadata(Some(vec![KeyValue::new(METADATA_KEY.to_owned(), json)]))
-        .build();
+    let properties = properties(json);
     durable::write_file(path, |file| {
         let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
         writer.write(&batch)?;
@@ -125,6 +121,25 @@ pub fn write_part(path: &Path, metadata: &PartMetadata, frames: &[FrameTargets])
         Ok(())
     })
     .map_err(fail)
+}
+
+/// How this program writes Parquet files: the metadata as JSON under [`METADATA_KEY`].
+pub(in crate::distill) fn properties(json: String) -> WriterProperties {
+    WriterProperties::builder()
+        .set_created_by(format!("distilled_perception {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(Some(vec![KeyValue::new(METADATA_KEY.to_owned(), json)]))
+        .build()
+}
+
+/// The metadata that [`properties`] put into a file, when it was written so.
+pub(in crate::distill) fn metadata_json(file: &ParquetRecordBatchReaderBuilder<File>) -> Result<&str, String> {
+    file.metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .and_then(|pairs| pairs.iter().find(|pair| pair.key == METADATA_KEY))
+        .and_then(|pair| pair.value.as_deref())
+        .ok_or_else(|| format!("it has no metadata under `{METADATA_KEY}`"))
 }
 
 fn to_batch(frames: &[FrameTargets]) -> Result<RecordBatch, ParquetError> {
@@ -225,13 +240,7 @@ fn open(path: &Path) -> Result<(PartMetadata, Reader), TargetsError> {
     let file = File::open(path).map_err(|error| fail(error.into()))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
     let foreign = |reason: String| TargetsError::Foreign { path: path.into(), reason };
-    let json = builder
-        .metadata()
-        .file_metadata()
-        .key_value_metadata()
-        .and_then(|pairs| pairs.iter().find(|pair| pair.key == METADATA_KEY))
-        .and_then(|pair| pair.value.as_deref())
-        .ok_or_else(|| foreign(format!("it has no metadata under `{METADATA_KEY}`")))?;
+    let json = metadata_json(&builder).map_err(foreign)?;
     // The version first: the rest of another version's metadata may be anything.
     let version: Version = serde_json::from_str(json).map_err(|error| foreign(error.to_string()))?;
     let found = version.targets_version;
@@ -299,7 +308,8 @@ fn append_rows(batch: &RecordBatch, metadata: &PartMetadata, frames: &mut Vec<Fr
     Ok(())
 }
 
-fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, String> {
+/// A column of a table by its name, as the array type that it must have.
+pub(in crate::distill) fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, String> {
     batch
         .column_by_name(name)
         .ok_or_else(|| format!("it has no column `{name}`"))?

@@ -195,7 +195,7 @@ pub(super) mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::model::InputSpec;
+    use crate::model::{InputSpec, has_runtime};
 
     /// A teacher on one of the tiny networks of scripts/reference/teachers.py, whose outputs do not depend on the image.
     pub(in crate::distill::teacher) fn tiny(name: &str) -> TeacherConfig {
@@ -213,14 +213,6 @@ pub(super) mod tests {
     fn load(config: &TeacherConfig, class: &str) -> Result<Teacher, TeacherError> {
         let options = EnsembleOptions { score_threshold: 0.1, ..EnsembleOptions::default() };
         Teacher::load(config, &[class.to_owned()], options)
-    }
-
-    pub(in crate::distill) fn has_runtime() -> bool {
-        let found = std::env::var_os("ORT_DYLIB_PATH").is_some();
-        if !found {
-            println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
-        }
-        found
     }
 
     #[test]

@@ -20,8 +20,6 @@ pub use ensemble::{Ensemble, EnsembleOptions, EnsembleOutput, TeacherProvenance,
 pub use error::TeacherError;
 pub use feature_map::FeatureMap;
 pub use loaded::Teacher;
-#[cfg(test)]
-pub(in crate::distill) use loaded::tests::has_runtime;
 pub use tensors::{FeatureTensor, TensorError, list_tensors, tapped_bytes};
 pub(in crate::distill) use trust::scored;
 pub use trust::{agreement_trust, measured_trust};

@@ -212,9 +212,9 @@ mod tests {
     use crate::{
         distill::teacher::{
             Ensemble, EnsembleOptions,
-            loaded::tests::{has_runtime, inline, tiny},
+            loaded::tests::{inline, tiny},
         },
-        model::Detector,
+        model::{Detector, has_runtime},
     };
 
     fn pools_file() -> PathBuf {

@@ -6,8 +6,6 @@ use burn::{
     tensor::{Tensor, TensorData},
 };
 
-use crate::distill::student::CameraStudent;
-
 /// The average so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightAverage {
@@ -18,18 +16,18 @@ pub struct WeightAverage {
 
 impl WeightAverage {
     /// Starts from a snapshot ([`Module::valid`]) of the student.
-    pub fn new(snapshot: &CameraStudent, decay: f64) -> Self {
+    pub fn new(snapshot: &impl Module, decay: f64) -> Self {
         Self { decay, updates: 0, values: read(snapshot) }
     }
 
     /// The average that a checkpoint kept: a student and its number of updates.
-    pub fn resume(snapshot: &CameraStudent, decay: f64, updates: u64) -> Self {
+    pub fn resume(snapshot: &impl Module, decay: f64, updates: u64) -> Self {
         Self { updates, ..Self::new(snapshot, decay) }
     }
 
     /// Takes in a snapshot of the student after a step. Early updates weigh more, `(1 + n) / (10 + n)` at most, so that the
     /// random beginning is soon forgotten.
-    pub fn update(&mut self, snapshot: &CameraStudent) {
+    pub fn update(&mut self, snapshot: &impl Module) {
         let count = self.updates as f64;
         let decay = self.decay.min((1.0 + count) / (10.0 + count));
         let new_share = (1.0 - decay) as f32;
@@ -47,13 +45,13 @@ impl WeightAverage {
     }
 
     /// The student with the averaged weights; `snapshot` lends its shape.
-    pub fn student(&self, snapshot: CameraStudent) -> CameraStudent {
+    pub fn student<M: Module>(&self, snapshot: M) -> M {
         snapshot.map(&mut Writer { values: self.values.iter() })
     }
 }
 
 /// All float values of a student in the order of its parameters.
-pub(super) fn read(student: &CameraStudent) -> Vec<Vec<f32>> {
+pub(in crate::distill) fn read(student: &impl Module) -> Vec<Vec<f32>> {
     let mut reader = Reader { values: Vec::new() };
     student.visit(&mut reader);
     reader.values

@@ -75,10 +75,20 @@ impl EpochSums {
 pub struct Best {
     /// The epoch it was in, from 0.
     pub epoch: usize,
-    /// COCO AP (IoU 0.50:0.95).
+    /// COCO AP (IoU 0.50:0.95); of a lidar student the mean AP over the distances that it is judged at.
     pub ap: f64,
-    /// AP at IoU 0.50.
+    /// AP at IoU 0.50; of a lidar student at the largest of those distances.
     pub ap50: f64,
+    /// Mean IoU of the points, of a lidar student.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_iou: Option<f64>,
+}
+
+impl Best {
+    /// What epochs are compared by: AP, and as much the points' IoU where there is one.
+    pub fn figure(&self) -> f64 {
+        self.point_iou.map_or(self.ap, |iou| 0.5 * (self.ap + iou))
+    }
 }
 
 /// All that is needed to go on.
@@ -184,13 +194,13 @@ impl Checkpoint {
 
 /// A module's weights, running statistics and parameter numbers as bytes. Give it a [`Module::valid`] one, whose running
 /// statistics are up to date.
-pub(super) fn pack(snapshot: &impl Module) -> Result<Vec<u8>, TrainError> {
+pub(in crate::distill) fn pack(snapshot: &impl Module) -> Result<Vec<u8>, TrainError> {
     let bytes = snapshot.clone().into_record().into_bytes().map_err(|error| TrainError::Record(error.to_string()))?;
     Ok(bytes.to_vec())
 }
 
 /// The module with packed weights.
-pub(super) fn unpack<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, TrainError> {
+pub(in crate::distill) fn unpack<M: Module>(module: M, bytes: Vec<u8>) -> Result<M, TrainError> {
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
     record.and_then(|record| module.try_load_record(record)).map_err(|error| TrainError::Record(error.to_string()))
 }
@@ -207,7 +217,7 @@ mod tests {
                 step: 17,
                 average_updates: 17,
                 sums: EpochSums { steps: 2, total: 0.1 + 0.2, ..EpochSums::default() },
-                best: Some(Best { epoch: 2, ap: 0.5, ap50: 0.75 }),
+                best: Some(Best { epoch: 2, ap: 0.5, ap50: 0.75, point_iou: None }),
             },
             settings: serde_json::json!({"seed": 1}),
             student: vec![1, 2, 3],

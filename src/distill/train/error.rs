@@ -61,6 +61,9 @@ pub enum TrainError {
     /// The student cannot be built.
     #[error(transparent)]
     Student(#[from] StudentError),
+    /// The lidar student cannot be built.
+    #[error(transparent)]
+    LidarStudent(#[from] crate::distill::lidar::LidarStudentError),
     /// A student that is larger than the one it is to inherit from.
     #[error(transparent)]
     Inherit(#[from] crate::distill::student::InheritError),

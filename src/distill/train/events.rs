@@ -40,7 +40,7 @@ const FIXED_32: u64 = 5;
 /// The curves of a training, as far as they are wanted. They are to be looked at, nothing else reads them: what cannot be written
 /// is warned about once and then given up.
 #[derive(Debug)]
-pub(super) struct EventLog {
+pub(in crate::distill) struct EventLog {
     file: Option<EventFile>,
 }
 
@@ -78,7 +78,12 @@ impl EventLog {
     /// Writes an epoch's validation, where there was one, and its speed.
     pub fn epoch(&mut self, record: &EpochRecord) {
         let mut scalars = Scalars::default();
-        for (tag, figure) in [("validation/AP", record.validation_ap), ("validation/AP50", record.validation_ap50)] {
+        let validation = [
+            ("validation/AP", record.validation_ap),
+            ("validation/AP50", record.validation_ap50),
+            ("validation/point_IoU", record.validation_point_iou),
+        ];
+        for (tag, figure) in validation {
             if let Some(figure) = figure {
                 scalars.add(tag, figure);
             }
@@ -316,6 +321,7 @@ pub(super) mod tests {
             learning_rate: 0.1,
             validation_ap: validation,
             validation_ap50: validation.map(|ap| ap + 0.25),
+            validation_point_iou: None,
             best: false,
             seconds: 1.0,
             images_per_second: 80.0,

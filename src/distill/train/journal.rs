@@ -27,15 +27,19 @@ pub struct EpochRecord {
     pub gradient_norm: f64,
     /// Learning rate of its last step.
     pub learning_rate: f64,
-    /// COCO AP on the validation block; none when it was not validated or holds no boxes.
+    /// COCO AP on the validation block; none when it was not validated or holds no boxes. Of a lidar student the mean AP over the
+    /// distances that it is judged at.
     pub validation_ap: Option<f64>,
-    /// AP at IoU 0.50 on the validation block.
+    /// AP at IoU 0.50 on the validation block; of a lidar student at the largest of those distances.
     pub validation_ap50: Option<f64>,
+    /// Mean IoU of the points on the validation block, of a lidar student.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_point_iou: Option<f64>,
     /// Whether this is the best epoch so far.
     pub best: bool,
     /// Seconds of training, validation not counted.
     pub seconds: f64,
-    /// Images trained on per second.
+    /// Images, or a lidar's sweeps, trained on per second.
     pub images_per_second: f64,
     /// Share of the seconds in which the training waited for images.
     pub wait_share: f64,
@@ -51,7 +55,11 @@ pub fn best_validation(folder: &Path) -> Result<Option<Best>, TrainError> {
     let mut records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
     let best = records.rfind(|record| record.best);
     Ok(best.and_then(|record| {
-        Some(Best { epoch: record.epoch - 1, ap: record.validation_ap?, ap50: record.validation_ap50? })
+        let point_iou = record.validation_point_iou;
+        // Points may be judged where there is no object to be found.
+        let known = |ap: Option<f64>| ap.or(point_iou.map(|_| 0.0));
+        let (ap, ap50) = (known(record.validation_ap)?, known(record.validation_ap50)?);
+        Some(Best { epoch: record.epoch - 1, ap, ap50, point_iou })
     }))
 }
 
@@ -62,13 +70,13 @@ pub fn training_seconds(folder: &Path) -> f64 {
 }
 
 /// Path of a training folder's figures.
-pub(super) fn metrics_path(folder: &Path) -> PathBuf {
+pub(in crate::distill) fn metrics_path(folder: &Path) -> PathBuf {
     folder.join("metrics.jsonl")
 }
 
 /// The file that records are appended to.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(in crate::distill) struct Journal {
     path: PathBuf,
     file: File,
 }

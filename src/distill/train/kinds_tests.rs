@@ -4,13 +4,13 @@ use super::{
     tests::{Watcher, experiment, run},
     *,
 };
-use crate::distill::{
-    teacher::has_runtime,
-    train::{
+use crate::{
+    distill::train::{
         FrameBoxes, average,
         dataset::tests::{painted_frames, painted_frames_of, painted_image},
         shrink,
     },
+    model::has_runtime,
 };
 
 /// The experiment with a teacher of the package, whose persons are what is painted, and one term.

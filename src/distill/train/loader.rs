@@ -178,9 +178,7 @@ impl<'a> Loader<'a> {
 
     /// The frames in the order of an epoch.
     fn order(&self, epoch: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.frames.len()).collect();
-        order.shuffle(&mut generator(&[self.seed, epoch as u64]));
-        order
+        shuffled(self.frames.len(), self.seed, epoch)
     }
 
     fn make(
@@ -252,8 +250,15 @@ impl From<TrainError> for Stop {
     }
 }
 
+/// So many examples in the order of an epoch.
+pub(in crate::distill) fn shuffled(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut generator(&[seed, epoch as u64]));
+    order
+}
+
 /// A random generator of its own for each list of numbers (mixed by SplitMix64, Steele et al. 2014).
-fn generator(numbers: &[u64]) -> Pcg64Mcg {
+pub(in crate::distill) fn generator(numbers: &[u64]) -> Pcg64Mcg {
     let mixed = numbers.iter().fold(0u64, |state, number| {
         let mut z = state.wrapping_add(*number).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

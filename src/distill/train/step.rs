@@ -167,25 +167,10 @@ impl TrainStep {
     fn run_here(&mut self, batch: &mut Batch, rate: f64, progress: f64) -> Step {
         let learner = self.learner.take().expect("a step puts the learner back");
         let terms = self.terms(&learner, batch, progress);
-        let losses = LossValues::new(&terms);
-        if !losses.is_finite() {
-            self.learner = Some(learner);
-            return Step::NotFinite { what: format!("the loss {losses}") };
-        }
-        let Some(loss) = NamedTerm::sum(&terms) else {
-            self.learner = Some(learner);
-            return Step::Taken { losses, norm: 0.0 };
-        };
-        drop(terms);
-        let gradients = GradientsParams::from_grads(loss.backward(), &learner);
-        let (learner, norm) = self.stepper.step(rate, learner, gradients);
-        if !norm.is_finite() {
-            self.learner = Some(learner);
-            return Step::NotFinite { what: "the gradient".into() };
-        }
-        self.average.update(&learner.student.valid());
+        let student = |learner: &Learner| learner.student.valid();
+        let (learner, step) = descend(learner, terms, rate, &mut self.stepper, &mut self.average, student);
         self.learner = Some(learner);
-        Step::Taken { losses, norm }
+        step
     }
 
     /// The batch's terms: those on predictions, those with the truth as hard labels, those that look into teachers, those that
@@ -261,9 +246,34 @@ impl TrainStep {
     }
 }
 
+/// One step down the gradient of the terms' weighted sum. Where the loss or the gradient is no finite number, or there are no terms,
+/// the learner is left as it was; otherwise the average takes in what `student` says is its snapshot.
+pub(in crate::distill) fn descend<M: Module, S: Module>(
+    learner: M,
+    terms: Vec<NamedTerm>,
+    rate: f64,
+    stepper: &mut Stepper,
+    average: &mut WeightAverage,
+    student: impl Fn(&M) -> S,
+) -> (M, Step) {
+    let losses = LossValues::new(&terms);
+    if !losses.is_finite() {
+        return (learner, Step::NotFinite { what: format!("the loss {losses}") });
+    }
+    let Some(loss) = NamedTerm::sum(&terms) else { return (learner, Step::Taken { losses, norm: 0.0 }) };
+    drop(terms);
+    let gradients = GradientsParams::from_grads(loss.backward(), &learner);
+    let (learner, norm) = stepper.step(rate, learner, gradients);
+    if !norm.is_finite() {
+        return (learner, Step::NotFinite { what: "the gradient".into() });
+    }
+    average.update(&student(&learner));
+    (learner, Step::Taken { losses, norm })
+}
+
 /// Runs `work` as one of the threads that compute, not as one that waits for them anew in every operator, and keeps the others from
 /// falling asleep between two operators: to wake one takes longer than many an operator.
-fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(in crate::distill) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let done = AtomicBool::new(false);
     let done = &done;
     rayon::scope(|scope| {

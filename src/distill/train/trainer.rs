@@ -250,6 +250,7 @@ impl<'a> Run<'a> {
             learning_rate: self.schedule.at(self.position.step.saturating_sub(1)),
             validation_ap: summary.as_ref().and_then(|summary| summary.ap),
             validation_ap50: summary.as_ref().and_then(|summary| summary.ap50),
+            validation_point_iou: None,
             best: self.position.best.is_some_and(|best| best.epoch == number),
             seconds,
             images_per_second: (self.images - images_before) as f64 / seconds.max(1e-9),
@@ -300,7 +301,7 @@ impl<'a> Run<'a> {
         if let (Some(ap), Some(ap50)) = (summary.ap, summary.ap50)
             && self.position.best.is_none_or(|best| ap >= best.ap)
         {
-            self.position.best = Some(Best { epoch, ap, ap50 });
+            self.position.best = Some(Best { epoch, ap, ap50, point_iou: None });
             self.best_weights = Some(checkpoint::pack(&averaged)?);
         }
         Ok(Some(summary))
@@ -369,7 +370,12 @@ fn settings(job: &TrainJob<'_>, retained: Option<&Retained>) -> serde_json::Valu
     })
 }
 
-fn check_settings(path: &Path, saved: &serde_json::Value, now: &serde_json::Value) -> Result<(), TrainError> {
+/// Refuses the checkpoint of another run by what has changed since.
+pub(in crate::distill) fn check_settings(
+    path: &Path,
+    saved: &serde_json::Value,
+    now: &serde_json::Value,
+) -> Result<(), TrainError> {
     let mut changed = Vec::new();
     differences("", saved, now, &mut changed);
     if changed.is_empty() {

@@ -154,16 +154,7 @@ impl HeadFormat {
 /// # Errors
 /// The outputs do not fit the head, or the number of classes differs from the specification's.
 pub fn decode(spec: &ModelSpec, outputs: &[OutputTensor<'_>]) -> Result<Decoded, HeadError> {
-    for output in outputs {
-        let product = output.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
-        if product != Some(output.values.len()) {
-            return Err(HeadError::Length {
-                output: output.name.to_string(),
-                shape: output.shape.clone(),
-                got: output.values.len(),
-            });
-        }
-    }
+    check_lengths(outputs)?;
     let mut found = Collector::new(spec.lowest_threshold());
     match &spec.head {
         HeadFormat::Student { strides, bins } => student::decode(spec, strides, *bins, outputs, &mut found)?,
@@ -176,6 +167,34 @@ pub fn decode(spec: &ModelSpec, outputs: &[OutputTensor<'_>]) -> Result<Decoded,
         HeadFormat::Suppressed => suppressed::decode(spec, outputs, &mut found)?,
     }
     Ok(found.decoded)
+}
+
+/// Refuses outputs that hold fewer or more values than their shapes say.
+pub(super) fn check_lengths(outputs: &[OutputTensor<'_>]) -> Result<(), HeadError> {
+    for output in outputs {
+        let product = output.shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        if product != Some(output.values.len()) {
+            return Err(HeadError::Length {
+                output: output.name.to_string(),
+                shape: output.shape.clone(),
+                got: output.values.len(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The output of this name.
+pub(super) fn named<'o, 'v>(
+    format: &'static str,
+    outputs: &'o [OutputTensor<'v>],
+    name: &str,
+) -> Result<&'o OutputTensor<'v>, HeadError> {
+    outputs.iter().find(|output| output.name == name).ok_or_else(|| HeadError::Outputs {
+        format,
+        expected: format!("an output named {name}"),
+        got: describe(outputs),
+    })
 }
 
 /// Gathers what reaches the threshold and counts what is not finite.
@@ -236,7 +255,7 @@ fn plane_peaks(planes: &[f32], cells: usize, floor: f32) -> Vec<f32> {
 }
 
 /// The logistic function.
-fn sigmoid(value: f32) -> f32 {
+pub(super) fn sigmoid(value: f32) -> f32 {
     1.0 / (1.0 + (-value).exp())
 }
 
@@ -260,7 +279,7 @@ fn single_matrix<'a>(
     }
 }
 
-fn wrong_shape(format: &'static str, output: &OutputTensor<'_>, expected: String) -> HeadError {
+pub(super) fn wrong_shape(format: &'static str, output: &OutputTensor<'_>, expected: String) -> HeadError {
     HeadError::Shape { format, output: output.name.to_string(), expected, got: output.shape.clone() }
 }
 

@@ -1,8 +1,6 @@
 //! Our own student's head: per stride a map of class logits and one of distance distributions.
 
-use super::{
-    Collector, HeadError, OutputTensor, check_classes, describe, gfl, grid, plane_peaks, sigmoid, wrong_shape,
-};
+use super::{Collector, HeadError, OutputTensor, check_classes, gfl, grid, named, plane_peaks, sigmoid, wrong_shape};
 use crate::model::ModelSpec;
 
 const FORMAT: &str = "student";
@@ -18,19 +16,12 @@ pub(super) fn decode(
     outputs: &[OutputTensor<'_>],
     found: &mut Collector,
 ) -> Result<(), HeadError> {
-    let by_name = |name: String| {
-        outputs.iter().find(|output| output.name == name).ok_or_else(|| HeadError::Outputs {
-            format: FORMAT,
-            expected: format!("an output named {name}"),
-            got: describe(outputs),
-        })
-    };
     // sigmoid(x) >= t exactly when x >= ln(t / (1 - t)): most cells are turned down without an exponential.
     let threshold = found.threshold;
     let logit_threshold = (threshold / (1.0 - threshold)).ln();
     for &stride in strides {
-        let logits = by_name(format!("{CLASS_PREFIX}{stride}"))?;
-        let distances = by_name(format!("{BOX_PREFIX}{stride}"))?;
+        let logits = named(FORMAT, outputs, &format!("{CLASS_PREFIX}{stride}"))?;
+        let distances = named(FORMAT, outputs, &format!("{BOX_PREFIX}{stride}"))?;
         let (columns, rows) = grid(spec, stride);
         let classes = match logits.shape[..] {
             [1, classes, h, w] if (w, h) == (columns, rows) => classes,

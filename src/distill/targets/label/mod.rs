@@ -243,6 +243,7 @@ fn is_wrong_model(error: &ModelError) -> bool {
             | ModelError::Input { .. }
             | ModelError::InputLength { .. }
             | ModelError::InputSize { .. }
+            | ModelError::GridSize { .. }
             | ModelError::OutputType { .. }
             | ModelError::Bundle { .. }
             | ModelError::Spec { .. }

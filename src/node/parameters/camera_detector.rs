@@ -1,10 +1,9 @@
-//! The nodes' parameters. The doc comments are the descriptions that `ros2 param describe` shows.
-
-use std::path::PathBuf;
+//! Parameters of the node `camera_detector`.
 
 use r2r::RosParams;
 
-use crate::model::{ExecutionProvider, SessionOptions};
+use super::{ParameterError, check_model, check_share, is_reliable, session_options};
+use crate::model::SessionOptions;
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -48,19 +47,9 @@ impl Default for CameraDetectorParameters {
     }
 }
 
-/// A parameter that makes no sense.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("parameter {name}: {reason}")]
-pub struct ParameterError {
-    /// The parameter.
-    pub name: &'static str,
-    /// What is wrong and what would be right.
-    pub reason: String,
-}
-
 /// How images come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ImageTransport {
+pub(in crate::node) enum ImageTransport {
     Raw,
     Compressed,
 }
@@ -71,62 +60,32 @@ impl CameraDetectorParameters {
     /// # Errors
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
-        if self.model.is_empty() {
-            let reason = "no model is given; for example --ros-args -p model:=/path/to/student.onnx".into();
-            return Err(ParameterError { name: "model", reason });
-        }
+        check_model(&self.model)?;
         self.transport()?;
         self.reliable()?;
         self.session_options()?;
-        for (name, value) in [("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)] {
-            if value.is_nan() || value > 1.0 {
-                return Err(ParameterError { name, reason: format!("{value} is no share of 1") });
-            }
-        }
+        check_share("score_threshold", self.score_threshold)?;
+        check_share("iou_threshold", self.iou_threshold)?;
         if self.max_detections < 0 {
-            let reason = format!("{} is negative", self.max_detections);
-            return Err(ParameterError { name: "max_detections", reason });
+            return Err(ParameterError::new("max_detections", format!("{} is negative", self.max_detections)));
         }
         Ok(())
     }
 
-    pub(super) fn transport(&self) -> Result<ImageTransport, ParameterError> {
+    pub(in crate::node) fn transport(&self) -> Result<ImageTransport, ParameterError> {
         match self.image_transport.as_str() {
             "raw" => Ok(ImageTransport::Raw),
             "compressed" => Ok(ImageTransport::Compressed),
-            other => Err(ParameterError {
-                name: "image_transport",
-                reason: format!("`{other}` is neither raw nor compressed"),
-            }),
+            other => Err(ParameterError::new("image_transport", format!("`{other}` is neither raw nor compressed"))),
         }
     }
 
-    pub(super) fn reliable(&self) -> Result<bool, ParameterError> {
-        match self.image_reliability.as_str() {
-            "best_effort" => Ok(false),
-            "reliable" => Ok(true),
-            other => {
-                let reason = format!("`{other}` is neither best_effort nor reliable");
-                Err(ParameterError { name: "image_reliability", reason })
-            }
-        }
+    pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
+        is_reliable("image_reliability", &self.image_reliability)
     }
 
-    pub(super) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
-        let provider = ExecutionProvider::ALL.into_iter().find(|provider| provider.name() == self.provider);
-        let provider = provider.ok_or_else(|| {
-            let known = ExecutionProvider::ALL.map(ExecutionProvider::name).join(", ");
-            ParameterError { name: "provider", reason: format!("`{}` is none of {known}", self.provider) }
-        })?;
-        let threads = match usize::try_from(self.threads) {
-            Ok(0) => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            Ok(threads) => threads,
-            Err(_) => {
-                return Err(ParameterError { name: "threads", reason: format!("{} is negative", self.threads) });
-            }
-        };
-        let library = (!self.onnxruntime_library.is_empty()).then(|| PathBuf::from(&self.onnxruntime_library));
-        Ok(SessionOptions { threads, provider, library })
+    pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
+        session_options(&self.provider, self.threads, &self.onnxruntime_library)
     }
 }
 

@@ -1,0 +1,381 @@
+//! `distill run` of a lidar experiment: label -> train -> export -> evaluate.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, bail};
+use burn::tensor::Device;
+use indicatif::ProgressBar;
+
+use super::{
+    Outcome, WorkFailed,
+    label_lidar::{Labelled, label_stage},
+    run::{file_name, finish_export, has_changed, header, provenance},
+    train::{ExperimentArgs, begin_training, failed, stop_on_interrupt, use_threads, write_run_files},
+    train_display::TrainDisplay,
+};
+use crate::{
+    distill::{
+        digest::file_sha256,
+        durable,
+        evaluate::bundle_path,
+        figure_table::figure,
+        lidar::{
+            Example, LidarExperiment, LidarStudent,
+            blocks::Blocks,
+            config::LidarTask,
+            evaluate::{JudgeBy, JudgeOptions, LidarReport, judge},
+            export::export_lidar,
+            labels::{LabelSource, LabelledSweep, LidarTeacher},
+            result::LidarResult,
+            rounds::OwnLabels,
+            train::{LidarTrainJob, LidarTrainReport, train_lidar},
+        },
+        stage::{StageBook, hash_of},
+        student,
+        teacher::TeacherConfig,
+        train::{best_validation, device, weights_path},
+    },
+    model::{
+        SessionOptions,
+        bundle::{BundleMetadata, TeacherSource, read_metadata, write_metadata},
+        lidar::{LidarDetector, LidarSpec},
+    },
+};
+
+/// Longest list of numbers that a bundle keeps of its evaluation: curves stay in the report.
+const LONGEST_FIGURES: usize = 16;
+
+/// Runs the stages of a lidar experiment one after the other.
+pub(super) fn run_lidar(args: &ExperimentArgs) -> anyhow::Result<Outcome> {
+    let experiment = LidarExperiment::load(&args.config, &args.overrides())?;
+    let yaml = experiment.to_yaml().context("cannot write the experiment as YAML")?;
+    if args.print_config {
+        out!("{yaml}");
+        return Ok(Outcome::Done);
+    }
+    check_inputs(&args.config, &experiment)?;
+    use_threads(experiment.threads);
+    let stop = stop_on_interrupt()?;
+    let mut book = StageBook::open(&experiment.output);
+    let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", experiment.output.display()));
+    if has_changed(&experiment.output, &yaml) {
+        // The figures that are there are of other settings until they are made again.
+        book.begin("evaluate", "").map_err(unwritten)?;
+    }
+    write_run_files(&experiment.output, &yaml)?;
+
+    header("label");
+    let Some(labelled) = label_stage(&experiment, &mut book, &stop)? else { return Ok(Outcome::Done) };
+    let blocks = Blocks::new(&experiment, &labelled.recordings)?;
+    let sweeps = blocks.recordings.iter().flat_map(|recording| &recording.train).map(|sweep| &sweep.sweep);
+    let grid = experiment.sensor.grid(sweeps);
+    let grid = grid.map_err(|message| anyhow::anyhow!("{}: sensor: {message}", args.config.display()))?;
+    let spec = experiment.spec(grid);
+    let run = LidarRun { experiment: &experiment, args, blocks: &blocks, spec: &spec, stop: &stop };
+
+    header("train");
+    let Some(trained) = run.train_stage(&labelled.hash, &mut book)? else { return Ok(Outcome::Done) };
+    header("export");
+    run.export_stage(&trained, &mut book)?;
+    if stop.load(Ordering::Relaxed) {
+        outln!("stopped; the same command goes on");
+        return Ok(Outcome::Done);
+    }
+    header("evaluate");
+    run.evaluate_stage(&trained, &labelled, &mut book)?;
+    Ok(if labelled.has_lost_data() { Outcome::DataLost } else { Outcome::Done })
+}
+
+/// Looks at everything that the experiment reads before anything is computed or written.
+fn check_inputs(config: &Path, experiment: &LidarExperiment) -> anyhow::Result<()> {
+    for (index, data) in experiment.data.iter().enumerate() {
+        if let Some(path) = data.paths().find(|path| !path.exists()) {
+            bail!("{}: data.{index}: {} is not there", config.display(), path.display());
+        }
+    }
+    for teacher in teachers(experiment) {
+        teacher.check_files()?;
+    }
+    Ok(())
+}
+
+/// The camera teachers, as far as any recording is labelled by them.
+fn teachers(experiment: &LidarExperiment) -> &[TeacherConfig] {
+    if experiment.asks_teachers() { &experiment.teachers } else { &[] }
+}
+
+/// The lidar detectors that label.
+fn lidar_teachers(experiment: &LidarExperiment) -> Vec<&LidarTeacher> {
+    let sources = experiment.data.iter().flat_map(|data| &data.labels);
+    let mut teachers: Vec<&LidarTeacher> = Vec::new();
+    for source in sources {
+        if let LabelSource::Teacher(teacher) = source
+            && !teachers.iter().any(|known| known.model == teacher.model)
+        {
+            teachers.push(teacher);
+        }
+    }
+    teachers
+}
+
+/// A trained student.
+struct Trained {
+    /// Over all that decided its weights.
+    hash: String,
+    /// Where they are.
+    weights: PathBuf,
+}
+
+/// What the stages after the labelling have in common.
+struct LidarRun<'a> {
+    experiment: &'a LidarExperiment,
+    args: &'a ExperimentArgs,
+    blocks: &'a Blocks<'a>,
+    spec: &'a LidarSpec,
+    stop: &'a AtomicBool,
+}
+
+impl LidarRun<'_> {
+    /// Trains, once more on the student's own labels where the experiment wants it; nothing when it was stopped.
+    fn train_stage(&self, labels: &str, book: &mut StageBook) -> anyhow::Result<Option<Trained>> {
+        let experiment = self.experiment;
+        let hash = self.train_hash(labels);
+        let folder = experiment.output.join("train");
+        if let Some(resume) =
+            begin_training("train", &hash, &folder, &["train_own", "export", "evaluate"], self.args, book)?
+        {
+            let examples = self.blocks.examples().map_err(failed)?;
+            self.tell_blocks(&examples);
+            if !self.train("train", &hash, &folder, resume, &examples, book)? {
+                return Ok(None);
+            }
+        }
+        let first = Trained { hash, weights: weights_path(&folder) };
+        let Some(own) = &experiment.self_training else { return Ok(Some(first)) };
+        let second_folder = experiment.output.join("train_own");
+        let hash = hash_of(&(&first.hash, own));
+        if let Some(resume) =
+            begin_training("train_own", &hash, &second_folder, &["export", "evaluate"], self.args, book)?
+        {
+            let device = device(&experiment.train.device).map_err(failed)?;
+            let student = self.load(&first.weights, &device)?;
+            let batch = experiment.train.batch;
+            let labels = OwnLabels::new(&student, self.blocks, self.spec, &own.consistency, batch, &device);
+            let labels = labels.map_err(failed)?;
+            outln!(
+                "the student labels {} points more, with {} objects, and learns anew",
+                labels.points,
+                labels.objects
+            );
+            if !self.train("train_own", &hash, &second_folder, resume, &labels.examples(self.blocks), book)? {
+                return Ok(None);
+            }
+        }
+        let worth = |folder: &Path| best_validation(folder).map(|best| best.map(|best| best.figure())).map_err(failed);
+        let (before, after) = (worth(&folder)?, worth(&second_folder)?);
+        if after < before {
+            outln!("train: the second student is not better on the validation block; the first is taken");
+            return Ok(Some(Trained { hash, ..first }));
+        }
+        Ok(Some(Trained { hash, weights: weights_path(&second_folder) }))
+    }
+
+    /// One training; says whether it came to its end.
+    fn train(
+        &self,
+        stage: &str,
+        hash: &str,
+        folder: &Path,
+        resume: bool,
+        examples: &[Example<'_>],
+        book: &mut StageBook,
+    ) -> anyhow::Result<bool> {
+        let (experiment, validation) = (self.experiment, self.blocks.validation());
+        let job =
+            LidarTrainJob { experiment, spec: self.spec, folder, resume, train: examples, validation: &validation };
+        let mut display = TrainDisplay::new(experiment.train.epochs, "sweeps", self.stop);
+        let result = train_lidar(&job, &mut display);
+        display.finish();
+        let report = result.map_err(failed)?;
+        self.tell_training(&report);
+        if report.interrupted {
+            outln!("stopped; a checkpoint is in {}; go on with --resume", folder.display());
+            return Ok(false);
+        }
+        book.finish(stage, hash, false).map_err(|error| WorkFailed(format!("{}: {error}", folder.display())))?;
+        Ok(true)
+    }
+
+    /// A hash over all that decides the weights of the first training.
+    fn train_hash(&self, labels: &str) -> String {
+        let LidarExperiment { seed, split, data, student, losses, train, augment, evaluate, .. } = self.experiment;
+        let blocks: Vec<_> = data.iter().map(|data| data.block).collect();
+        hash_of(&serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "labels": labels,
+            "seed": seed,
+            "split": split,
+            "blocks": blocks,
+            "spec": self.spec,
+            "student": student,
+            "losses": losses,
+            "train": train.deciding(),
+            "augment": augment,
+            "evaluate": evaluate,
+        }))
+    }
+
+    fn tell_blocks(&self, examples: &[Example<'_>]) {
+        for recording in &self.blocks.recordings {
+            outln!(
+                "{}: {} sweeps train, {} validation, {} test, {} in the gaps",
+                recording.path.display(),
+                recording.train.len(),
+                recording.validation.len(),
+                recording.test.len(),
+                recording.gap
+            );
+        }
+        let grid = &self.spec.grid;
+        outln!("{} labelled sweeps to learn, laid on {} x {} cells", examples.len(), grid.rows, grid.columns);
+    }
+
+    fn tell_training(&self, report: &LidarTrainReport) {
+        let speed = if report.seconds > 0.0 { report.sweeps as f64 / report.seconds } else { 0.0 };
+        outln!("trained {} sweeps in {:.0} s: {speed:.1} sweeps/s", report.sweeps, report.seconds);
+        match &report.best {
+            Some(best) => outln!(
+                "best validation in epoch {} of {}: AP {:.3}, point IoU {}",
+                best.epoch + 1,
+                self.experiment.train.epochs,
+                best.ap,
+                figure(best.point_iou)
+            ),
+            None => outln!("nothing to validate on: the last weights are taken"),
+        }
+    }
+
+    fn load(&self, weights: &Path, device: &Device) -> anyhow::Result<LidarStudent> {
+        let config = self.experiment.student_config(self.spec);
+        Ok(student::load(LidarStudent::new(&config, self.experiment.seed, device)?, weights)?)
+    }
+
+    /// Writes the trained student as a bundle, unless that was done already.
+    fn export_stage(&self, trained: &Trained, book: &mut StageBook) -> anyhow::Result<()> {
+        let experiment = self.experiment;
+        let bundle = bundle_path(&experiment.output);
+        if book.is_done("export", &trained.hash, &bundle) {
+            outln!("export: done already, {}", bundle.display());
+            return Ok(());
+        }
+        let paths: Vec<&Path> = experiment.data.iter().map(|data| data.path.as_path()).collect();
+        let mut origin = provenance(teachers(experiment), &paths, &experiment.written, experiment.seed)?;
+        for teacher in lidar_teachers(experiment) {
+            let sha256 = file_sha256(&teacher.model).with_context(|| teacher.model.display().to_string())?;
+            origin.teachers.push(TeacherSource { name: teacher.display_name(), sha256 });
+        }
+        let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(self.spec.clone()) };
+        let student = self.load(&trained.weights, &Device::flex())?;
+        let written = export_lidar(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
+        finish_export(&bundle, written.parameters, written.macs, &trained.hash, book)
+    }
+
+    /// Judges the student on the test block, writes `report.json`, and puts the figures into its bundle, unless that was done already.
+    fn evaluate_stage(&self, trained: &Trained, labelled: &Labelled, book: &mut StageBook) -> anyhow::Result<()> {
+        let experiment = self.experiment;
+        let path = experiment.output.join("report.json");
+        let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
+        let hash = hash_of(&(&trained.hash, &labelled.hash, &experiment.evaluate));
+        if book.is_done("evaluate", &hash, &path)
+            && let Some(result) = LidarResult::read(&path)
+        {
+            out!("{}", result.student.to_text());
+            outln!("evaluate: done already, {}", path.display());
+            return Ok(());
+        }
+        let test = self.blocks.test();
+        let by_truth = test.iter().any(|sweep| sweep.truth.is_some());
+        let is_judged = |sweep: &&LabelledSweep| if by_truth { sweep.truth.is_some() } else { sweep.labels.is_known() };
+        let sweeps: Vec<&LabelledSweep> = test.into_iter().filter(is_judged).collect();
+        if sweeps.is_empty() {
+            // Those of an earlier student would be taken for this one's.
+            durable::remove_file(&path).map_err(unwritten)?;
+            outln!(
+                "evaluate: there is no test block with truth or labels to judge by (split.test, data[].block); no report"
+            );
+            return Ok(());
+        }
+        book.begin("evaluate", &hash).map_err(unwritten)?;
+        let bundle = bundle_path(&experiment.output);
+        let mut detector = LidarDetector::load(&bundle, &SessionOptions::default())?;
+        let options = JudgeOptions {
+            by: if by_truth { JudgeBy::Truth } else { JudgeBy::Labels },
+            distances: experiment.evaluate.distances.clone(),
+            ..JudgeOptions::default()
+        };
+        let bar =
+            if std::io::stderr().is_terminal() { ProgressBar::new(sweeps.len() as u64) } else { ProgressBar::hidden() };
+        let report = judge(&mut detector, &sweeps, &options, &mut |done| bar.set_position(done as u64));
+        bar.finish_and_clear();
+        let bytes = std::fs::metadata(&bundle).map_err(unwritten)?.len();
+        let result = LidarResult {
+            task: LidarTask::Lidar,
+            name: experiment.name.clone(),
+            classes: experiment.classes.clone(),
+            data: experiment.data.iter().map(|data| file_name(&data.path)).collect(),
+            labels: labelled.recordings.iter().map(|recording| recording.facts.clone()).collect(),
+            student: LidarReport { bytes, ..report? },
+        };
+        out!("{}", result.student.to_text());
+        durable::write_bytes(&path, &serde_json::to_vec_pretty(&result)?).map_err(unwritten)?;
+        outln!("evaluate: {}", path.display());
+        write_figures(&bundle, &result)?;
+        book.finish("evaluate", &hash, false).map_err(unwritten)?;
+        Ok(())
+    }
+}
+
+/// Puts what the student was worth on the test block into its bundle's metadata.
+fn write_figures(bundle: &Path, result: &LidarResult) -> anyhow::Result<()> {
+    let Some(mut metadata) = read_metadata::<LidarSpec>(bundle)? else { return Ok(()) };
+    let mut figures = serde_json::to_value(&result.student)?;
+    drop_curves(&mut figures);
+    metadata.figures = match figures {
+        serde_json::Value::Object(figures) => figures,
+        _ => serde_json::Map::new(),
+    };
+    let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
+    let bytes = write_metadata(&std::fs::read(bundle).map_err(unwritten)?, &metadata)?;
+    durable::write_bytes(bundle, &bytes).map_err(unwritten)?;
+    Ok(())
+}
+
+/// Empties long lists of numbers.
+fn drop_curves(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(list) => {
+            if list.len() > LONGEST_FIGURES {
+                list.clear();
+            }
+            list.iter_mut().for_each(drop_curves);
+        }
+        serde_json::Value::Object(map) => map.values_mut().for_each(drop_curves),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_keeps_figures_and_no_curves() {
+        let mut figures = serde_json::json!({"ap": 0.5, "classes": [{"recall": vec![0.0; 200], "truths": 3}]});
+        drop_curves(&mut figures);
+        assert_eq!(figures, serde_json::json!({"ap": 0.5, "classes": [{"recall": [], "truths": 3}]}));
+    }
+}

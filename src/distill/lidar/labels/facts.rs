@@ -1,0 +1,68 @@
+//! What came of a labelling, in numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::camera::CalibrationEstimate;
+
+/// What came of labelling one recording.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LabelFacts {
+    /// The experiment's classes, which the numbers in labels count.
+    pub classes: Vec<String>,
+    /// Sweeps that could be read.
+    pub sweeps: usize,
+    /// Those of which no source knew anything.
+    pub without_labels: usize,
+    /// Those whose truth is not known, although truth to judge by was asked for.
+    pub without_truth: usize,
+    /// What each source of labels decided, in their order.
+    pub sources: Vec<SourceFacts>,
+    /// What the truth to judge by says.
+    pub truth: Option<SourceFacts>,
+    /// How well camera and lidar fit together, where a camera labelled.
+    pub calibration: Option<CalibrationEstimate>,
+}
+
+/// What one source said and was heard with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// What it is: `truth /truth/points`, `camera`, `teacher student`.
+    pub name: String,
+    /// Points that it calls background.
+    pub background: u64,
+    /// Per class of the experiment, in their order.
+    pub classes: Vec<ClassFacts>,
+}
+
+/// What was found of one class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassFacts {
+    /// The class.
+    pub class: String,
+    /// Points on it.
+    pub points: u64,
+    /// Objects, each counted in every sweep.
+    pub objects: u64,
+}
+
+impl SourceFacts {
+    /// Nothing said yet.
+    pub(super) fn new(name: String, classes: &[String]) -> Self {
+        let none = |class: &String| ClassFacts { class: class.clone(), points: 0, objects: 0 };
+        Self { name, background: 0, classes: classes.iter().map(none).collect() }
+    }
+
+    /// Counts a point on a class.
+    pub(super) fn count_point(&mut self, class: u16) {
+        if let Some(facts) = self.classes.get_mut(usize::from(class)) {
+            facts.points += 1;
+        }
+    }
+
+    /// Counts an object of a class.
+    pub(super) fn count_object(&mut self, class: usize) {
+        if let Some(facts) = self.classes.get_mut(class) {
+            facts.objects += 1;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a lidar student learns from: the points of each sweep, labelled by the recording's own truth, by camera teachers through the
+//! calibration, or by another lidar detector.
+//!
+//! ```text
+//! bag -> measured (sweeps, truth, transforms) -> truth, camera, teacher -> merge -> LabelledSweep -> store
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config` | the entries of an experiment: [`LidarData`] and its [`LabelSource`]s |
+//! | `target` | what is learnt of a point and of a sweep: [`PointTarget`], [`LabelledSweep`] |
+//! | `read` | [`label_recording`] |
+//! | `measured` | the one pass over a recording |
+//! | `truth` | the recording's own truth: points, boxes, poses |
+//! | `camera` | camera teachers' boxes carried over to points |
+//! | `teacher`, `predicted` | a lidar detector's finds as labels |
+//! | `consistency` | a student's own finds as labels, where neighbouring sweeps agree |
+//! | `merge` | several sources made into one |
+//! | `classes`, `cloud_field` | class numbers and where they stand in clouds |
+//! | `store` | a labelled recording as a Parquet file |
+
+pub mod camera;
+mod classes;
+mod cloud_field;
+mod config;
+mod consistency;
+mod error;
+mod facts;
+mod measured;
+mod merge;
+mod predicted;
+mod read;
+mod store;
+mod target;
+mod teacher;
+mod truth;
+
+pub use camera::{CalibrationEstimate, CameraLabels};
+pub use config::{LabelSource, LidarData, LidarTeacher, Pairing, TruthLabels};
+pub use consistency::{ConsistencyOptions, consistent};
+pub use error::LidarLabelError;
+pub use facts::{ClassFacts, LabelFacts, SourceFacts};
+pub use read::{LabelContext, LabelledRecording, label_recording};
+pub use store::{read_labels, write_labels};
+pub use target::{LabelledObject, LabelledSweep, PointClass, PointTarget, SweepLabels};

@@ -1,0 +1,107 @@
+//! The promises of the lidar training loop, kept on a tiny student and painted sweeps.
+
+use super::*;
+use crate::distill::{
+    config::TrainConfig,
+    lidar::batch::tests::{examples, painted_sweep, spec},
+    train::read_weights,
+};
+
+fn experiment(epochs: usize) -> LidarExperiment {
+    let text = "{task: lidar, name: tiny, classes: [post], output: out, data: [{path: x, labels: [truth: {points: /t}]}], \
+                student: {width: 16, depth: 1}, losses: {balance: 0.75}}";
+    let mut experiment: LidarExperiment = serde_yaml::from_str(text).unwrap();
+    experiment.train =
+        TrainConfig { epochs, batch: 4, warmup_steps: 2, ema: 0.9, learning_rate: 0.01, ..TrainConfig::default() };
+    experiment
+}
+
+/// Stops after a number of steps, and keeps the epochs' records.
+#[derive(Default)]
+struct Watcher {
+    stop_after: Option<usize>,
+    records: Vec<EpochRecord>,
+}
+
+impl Observer for Watcher {
+    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        if self.stop_after == Some(report.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord) {
+        let timeless = EpochRecord { seconds: 0.0, images_per_second: 0.0, wait_share: 0.0, ..record.clone() };
+        self.records.push(timeless);
+    }
+}
+
+fn run(
+    experiment: &LidarExperiment,
+    folder: &Path,
+    resume: bool,
+    watcher: &mut Watcher,
+) -> Result<LidarTrainReport, TrainError> {
+    let (train, validation): (Vec<LabelledSweep>, Vec<LabelledSweep>) =
+        ((0..10).map(painted_sweep).collect(), (20..24).map(painted_sweep).collect());
+    let (train, validation, spec) = (examples(&train), validation.iter().collect::<Vec<_>>(), spec());
+    let job = LidarTrainJob { experiment, spec: &spec, folder, resume, train: &train, validation: &validation };
+    train_lidar(&job, watcher)
+}
+
+#[test]
+fn a_few_steps_teach_where_the_post_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut watcher = Watcher::default();
+    let report = run(&experiment(60), folder.path(), false, &mut watcher).unwrap();
+    let (first, last) = (&watcher.records[0], &watcher.records[59]);
+    assert!(last.loss < 0.3 * first.loss, "{} became {}", first.loss, last.loss);
+    let best = report.best.unwrap();
+    assert!(best.ap > 0.7, "{best:?}");
+    assert!(best.point_iou.unwrap() > 0.5, "{best:?}");
+    assert_eq!(last.terms.keys().map(String::as_str).collect::<Vec<_>>(), ["class", "size", "vote", "yaw"]);
+    assert!(weights_path(folder.path()).exists());
+}
+
+#[test]
+fn resumed_training_ends_where_uninterrupted_training_does() {
+    let experiment = experiment(4);
+    let folder = tempfile::tempdir().unwrap();
+    let mut straight = Watcher::default();
+    let whole = run(&experiment, &folder.path().join("straight"), false, &mut straight).unwrap();
+    assert_eq!(straight.records.len(), 4);
+    // Two batches an epoch: one stop between epochs, one in the middle of the third.
+    for (name, stop) in [("between", 4), ("within", 5)] {
+        let path = folder.path().join(name);
+        let mut first = Watcher { stop_after: Some(stop), ..Watcher::default() };
+        assert!(run(&experiment, &path, false, &mut first).unwrap().interrupted);
+        let mut second = Watcher::default();
+        let resumed = run(&experiment, &path, true, &mut second).unwrap();
+        assert!(read_weights(&resumed.student) == read_weights(&whole.student), "{name}: other weights");
+        assert_eq!(resumed.best, whole.best, "{name}");
+        let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
+        assert_eq!(records, straight.records, "{name}");
+        let lines = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count();
+        assert_eq!(lines, 4, "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_other_settings_is_refused_by_name() {
+    let mut experiment = experiment(2);
+    let folder = tempfile::tempdir().unwrap();
+    let mut watcher = Watcher { stop_after: Some(2), ..Watcher::default() };
+    run(&experiment, folder.path(), false, &mut watcher).unwrap();
+    experiment.losses.vote = 2.0;
+    let error = run(&experiment, folder.path(), true, &mut Watcher::default()).unwrap_err().to_string();
+    assert!(error.contains("losses.vote (1.0 -> 2.0)"), "{error}");
+}
+
+#[test]
+fn what_is_not_a_number_stops_with_the_sweeps_named() {
+    let mut experiment = experiment(3);
+    experiment.train.learning_rate = 1e30;
+    experiment.train.clip = 0.0;
+    let folder = tempfile::tempdir().unwrap();
+    let error = run(&experiment, folder.path(), false, &mut Watcher::default()).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { .. }), "{error}");
+    assert!(error.to_string().contains("sweep at "), "{error}");
+}

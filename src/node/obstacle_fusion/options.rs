@@ -1,0 +1,99 @@
+//! The node's parameters as the options of tracking, fusion and footprints.
+
+use super::classes::Classes;
+use crate::{
+    fusion::{
+        FusionOptions,
+        footprint::{FootprintOptions, fill},
+    },
+    node::parameters::ObstacleFusionParameters,
+    tracking::{ClassProfile, Track, TrackerOptions},
+};
+
+/// How tracks begin, live and end.
+pub(super) fn tracker_options(parameters: &ObstacleFusionParameters, classes: &[String]) -> TrackerOptions {
+    TrackerOptions { late_seconds: parameters.late, ..TrackerOptions::for_classes(classes) }
+}
+
+/// How detections become places.
+pub(super) fn fusion_options(parameters: &ObstacleFusionParameters, classes: &[String]) -> FusionOptions {
+    FusionOptions { max_range: parameters.camera_range, ..FusionOptions::for_classes(classes) }
+}
+
+/// All tracks as points that fill what they take up.
+pub(super) fn footprint_points(
+    tracks: &[Track],
+    classes: &Classes,
+    parameters: &ObstacleFusionParameters,
+) -> Vec<[f32; 3]> {
+    let profile = |name: &String| {
+        let typical = ClassProfile::of(name);
+        let wanted = parameters.inflation.of(name);
+        if wanted < 0.0 { typical } else { ClassProfile { inflation: wanted, ..typical } }
+    };
+    let options = FootprintOptions {
+        profiles: classes.names().iter().map(profile).collect(),
+        resolution: parameters.resolution,
+        z_min: parameters.min_height,
+        z_max: parameters.max_height,
+        horizon: parameters.sweep,
+        ..FootprintOptions::default()
+    };
+    tracks.iter().flat_map(|track| fill(track, &options)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        node::parameters::{PerClass, TextList},
+        tracking::Source,
+    };
+
+    #[test]
+    fn default_parameters_make_valid_options() {
+        let parameters = ObstacleFusionParameters::default();
+        let classes = ["person".to_owned(), "dinosaur".to_owned()];
+        assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
+        assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
+        // The ends of what the parameters may be.
+        let parameters = ObstacleFusionParameters { late: 1.0, camera_range: 0.5, ..parameters };
+        assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
+        assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
+    }
+
+    #[test]
+    fn inflation_and_heights_are_those_of_the_parameters() {
+        let classes = Classes::new(&["person".into(), "pallet".into()]);
+        let track = |class| Track {
+            id: 1,
+            class,
+            score: 0.9,
+            position: [3.0, 0.0, 0.9],
+            velocity: [0.0; 2],
+            covariance: [[0.0; 4]; 4],
+            size: [0.4, 0.4, 1.8],
+            yaw: 0.0,
+            hits: 3,
+            missed: 0,
+            last_seen: 0,
+            is_confirmed: true,
+            source: Source::Lidar,
+        };
+        let mut inflation = PerClass::all(0.0);
+        inflation.own.insert("person".into(), 0.5);
+        let parameters = ObstacleFusionParameters {
+            keep_classes: TextList(classes.names().to_vec()),
+            inflation,
+            max_height: 1.0,
+            ..Default::default()
+        };
+        let reach = |class| {
+            let points = footprint_points(&[track(class)], &classes, &parameters);
+            assert!(points.iter().all(|point| (0.05..=1.0).contains(&point[2])));
+            points.iter().map(|point| point[0] - 3.0).fold(0.0, f32::max)
+        };
+        assert!((reach(0) - 0.7).abs() < 0.06 && (reach(1) - 0.2).abs() < 0.06, "{} {}", reach(0), reach(1));
+        assert!(footprint_points(&[], &classes, &parameters).is_empty());
+    }
+}

@@ -1,0 +1,100 @@
+//! Parameters of the node `lidar_detector`.
+
+use r2r::RosParams;
+
+use super::{ParameterError, check_model, check_share, is_reliable, session_options};
+use crate::model::SessionOptions;
+
+/// Parameters of `lidar_detector`.
+#[derive(Debug, Clone, RosParams)]
+pub struct LidarDetectorParameters {
+    /// Path of the model: a lidar bundle of `distill`. Read at the start.
+    pub model: String,
+    /// Topic of the scans or clouds. Read at the start.
+    pub input_topic: String,
+    /// Kind of the input: scan (sensor_msgs/msg/LaserScan) or cloud (sensor_msgs/msg/PointCloud2). Read at the start.
+    pub input_type: String,
+    /// Reliability of the subscription: best_effort (hears every lidar) or reliable. Read at the start.
+    pub input_reliability: String,
+    /// Objects of a lower score are not published, 0 to 1; negative: as the model says.
+    pub score_threshold: f64,
+    /// Threads of one inference; 0: one per core. Read at the start.
+    pub threads: i64,
+    /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read at the start.
+    pub provider: String,
+    /// ONNX Runtime's library; empty: searched for. Read at the start.
+    pub onnxruntime_library: String,
+}
+
+impl Default for LidarDetectorParameters {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            input_topic: "scan".into(),
+            input_type: "scan".into(),
+            input_reliability: "best_effort".into(),
+            score_threshold: -1.0,
+            threads: 1,
+            provider: "cpu".into(),
+            onnxruntime_library: String::new(),
+        }
+    }
+}
+
+/// What a sweep comes as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) enum SweepKind {
+    Scan,
+    Cloud,
+}
+
+impl LidarDetectorParameters {
+    /// Checks what can be checked without the model.
+    ///
+    /// # Errors
+    /// The first [`ParameterError`].
+    pub fn check(&self) -> Result<(), ParameterError> {
+        check_model(&self.model)?;
+        self.kind()?;
+        self.reliable()?;
+        self.session_options()?;
+        check_share("score_threshold", self.score_threshold)
+    }
+
+    pub(in crate::node) fn kind(&self) -> Result<SweepKind, ParameterError> {
+        match self.input_type.as_str() {
+            "scan" => Ok(SweepKind::Scan),
+            "cloud" => Ok(SweepKind::Cloud),
+            other => Err(ParameterError::new("input_type", format!("`{other}` is neither scan nor cloud"))),
+        }
+    }
+
+    pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
+        is_reliable("input_reliability", &self.input_reliability)
+    }
+
+    pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
+        session_options(&self.provider, self.threads, &self.onnxruntime_library)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_values_are_named() {
+        let good = LidarDetectorParameters { model: "m.onnx".into(), ..Default::default() };
+        assert_eq!(good.check(), Ok(()));
+        let cases: [(LidarDetectorParameters, &str); 5] = [
+            (LidarDetectorParameters { model: String::new(), ..good.clone() }, "model"),
+            (LidarDetectorParameters { input_type: "laser".into(), ..good.clone() }, "input_type"),
+            (LidarDetectorParameters { input_reliability: String::new(), ..good.clone() }, "input_reliability"),
+            (LidarDetectorParameters { score_threshold: f64::NAN, ..good.clone() }, "score_threshold"),
+            (LidarDetectorParameters { threads: -1, ..good.clone() }, "threads"),
+        ];
+        for (parameters, name) in cases {
+            assert_eq!(parameters.check().unwrap_err().name, name);
+        }
+    }
+}

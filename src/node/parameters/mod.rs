@@ -1,0 +1,83 @@
+//! The nodes' parameters. The doc comments of the fields are the descriptions that `ros2 param describe` shows.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
+//! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
+
+mod camera_detector;
+mod lidar_detector;
+mod list;
+mod obstacle_fusion;
+
+use std::path::PathBuf;
+
+pub use camera_detector::CameraDetectorParameters;
+pub(super) use camera_detector::ImageTransport;
+pub use lidar_detector::LidarDetectorParameters;
+pub(super) use lidar_detector::SweepKind;
+pub use list::{PerClass, TextList};
+pub use obstacle_fusion::ObstacleFusionParameters;
+
+use crate::model::{ExecutionProvider, SessionOptions};
+
+/// A parameter that makes no sense.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("parameter {name}: {reason}")]
+pub struct ParameterError {
+    /// The parameter.
+    pub name: &'static str,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+impl ParameterError {
+    fn new(name: &'static str, reason: impl Into<String>) -> Self {
+        Self { name, reason: reason.into() }
+    }
+}
+
+/// A value in `[0, 1]`; nothing where the model's own shall be used.
+pub(super) fn share(value: f64) -> Option<f32> {
+    (0.0..=1.0).contains(&value).then_some(value as f32)
+}
+
+/// A share that may be negative, which stands for the model's own.
+fn check_share(name: &'static str, value: f64) -> Result<(), ParameterError> {
+    if value.is_nan() || value > 1.0 {
+        return Err(ParameterError::new(name, format!("{value} is no share of 1")));
+    }
+    Ok(())
+}
+
+fn check_model(model: &str) -> Result<(), ParameterError> {
+    if model.is_empty() {
+        let reason = "no model is given; for example --ros-args -p model:=/path/to/student.onnx";
+        return Err(ParameterError::new("model", reason));
+    }
+    Ok(())
+}
+
+fn is_reliable(name: &'static str, value: &str) -> Result<bool, ParameterError> {
+    match value {
+        "best_effort" => Ok(false),
+        "reliable" => Ok(true),
+        other => Err(ParameterError::new(name, format!("`{other}` is neither best_effort nor reliable"))),
+    }
+}
+
+/// What `provider`, `threads` and `onnxruntime_library` mean.
+fn session_options(provider: &str, threads: i64, library: &str) -> Result<SessionOptions, ParameterError> {
+    let found = ExecutionProvider::ALL.into_iter().find(|known| known.name() == provider);
+    let provider = found.ok_or_else(|| {
+        let known = ExecutionProvider::ALL.map(ExecutionProvider::name).join(", ");
+        ParameterError::new("provider", format!("`{provider}` is none of {known}"))
+    })?;
+    let threads = match usize::try_from(threads) {
+        Ok(0) => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        Ok(threads) => threads,
+        Err(_) => return Err(ParameterError::new("threads", format!("{threads} is negative"))),
+    };
+    let library = (!library.is_empty()).then(|| PathBuf::from(library));
+    Ok(SessionOptions { threads, provider, library })
+}

@@ -1,0 +1,205 @@
+//! Parameters of the node `obstacle_fusion`.
+
+use std::time::Duration;
+
+use r2r::RosParams;
+
+use super::{ParameterError, PerClass, TextList, is_reliable};
+
+/// Between the two topics of a camera.
+const SEPARATOR: char = '|';
+
+/// Parameters of `obstacle_fusion`.
+#[derive(Debug, Clone, RosParams)]
+pub struct ObstacleFusionParameters {
+    /// Cameras, each as "topic of its Detection2DArray|topic of its CameraInfo"; empty: none. Read at the start.
+    pub cameras: TextList,
+    /// Topic of the lidar's Detection3DArray; empty: no lidar. Read at the start.
+    pub lidar: String,
+    /// Reliability of these subscriptions: reliable or best_effort (also hears best-effort publishers). Read at the start.
+    pub input_reliability: String,
+    /// Frame that obstacles are tracked and published in; it must not move with the robot. Read at the start.
+    pub target_frame: String,
+    /// The robot's own frame, for the speed limit alone.
+    pub base_frame: String,
+    /// Clouds, detections and markers a second.
+    pub rate: f64,
+    /// Seconds that detections wait for TF that is just late. Read at the start.
+    pub transform_wait: f64,
+    /// Detections at most this many seconds older than the newest ones still count: as long as the slowest detector takes. Read at the start.
+    pub late: f64,
+    /// Seconds without detections after which diagnostics call an input dead.
+    pub input_timeout: f64,
+    /// Classes that are obstacles; empty: every class that comes. Read at the start.
+    pub keep_classes: TextList,
+    /// Metres that footprints are made wider on every side: `inflation.<class>`, `inflation.default` for the others; negative: as is typical of the class.
+    pub inflation: PerClass,
+    /// Points lower than this above the ground are not published, in metres.
+    pub min_height: f64,
+    /// Points higher than this above the ground are not published, in metres.
+    pub max_height: f64,
+    /// Metres from point to point: at most the costmap's resolution.
+    pub resolution: f64,
+    /// Seconds that footprints are swept ahead along their predicted motion; 0: not.
+    pub sweep: f64,
+    /// Metres that the lidar detector sees objects at: farther ones that it does not report are not counted as missed. Read at the start.
+    pub lidar_range: f64,
+    /// Radians that the lidar sees, symmetric to its x axis. Read at the start.
+    pub lidar_field_of_view: f64,
+    /// Metres that the camera detectors see objects at; farther boxes are not used. Read at the start.
+    pub camera_range: f64,
+    /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read at the start.
+    pub slow_distance: f64,
+    /// Speed near such objects in percent of the full speed.
+    pub slow_percentage: f64,
+    /// Classes that the robot is slow near.
+    pub slow_classes: TextList,
+    /// Topic of the speed limits. Read at the start.
+    pub speed_limit_topic: String,
+}
+
+impl Default for ObstacleFusionParameters {
+    fn default() -> Self {
+        Self {
+            cameras: TextList::default(),
+            lidar: String::new(),
+            input_reliability: "reliable".into(),
+            target_frame: "odom".into(),
+            base_frame: "base_link".into(),
+            rate: 10.0,
+            transform_wait: 0.1,
+            late: 0.3,
+            input_timeout: 1.0,
+            keep_classes: TextList::default(),
+            inflation: PerClass::all(-1.0),
+            min_height: 0.05,
+            max_height: 2.0,
+            resolution: 0.05,
+            sweep: 0.0,
+            lidar_range: 10.0,
+            lidar_field_of_view: std::f64::consts::TAU,
+            camera_range: 8.0,
+            slow_distance: 0.0,
+            slow_percentage: 50.0,
+            slow_classes: TextList(vec!["person".into()]),
+            speed_limit_topic: "/speed_limit".into(),
+        }
+    }
+}
+
+/// The topics of one camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node) struct CameraTopics {
+    pub(in crate::node) detections: String,
+    pub(in crate::node) info: String,
+}
+
+impl ObstacleFusionParameters {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first [`ParameterError`].
+    pub fn check(&self) -> Result<(), ParameterError> {
+        if self.camera_topics()?.is_empty() && self.lidar.is_empty() {
+            let reason = "no input is given; for example -p lidar:=/lidar_detector/detections";
+            return Err(ParameterError::new("lidar", reason));
+        }
+        self.reliable()?;
+        for (name, frame) in [("target_frame", &self.target_frame), ("base_frame", &self.base_frame)] {
+            if frame.trim_start_matches('/').is_empty() {
+                return Err(ParameterError::new(name, "a frame has a name"));
+            }
+        }
+        for (name, value, least, most) in [
+            ("rate", self.rate, 0.1, 200.0),
+            ("transform_wait", self.transform_wait, 0.0, 10.0),
+            ("late", self.late, 0.0, 1.0),
+            ("input_timeout", self.input_timeout, 0.0, 60.0),
+            ("sweep", self.sweep, 0.0, 10.0),
+            ("slow_distance", self.slow_distance, 0.0, 100.0),
+            ("min_height", self.min_height, -10.0, 10.0),
+            ("max_height", self.max_height, -10.0, 20.0),
+            ("resolution", self.resolution, 0.01, 1.0),
+            ("lidar_range", self.lidar_range, 0.5, 200.0),
+            ("lidar_field_of_view", self.lidar_field_of_view, 0.01, std::f64::consts::TAU),
+            ("camera_range", self.camera_range, 0.5, 200.0),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(ParameterError::new(name, format!("{value} is not from {least} to {most}")));
+            }
+        }
+        if let Some(wrong) = self.inflation.values().find(|value| !value.is_finite() || *value > 5.0) {
+            return Err(ParameterError::new("inflation", format!("{wrong} is not a number of at most 5 metres")));
+        }
+        if self.min_height >= self.max_height {
+            let reason = format!("{} is not above min_height, {}", self.max_height, self.min_height);
+            return Err(ParameterError::new("max_height", reason));
+        }
+        let is_percentage = self.slow_percentage > 0.0 && self.slow_percentage <= 100.0;
+        if !is_percentage {
+            let reason = format!("{} is no percentage; Nav2 takes 0 for no limit at all", self.slow_percentage);
+            return Err(ParameterError::new("slow_percentage", reason));
+        }
+        Ok(())
+    }
+
+    pub(in crate::node) fn camera_topics(&self) -> Result<Vec<CameraTopics>, ParameterError> {
+        let topics = |entry: &String| match entry.split_once(SEPARATOR) {
+            Some((detections, info)) if !detections.trim().is_empty() && !info.trim().is_empty() => {
+                Ok(CameraTopics { detections: detections.trim().into(), info: info.trim().into() })
+            }
+            _ => {
+                let reason = format!(
+                    "`{entry}` is not \"detections topic{SEPARATOR}camera info topic\", such as \
+                     \"/camera_detector/detections{SEPARATOR}/camera/camera_info\""
+                );
+                Err(ParameterError::new("cameras", reason))
+            }
+        };
+        self.cameras.0.iter().filter(|entry| !entry.is_empty()).map(topics).collect()
+    }
+
+    pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
+        is_reliable("input_reliability", &self.input_reliability)
+    }
+
+    /// From cloud to cloud.
+    pub(in crate::node) fn period(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate.max(0.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_values_are_named() {
+        let good = ObstacleFusionParameters { lidar: "/objects".into(), ..Default::default() };
+        assert_eq!(good.check(), Ok(()));
+        let cameras = |entry: &str| TextList(vec![entry.into()]);
+        let cases: [(ObstacleFusionParameters, &str); 9] = [
+            (ObstacleFusionParameters::default(), "lidar"),
+            (ObstacleFusionParameters { cameras: cameras("/detections"), ..good.clone() }, "cameras"),
+            (ObstacleFusionParameters { cameras: cameras("/detections|"), ..good.clone() }, "cameras"),
+            (ObstacleFusionParameters { target_frame: "/".into(), ..good.clone() }, "target_frame"),
+            (ObstacleFusionParameters { rate: 0.0, ..good.clone() }, "rate"),
+            (ObstacleFusionParameters { transform_wait: -0.1, ..good.clone() }, "transform_wait"),
+            (ObstacleFusionParameters { inflation: PerClass::all(f64::NAN), ..good.clone() }, "inflation"),
+            (ObstacleFusionParameters { max_height: f64::NAN, ..good.clone() }, "max_height"),
+            (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
+        ];
+        for (parameters, name) in cases {
+            assert_eq!(parameters.check().unwrap_err().name, name);
+        }
+    }
+
+    #[test]
+    fn a_camera_alone_is_enough() {
+        let cameras = TextList(vec!["/front/detections | /front/camera_info".into()]);
+        let parameters = ObstacleFusionParameters { cameras, ..Default::default() };
+        assert_eq!(parameters.check(), Ok(()));
+        let topics = CameraTopics { detections: "/front/detections".into(), info: "/front/camera_info".into() };
+        assert_eq!(parameters.camera_topics(), Ok(vec![topics]));
+    }
+}

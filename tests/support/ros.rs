@@ -1,0 +1,100 @@
+//! A running node of ours and a client of somebody else's making.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use serde::de::DeserializeOwned;
+
+/// Whether python3 can be the client. Otherwise says, as a test's last words, why it is skipped.
+pub fn rclpy() -> bool {
+    let found = Command::new("python3")
+        .args(["-c", "import rclpy, tf2_msgs.msg, vision_msgs.msg, visualization_msgs.msg"])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        println!("skipped: python3 has no rclpy with vision_msgs (source scripts/env)");
+    }
+    found
+}
+
+/// A script of tests/ros/.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ros").join(name)
+}
+
+/// A running node that does not outlive its test, in a ROS domain of its own.
+pub struct Node {
+    child: Child,
+    domain: String,
+}
+
+impl Node {
+    /// Starts a program with parameters such as `rate:=10.0`.
+    pub fn start(program: &str, parameters: &[String]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
+        let mut command = Command::new(program);
+        command.arg("--ros-args");
+        for parameter in parameters {
+            command.args(["-p", parameter]);
+        }
+        let child = command.env("ROS_DOMAIN_ID", &domain).spawn().unwrap();
+        Self { child, domain }
+    }
+
+    /// What a client of tests/ros/ hears when it does what the plan says.
+    pub fn hear<T: DeserializeOwned>(&self, client: &str, plan: &serde_json::Value) -> T {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        std::fs::write(&path, plan.to_string()).unwrap();
+        let output = Command::new("python3")
+            .arg(script(client))
+            .arg(&path)
+            .env("ROS_DOMAIN_ID", &self.domain)
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Sends a signal and says how the node ended and how long it took.
+    pub fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), start.elapsed());
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "the node does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asserts that a program ends at once with one clear error that holds the words, and without a panic.
+pub fn refuses(program: &str, parameters: &[&str], words: &[&str]) {
+    let mut command = Command::new(program);
+    command.arg("--ros-args");
+    for parameter in parameters {
+        command.args(["-p", parameter]);
+    }
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for word in words {
+        assert!(told.contains(word), "`{word}` is not in: {told}");
+    }
+    assert!(!told.contains("panicked"), "{told}");
+}
