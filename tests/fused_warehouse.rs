@@ -139,8 +139,8 @@ fn made_up(objects: impl Fn(i64) -> Value, tracks: impl Fn(i64) -> Option<Value>
         .iter()
         .map(|(stamp, tracks)| json!({"stamp": stamp, "latency": 0.02, "received_after": 0.03, "tracks": tracks}))
         .collect();
-    let cell = json!([[3.0, 0.0]]);
-    let obstacles: Vec<Value> = answers.iter().map(|(stamp, _)| json!({"stamp": stamp, "cells": cell})).collect();
+    let nearest = json!({"1": 0.2, "2": 5.0});
+    let obstacles: Vec<Value> = answers.iter().map(|(stamp, _)| json!({"stamp": stamp, "nearest": nearest})).collect();
     json!({
         "begin": stamp(0), "end": stamp(15), "truth": truth, "detections": detections, "obstacles": obstacles,
         "detectors": {"lidar_detector": [{"stamp": stamp(0), "latency": 0.005, "objects": 1}]},

@@ -107,8 +107,8 @@ def moment_of(player, answers, result, tracks, sweeps):
     points = apply(recording.transforms.matrix("base_link", frame, stamp), points)
     # What is neither floor nor above the robot's business.
     points = points[(points[:, 2] > 0.1) & (points[:, 2] < 2.0)]
-    cloud = next((entry["cells"] for entry in answers.obstacles if entry["stamp"] == tracks["stamp"]), [])
-    cells = apply(to_robot, np.array([[x, y, 0.0] for x, y in cloud]).reshape(-1, 3))[:, :2]
+    cloud = next((entry["places"] for entry in answers.obstacles if entry["stamp"] == tracks["stamp"]), np.empty((0, 2)))
+    cells = apply(to_robot, np.column_stack([cloud, np.zeros(len(cloud))]))[:, :2]
     velocities = answers.velocities.get(tracks["stamp"], {})
     judge = Tally()
     objects = [{**seen_from(to_robot, o), "is_visible": judge.seen(o) is not None} for o in at(result["truth"], stamp).values()]
@@ -145,7 +145,7 @@ def main():
         hold_against(boxes, recording.pictures.get(stamp, []), counts)
     tally = Tally()
     tally.add(result)
-    status = next((values for name, values in answers.diagnostics.items() if "camera_detector" in name), {})
+    status = next((values for name, values in answers.diagnostics.items() if name.strip("/").startswith("camera_detector")), {})
 
     sent = result["sent"]["/camera/image_raw"]
     print(f"{sent} images and {result['sent'][sweeps]} sweeps sent in {(recording.end - recording.begin) / 1e9:.0f} s, {len(answered)} images answered, "

@@ -2,19 +2,24 @@
 
 import time
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image, PointCloud2
 from vision_msgs.msg import Detection2DArray, Detection3DArray
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from bag_recording import TRANSFORMS, boxes_of, class_and_score, fields_of, message_type, nanoseconds, planar
+from track_judge import at
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=50, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 # From the last message of the recording until nothing more is expected, in seconds.
 AFTERWARDS = 1.5
+# Objects that the obstacle cloud is held against, in metres from the robot.
+NEAR = 10.0
 
 
 class Player:
@@ -42,6 +47,8 @@ class Player:
 
     def spin(self, until):
         """Takes messages in until a time of the monotonic clock."""
+        # Also when it is late, one message is taken for each that is sent: who is late must not lose answers as well.
+        self.executor.spin_once(timeout_sec=0)
         while (left := until - time.monotonic()) > 0:
             self.executor.spin_once(timeout_sec=left)
 
@@ -73,31 +80,42 @@ class Player:
 
 
 class Answers:
-    """What the nodes publish. Times are as on this machine, in nanoseconds; `Player.original` takes stamps back to the recording's."""
+    """What the nodes publish. Times are as on this machine, in nanoseconds; `Player.original` takes stamps back to the recording's.
+
+    While the recording is played, bytes are only kept: whoever reads clouds in between sends late and loses answers. `read` is called
+    afterwards.
+    """
 
     def __init__(self, node, fusion="/obstacle_fusion", camera="/camera_detector", lidar="/lidar_detector", with_pictures=False):
         self.detections, self.obstacles, self.diagnostics = [], [], {}
         self.detectors = {camera: [], lidar: []}
         self.boxes, self.drawn, self.velocities = {}, {}, {}
-        subscribe = node.create_subscription
-        subscribe(Detection3DArray, f"{fusion}/detections", self.on_tracks, 50)
-        subscribe(PointCloud2, f"{fusion}/obstacles", self.on_cloud, BEST_EFFORT)
-        subscribe(MarkerArray, f"{fusion}/markers", self.on_markers, BEST_EFFORT)
-        subscribe(Detection2DArray, f"{camera}/detections", lambda m, info: self.on_boxes(camera, m, info), 50)
-        subscribe(Detection3DArray, f"{lidar}/detections", lambda m, info: self.on_detector(lidar, m, info), 50)
-        subscribe(DiagnosticArray, "/diagnostics", self.on_diagnostics, 10)
+        self.kept = []
+        self.subscribe(node, Detection3DArray, f"{fusion}/detections", 50, self.on_tracks)
+        self.subscribe(node, PointCloud2, f"{fusion}/obstacles", BEST_EFFORT, self.on_cloud)
+        self.subscribe(node, Detection2DArray, f"{camera}/detections", 50, lambda m, times: self.on_boxes(camera, m, times))
+        self.subscribe(node, Detection3DArray, f"{lidar}/detections", 50, lambda m, times: self.on_detector(lidar, m, times))
+        self.subscribe(node, DiagnosticArray, "/diagnostics", 10, self.on_diagnostics)
         if with_pictures:
-            subscribe(Image, f"{camera}/annotated", lambda m: self.drawn.update({nanoseconds(m.header.stamp): m}), BEST_EFFORT)
+            self.subscribe(node, MarkerArray, f"{fusion}/markers", BEST_EFFORT, self.on_markers)
+            self.subscribe(node, Image, f"{camera}/annotated", BEST_EFFORT, self.on_picture)
 
-    @staticmethod
-    def times(message, info):
-        """When the sensor measured, when the node published (by DDS) and when it came here."""
-        received = time.time_ns()
-        return {
-            "stamp": nanoseconds(message.header.stamp), "published": info.get("source_timestamp") or received, "received": received,
-        }
+    def subscribe(self, node, kind, topic, qos, reader):
+        def keep(data, info):
+            self.kept.append((kind, reader, data, info.get("source_timestamp"), time.time_ns()))
 
-    def on_tracks(self, array, info):
+        node.create_subscription(kind, topic, keep, qos, raw=True)
+
+    def read(self):
+        """Understands what was kept."""
+        for kind, reader, data, published, received in self.kept:
+            message = deserialize_message(data, kind)
+            stamp = nanoseconds(message.header.stamp) if hasattr(message, "header") else 0
+            # When the sensor measured, when the node published (by DDS) and when it came here.
+            reader(message, {"stamp": stamp, "published": published or received, "received": received})
+        self.kept.clear()
+
+    def on_tracks(self, array, times):
         tracks = []
         for detection in array.detections:
             name, score = class_and_score(detection)
@@ -106,31 +124,31 @@ class Answers:
                 "id": detection.id, "class": name, "score": score, "x": position.x, "y": position.y, "z": position.z,
                 "size": [size.x, size.y, size.z], "yaw": planar((turn.x, turn.y, turn.z, turn.w)),
             })
-        self.detections.append({**self.times(array, info), "frame_id": array.header.frame_id, "tracks": tracks})
+        self.detections.append({**times, "frame_id": array.header.frame_id, "tracks": tracks})
 
-    def on_cloud(self, cloud, info):
+    def on_cloud(self, cloud, times):
         x, y, z = fields_of(cloud, "x", "y", "z")
-        cells = sorted({(round(float(a), 2), round(float(b), 2)) for a, b in zip(x, y)})
         heights = [round(float(z.min()), 3), round(float(z.max()), 3)] if len(z) else None
-        self.obstacles.append({
-            **self.times(cloud, info), "frame_id": cloud.header.frame_id, "points": len(z), "heights": heights, "cells": cells,
-        })
+        self.obstacles.append({**times, "frame_id": cloud.header.frame_id, "points": len(z), "heights": heights, "places": np.stack([x, y], axis=1)})
 
-    def on_markers(self, array):
+    def on_markers(self, array, _):
         for marker in array.markers:
-            if marker.ns == "velocity" and marker.action == 0 and len(marker.points) == 2:
+            if marker.ns == "velocity" and marker.action == Marker.ADD and len(marker.points) == 2:
                 tail, tip = marker.points
                 # The arrow ends where the object will be in a second.
                 self.velocities.setdefault(nanoseconds(marker.header.stamp), {})[str(marker.id)] = (tip.x - tail.x, tip.y - tail.y)
 
-    def on_detector(self, name, array, info):
-        self.detectors[name].append({**self.times(array, info), "objects": len(array.detections)})
+    def on_detector(self, name, array, times):
+        self.detectors[name].append({**times, "objects": len(array.detections)})
 
-    def on_boxes(self, name, array, info):
-        self.on_detector(name, array, info)
-        self.boxes[nanoseconds(array.header.stamp)] = boxes_of(array)
+    def on_boxes(self, name, array, times):
+        self.on_detector(name, array, times)
+        self.boxes[times["stamp"]] = boxes_of(array)
 
-    def on_diagnostics(self, array):
+    def on_picture(self, image, times):
+        self.drawn[times["stamp"]] = image
+
+    def on_diagnostics(self, array, _):
         for status in array.status:
             self.diagnostics.setdefault(status.name, {}).update({pair.key: pair.value for pair in status.values})
 
@@ -139,20 +157,28 @@ def summary(player, answers):
     """What track_judge.py judges: stamps are the recording's, latencies in seconds of this machine's clock."""
 
     def timed(entry):
-        rest = {key: value for key, value in entry.items() if key not in ("stamp", "published", "received")}
+        rest = {key: value for key, value in entry.items() if key not in ("stamp", "published", "received", "places")}
         return {
             "stamp": player.original(entry["stamp"]), "latency": (entry["published"] - entry["stamp"]) / 1e9,
             "received_after": (entry["received"] - entry["stamp"]) / 1e9, **rest,
         }
 
     recording, lags = player.recording, sorted(player.lags)
+    truth = [{"stamp": stamp, **entry} for stamp, entry in sorted(recording.truth.items())]
+
+    def nearest(entry):
+        """From each object to the nearest point of a cloud, in metres: whole clouds would fill disks."""
+        objects = at(truth, player.original(entry["stamp"])).values() if truth and len(entry["places"]) else []
+        distances = {o["id"]: np.hypot(*(entry["places"] - [o["x"], o["y"]]).T).min() for o in objects if o["distance"] <= NEAR}
+        return {**timed(entry), "nearest": {name: round(float(distance), 3) for name, distance in distances.items()}}
+
     sent = {topic: sum(message.topic == topic for message in recording.messages) for topic in recording.channels}
     return {
         "factor": player.factor, "begin": recording.begin, "end": recording.end, "sent": sent,
         "lag": {"p50": lags[len(lags) // 2], "p99": lags[len(lags) * 99 // 100], "max": lags[-1]},
         "detections": [timed(entry) for entry in answers.detections],
-        "obstacles": [timed(entry) for entry in answers.obstacles],
+        "obstacles": [nearest(entry) for entry in answers.obstacles],
         "detectors": {name.strip("/"): [timed(entry) for entry in entries] for name, entries in answers.detectors.items()},
         "diagnostics": answers.diagnostics,
-        "truth": [{"stamp": stamp, **truth} for stamp, truth in sorted(recording.truth.items())],
+        "truth": truth,
     }

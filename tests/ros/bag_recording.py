@@ -218,8 +218,9 @@ def read(bag, topics, labels, last=1.0, fixed_frame="odom"):
                     continue
                 data = bytes(raw.data)
                 if not channel.topic.startswith(TRUTH):
-                    qos = offered_qos(channel.metadata.get("offered_qos_profiles", ""))
-                    recording.channels.setdefault(channel.topic, Channel(schema.name, qos))
+                    if channel.topic not in recording.channels:
+                        qos = offered_qos(channel.metadata.get("offered_qos_profiles", ""))
+                        recording.channels[channel.topic] = Channel(schema.name, qos)
                     if schema.name == TRANSFORMS:
                         recording.transforms.add(deserialize_message(data, message_type(TRANSFORMS)))
                         stamp = raw.log_time

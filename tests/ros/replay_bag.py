@@ -40,6 +40,7 @@ def replay(bag, sweeps, nodes=None, factor=1.0, last=1.0, with_pictures=False):
         check()
     node.destroy_node()
     rclpy.shutdown()
+    answers.read()
     return player, answers
 
 

@@ -88,14 +88,14 @@ class Tally:
         instants = [entry for entry in replay["truth"] if entry["stamp"] >= begin]
         if not instants:
             return
-        clouds = {entry["stamp"]: entry["cells"] for entry in replay["obstacles"]}
+        clouds = {entry["stamp"]: entry["nearest"] for entry in replay["obstacles"]}
         last, ids = {}, set()
         for instant in instants:
             answer = min(replay["detections"], key=lambda entry: abs(entry["stamp"] - instant["stamp"]), default=None)
             if answer is None or abs(answer["stamp"] - instant["stamp"]) > NEAR_IN_TIME * 1e9:
                 self.unanswered += 1
                 answer = {"stamp": instant["stamp"], "tracks": []}
-            self.add_instant(instant, at(replay["truth"], answer["stamp"]), answer["tracks"], clouds.get(answer["stamp"], []), last, ids)
+            self.add_instant(instant, at(replay["truth"], answer["stamp"]), answer["tracks"], clouds.get(answer["stamp"], {}), last, ids)
         self.instants += len(instants)
         self.seconds += (instants[-1]["stamp"] - instants[0]["stamp"]) / 1e9
         self.tracks += len(ids)
@@ -106,8 +106,12 @@ class Tally:
             self.latencies.setdefault(node, []).extend(entry["latency"] for entry in entries)
         self.latencies.setdefault("obstacle_fusion", []).extend(first.values())
 
-    def add_instant(self, instant, places, tracks, cells, last, ids):
-        """`places`: all objects where they were at the tracks' stamp; `last`: who had each object, and when it was last in sight."""
+    def add_instant(self, instant, places, tracks, nearest, last, ids):
+        """One stamp of the truth.
+
+        `places`: all objects where they were at the tracks' stamp; `nearest`: from each to the obstacle cloud; `last`: who had each
+        object, and when it was last in sight; `ids`: the tracks that had somebody.
+        """
         now = instant["stamp"]
         tracks = {t["id"]: t for t in tracks if t["class"] == self.name}
         aboard = {o["id"] for o in instant["objects"] if o.get("aboard")}
@@ -137,8 +141,7 @@ class Tally:
             elif i in last:
                 # Still in sight: whoever finds it again should be the one who had it.
                 last[i] = (last[i][0], now)
-            place = places.get(i)
-            self.covered += place is not None and any(math.hypot(place["x"] - x, place["y"] - y) <= self.distance for x, y in cells)
+            self.covered += nearest.get(i, math.inf) <= self.distance
         found = {track for track, _ in matched.values()}
         rest = {i: t for i, t in tracks.items() if i not in found}
         others = {i: o for i, o in places.items() if o["class"] == self.name and i not in visible}
