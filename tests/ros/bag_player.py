@@ -5,7 +5,7 @@ import time
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image, PointCloud2
 from vision_msgs.msg import Detection2DArray, Detection3DArray
@@ -14,7 +14,6 @@ from visualization_msgs.msg import Marker, MarkerArray
 from bag_recording import TRANSFORMS, boxes_of, class_and_score, fields_of, message_type, nanoseconds, planar
 from track_judge import at
 
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 BEST_EFFORT = QoSProfile(depth=50, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 # From the last message of the recording until nothing more is expected, in seconds.
 AFTERWARDS = 1.5
@@ -31,7 +30,6 @@ class Player:
         self.executor.add_node(node)
         self.publishers = {}
         for topic, channel in recording.channels.items():
-            # Latched messages have no later one to wait for: all must find their place.
             self.publishers[topic] = node.create_publisher(message_type(channel.type_name), topic, channel.qos)
         self.origin = 0
         # How late each message went out, in seconds.

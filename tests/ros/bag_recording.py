@@ -261,7 +261,7 @@ def is_within(inner, outer):
 
 
 def truth_of(recording, stamp, message, counts, fixed_frame):
-    """The robot and the truth's objects at a stamp: where they are in the fixed frame, how far from the robot, who sees them, and what carries them."""
+    """The robot and the truth's objects at a stamp: where they are in the fixed frame, how far from the robot, and who sees them."""
     to_fixed = recording.transforms.matrix(fixed_frame, message.header.frame_id, stamp)
     nearest = min(recording.pictures, key=lambda other: abs(other - stamp), default=None)
     in_image = {box[3] for box in recording.pictures[nearest]} if nearest is not None else set()

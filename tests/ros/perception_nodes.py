@@ -36,10 +36,10 @@ class PerceptionNodes:
             "lidar_detector": {"model": lidar_model, "input_topic": sweeps, "input_type": "scan" if sweeps == SCAN else "cloud"},
             "obstacle_fusion": {"cameras": f"/camera_detector/detections|{CAMERA_INFO}", "lidar": "/lidar_detector/detections"},
         }
-        self.commands = {
-            name: [str(Path(bin) / name), "--ros-args", "--params-file", str(CONFIG / f"{name}.yaml"), *(word for key, value in parameters[name].items() for word in ("-p", f"{key}:={value}"))]
-            for name in NODES
-        }
+        self.commands = {}
+        for name in NODES:
+            given = [word for key, value in parameters[name].items() for word in ("-p", f"{key}:={value}")]
+            self.commands[name] = [str(Path(bin) / name), "--ros-args", "--params-file", str(CONFIG / f"{name}.yaml"), *given]
         self.folder = Path(folder)
         self.running = {}
 
