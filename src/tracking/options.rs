@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ClassProfile;
+use super::{ClassProfile, within};
 
 /// When things are taken for the same, for real and for gone. The defaults suit people and forklifts indoors, seen 5 to 40 times
 /// per second.
@@ -87,10 +87,6 @@ impl TrackerOptions {
         for (class, profile) in self.profiles.iter().enumerate() {
             profile.validate().map_err(|reason| format!("profiles[{class}]: {reason}"))?;
         }
-        let within = |name: &str, value: f64, least: f64, most: f64| {
-            let fits = (least..=most).contains(&value);
-            if fits { Ok(()) } else { Err(format!("{name} is {value}: it must be from {least} to {most}")) }
-        };
         within("gate_probability", self.gate_probability, 0.5, 0.9999)?;
         within("other_class_gate_probability", self.other_class_gate_probability, 0.01, 0.9999)?;
         within("confusion", self.confusion, 1e-6, 1.0)?;
