@@ -12,7 +12,9 @@ use crate::{
 
 /// How tracks begin, live and end.
 pub(super) fn tracker_options(parameters: &ObstacleFusionParameters, classes: &[String]) -> TrackerOptions {
-    TrackerOptions { late_seconds: parameters.late, ..TrackerOptions::for_classes(classes) }
+    let options = TrackerOptions::for_classes(classes);
+    let doubted_hits = u32::try_from(parameters.doubted_hits).unwrap_or(options.doubted_hits);
+    TrackerOptions { late_seconds: parameters.late, doubted_hits, ..options }
 }
 
 /// How detections become places.
@@ -59,7 +61,7 @@ mod tests {
         assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
         assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
         // The ends of what the parameters may be.
-        let parameters = ObstacleFusionParameters { late: 1.0, camera_range: 0.5, ..parameters };
+        let parameters = ObstacleFusionParameters { late: 1.0, camera_range: 0.5, doubted_hits: 1, ..parameters };
         assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
         assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
     }

@@ -50,6 +50,8 @@ pub struct ObstacleFusionParameters {
     pub lidar_field_of_view: f64,
     /// Metres that the camera detectors see objects at; farther boxes are not used. Read at the start.
     pub camera_range: f64,
+    /// Detections that confirm a track which cameras alone report where the lidar should see it, 3 being enough for others; 1: as for others. Read at the start.
+    pub doubted_hits: i64,
     /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read at the start.
     pub slow_distance: f64,
     /// Speed near such objects in percent of the full speed.
@@ -82,6 +84,7 @@ impl Default for ObstacleFusionParameters {
             lidar_range: 10.0,
             lidar_field_of_view: std::f64::consts::TAU,
             camera_range: 8.0,
+            doubted_hits: 8,
             slow_distance: 0.0,
             slow_percentage: 50.0,
             slow_classes: TextList(vec!["person".into()]),
@@ -127,6 +130,7 @@ impl ObstacleFusionParameters {
             ("lidar_range", self.lidar_range, 0.5, 200.0),
             ("lidar_field_of_view", self.lidar_field_of_view, 0.01, std::f64::consts::TAU),
             ("camera_range", self.camera_range, 0.5, 200.0),
+            ("doubted_hits", self.doubted_hits as f64, 1.0, 100.0),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ParameterError::new(name, format!("{value} is not from {least} to {most}")));
