@@ -1,20 +1,36 @@
-//! What a tracked object takes up, as points for a costmap's obstacle or voxel layer.
+//! What tracked objects take up, as points for a costmap's obstacle or voxel layer.
+//!
+//! Points stand on one grid for all objects, with a step of 0.7 times the costmap's resolution. Then every cell of a costmap that
+//! lies in a footprint has a point in it, however the costmap is turned and shifted against the track's frame (`map` against `odom`,
+//! say).
+//!
+//! An obstacle layer needs each cell marked once within its limits of height, a voxel layer sees what stands in its way from the side.
+//! So the inside has points of one height, the lowest level, and only the outline those of all levels.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tracking::{ClassProfile, Track, profile_of};
+use crate::tracking::{ClassProfile, Track, profile_of, within};
 
+#[cfg(test)]
+mod tests;
+
+/// The grid's step by the costmap's resolution. A square grid with a step of `s` has a point in every circle with a radius of
+/// `s / sqrt(2)`, and a cell, turned anyhow, holds a circle with half its side as radius: steps up to `1 / sqrt(2)` leave no cell empty.
+/// A little less, because a cloud's numbers are rounded.
+const STEP_SHARE: f64 = 0.7;
 /// Sides of an object outside these are no object's, in metres.
 const LEAST_SIDE: f64 = 0.01;
 const MOST_SIDE: f64 = 30.0;
-/// The finest grid, in metres.
+/// The finest resolution, in metres.
 const LEAST_RESOLUTION: f64 = 0.005;
 /// Levels at most.
 const MOST_LEVELS: usize = 32;
 /// Places along the predicted motion at most.
 const MOST_PLACES: f64 = 64.0;
+/// The longest prediction, in seconds.
+const MOST_HORIZON: f64 = 10.0;
 /// Slower than this is standing, in m/s.
 const STANDING: f64 = 0.05;
 
@@ -25,19 +41,22 @@ pub struct FootprintOptions {
     /// How far each class is to be kept clear of ([`ClassProfile::inflation`]) and its typical size, in the order of the classes; those
     /// missing have [`ClassProfile::default`].
     pub profiles: Vec<ClassProfile>,
-    /// The costmap's resolution in metres: one point in each of its cells when both have the same axes. Default 0.05.
+    /// The costmap's resolution in metres: each of its cells that lies in a footprint gets a point. Default 0.05.
     pub resolution: f64,
     /// The lowest point in metres. The layer's `min_obstacle_height` must be below. Default 0.1.
     pub z_min: f64,
     /// Where the highest point stays below, in metres. The layer's `max_obstacle_height` must not be below (Nav2's default for a source
     /// is 0.0, which drops every point). Default 1.8.
     pub z_max: f64,
-    /// Levels of points between `z_min` and the object's top or `z_max`. An obstacle layer needs one; a voxel layer one for each of its
-    /// voxels. Default 3.
+    /// Levels of points on the outline, evenly between `z_min` and the object's top or `z_max`; inside there are points of the lowest
+    /// level alone. An obstacle layer needs one level; a voxel layer that clears along rays one for each of its voxels. Default 3.
     pub levels: usize,
+    /// Objects farther from the robot than this, in metres from their nearest edge on their predicted way, are left out by
+    /// [`fill_around`]: what is beyond a costmap costs time and marks nothing. Default 10.0.
+    pub range: f64,
     /// Seconds of predicted motion that are filled as well; 0 fills the present place only. Default 0.0.
     pub horizon: f64,
-    /// Points of one object at most; a coarser grid is taken where there would be more. Default 20000.
+    /// Points of one object at most; a coarser grid, which may leave cells empty, is taken where there would be more. Default 20000.
     pub max_points: usize,
 }
 
@@ -49,6 +68,7 @@ impl Default for FootprintOptions {
             z_min: 0.1,
             z_max: 1.8,
             levels: 3,
+            range: 10.0,
             horizon: 0.0,
             max_points: 20_000,
         }
@@ -66,21 +86,33 @@ impl FootprintOptions {
         for (class, profile) in self.profiles.iter().enumerate() {
             profile.validate().map_err(|reason| format!("profiles[{class}]: {reason}"))?;
         }
-        let within = |name: &str, value: f64, least: f64, most: f64| {
-            let fits = (least..=most).contains(&value);
-            if fits { Ok(()) } else { Err(format!("{name} is {value}: it must be from {least} to {most}")) }
-        };
         within("resolution", self.resolution, LEAST_RESOLUTION, 1.0)?;
         within("z_min", self.z_min, -10.0, 10.0)?;
         within("z_max", self.z_max, self.z_min, 20.0)?;
         within("levels", self.levels as f64, 1.0, MOST_LEVELS as f64)?;
-        within("horizon", self.horizon, 0.0, 10.0)?;
+        within("range", self.range, 0.5, 1000.0)?;
+        within("horizon", self.horizon, 0.0, MOST_HORIZON)?;
         within("max_points", self.max_points as f64, 1.0, 1e6)
     }
 }
 
+/// [`fill`] of all tracks within `range` of the robot, which is at `robot` (x and y in metres) in the tracks' frame; of all tracks where
+/// that is not known, for what is left out must not be near.
+pub fn fill_around(tracks: &[Track], robot: Option<[f64; 2]>, options: &FootprintOptions) -> Vec<[f32; 3]> {
+    let is_near = |track: &&Track| {
+        robot.is_none_or(|robot| {
+            let [x, y, _] = track.position;
+            let distance = (x - robot[0]).hypot(y - robot[1]) - Shape::of(track, options).farthest();
+            // No number where the robot's or the track's place is none; `fill` sees to the latter.
+            distance.is_nan() || distance <= options.range
+        })
+    };
+    tracks.iter().filter(is_near).flat_map(|track| fill(track, options)).collect()
+}
+
 /// Points in the track's frame, in metres, that fill the object's footprint - its box, turned, with its class's inflation and rounded
-/// corners - at several heights, and on request all that the footprint sweeps over while it moves on as predicted.
+/// corners - and on request all that the footprint sweeps over while it moves on as predicted: inside at the lowest level, on the
+/// outline at all levels.
 ///
 /// The points stand on a grid that is the same for all objects, so that two that overlap share cells. There is at least one and are
 /// at most `max_points`; none for a track whose numbers are not finite.
@@ -91,28 +123,38 @@ pub fn fill(track: &Track, options: &FootprintOptions) -> Vec<[f32; 3]> {
     }
     let shape = Shape::of(track, options);
     let levels = levels(track, &shape, options);
-    let most_cells = (options.max_points / levels.len()).max(1);
-    let mut spacing = options.resolution.max(LEAST_RESOLUTION);
-    let mut cells = shape.cells(spacing, most_cells);
-    while cells.is_none() && spacing < MOST_SIDE {
+    let most = options.max_points.max(1);
+    let mut spacing = STEP_SHARE * options.resolution.max(LEAST_RESOLUTION);
+    while spacing < MOST_SIDE {
+        if let Some(cells) = shape.cells(spacing, most) {
+            let points = points(&cells, spacing, &levels);
+            if points.len() <= most {
+                return points;
+            }
+        }
         spacing *= 1.25;
-        cells = shape.cells(spacing, most_cells);
     }
-    let middle = |cell: i64| (cell as f64 + 0.5) * spacing;
-    let places: Vec<[f64; 2]> = match cells {
-        Some(cells) => cells.into_iter().map(|(column, row)| [middle(column), middle(row)]).collect(),
-        // Too few points for any grid.
-        None => vec![shape.start],
-    };
-    let mut points = Vec::with_capacity(places.len() * levels.len());
-    for level in levels.into_iter().take(options.max_points.max(1)) {
-        points.extend(places.iter().map(|&[x, y]| [x as f32, y as f32, level as f32]));
+    // Too few points for any grid.
+    let [x, y] = shape.start;
+    levels.into_iter().take(most).map(|level| [x as f32, y as f32, level as f32]).collect()
+}
+
+/// The points of cells on a grid of this spacing: in the middle of each at the lowest level, at the other levels where a cell
+/// beside it is free.
+fn points(cells: &BTreeSet<(i64, i64)>, spacing: f64, levels: &[f64]) -> Vec<[f32; 3]> {
+    let mut points = Vec::with_capacity(cells.len() * 2);
+    for &(column, row) in cells {
+        let beside = [(column - 1, row), (column + 1, row), (column, row - 1), (column, row + 1)];
+        let is_outline = beside.iter().any(|cell| !cells.contains(cell));
+        let middle = |cell: i64| ((cell as f64 + 0.5) * spacing) as f32;
+        let count = if is_outline { levels.len() } else { 1 };
+        points.extend(levels.iter().take(count).map(|&level| [middle(column), middle(row), level as f32]));
     }
     points
 }
 
-/// The heights of the points: inside the object's part between `z_min` and `z_max`, never on its ends, where rounding could have a
-/// layer drop them.
+/// The heights of the points, the lowest first: inside the object's part between `z_min` and `z_max`, never on its ends, where rounding
+/// could have a layer drop them.
 fn levels(track: &Track, shape: &Shape, options: &FootprintOptions) -> Vec<f64> {
     let low = if options.z_min.is_finite() { options.z_min } else { 0.0 };
     let high = (track.position[2] + shape.size[2] / 2.0).min(options.z_max).max(low);
@@ -142,7 +184,7 @@ impl Shape {
         }
         let [x, y] = track.velocity;
         let is_moving = x.hypot(y) >= STANDING && options.horizon > 0.0;
-        let horizon = if is_moving { options.horizon.min(10.0) } else { 0.0 };
+        let horizon = if is_moving { options.horizon.min(MOST_HORIZON) } else { 0.0 };
         let (sin, cos) = track.yaw.sin_cos();
         Self {
             size,
@@ -152,6 +194,11 @@ impl Shape {
             start: [track.position[0], track.position[1]],
             motion: [x * horizon, y * horizon],
         }
+    }
+
+    /// Nothing of it, on its way, is farther than this from where it is now, in metres.
+    fn farthest(&self) -> f64 {
+        self.size[0].hypot(self.size[1]) / 2.0 + self.inflation + self.motion[0].hypot(self.motion[1])
     }
 
     /// The cells (column, row) of a grid of this spacing that the footprint covers on its way; `None` when there are more than
@@ -194,112 +241,5 @@ impl Shape {
             }
         }
         Some(cells)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::tracking::Source;
-
-    fn track(position: [f64; 3], velocity: [f64; 2], size: [f64; 3], yaw: f64) -> Track {
-        Track {
-            id: 1,
-            class: 0,
-            score: 0.9,
-            position,
-            velocity,
-            covariance: [[0.0; 4]; 4],
-            size,
-            yaw,
-            hits: 5,
-            missed: 0,
-            last_seen: 0,
-            is_confirmed: true,
-            source: Source::Both,
-        }
-    }
-
-    fn options(inflation: f64) -> FootprintOptions {
-        let profiles = vec![ClassProfile { inflation, ..ClassProfile::default() }];
-        FootprintOptions { profiles, ..FootprintOptions::default() }
-    }
-
-    #[test]
-    fn a_turned_box_is_filled_and_nothing_beside_it() {
-        let truck = track([3.0, -2.0, 1.0], [0.0, 0.0], [2.0, 1.0, 2.0], std::f64::consts::FRAC_PI_2);
-        let points = fill(&truck, &FootprintOptions { levels: 1, ..options(0.0) });
-        // 2 m x 1 m in cells of 5 cm, a row more or less where the edge falls on a cell's middle.
-        assert!((720..=880).contains(&points.len()), "{}", points.len());
-        for [x, y, z] in &points {
-            assert!((x - 3.0).abs() <= 0.501 && (y + 2.0).abs() <= 1.001, "{x} {y}");
-            assert!(*z > 0.1 && *z < 1.8);
-        }
-        let wider = fill(&truck, &FootprintOptions { levels: 1, ..options(0.3) });
-        let expected = (2.0 + 6.0 * 0.3 + std::f64::consts::PI * 0.09) / 0.0025;
-        assert!((wider.len() as f64 - expected).abs() < 0.06 * expected, "{} {expected}", wider.len());
-    }
-
-    #[test]
-    fn levels_stay_within_the_limits_and_the_object() {
-        let heights = |z: f64, tall: f64| {
-            let points = fill(&track([0.0, 0.0, z], [0.0; 2], [0.5, 0.5, tall], 0.0), &options(0.1));
-            let mut heights: Vec<f32> = points.iter().map(|point| point[2]).collect();
-            heights.sort_by(f32::total_cmp);
-            heights.dedup();
-            heights
-        };
-        let person = heights(0.85, 1.7);
-        assert!(person.len() == 3 && person[0] > 0.1 && person[2] < 1.7, "{person:?}");
-        assert!(heights(2.0, 4.0)[2] < 1.8);
-        // Lower than the layer looks: marked at its lower limit, for it is there.
-        assert_eq!(heights(0.04, 0.08), [0.1]);
-    }
-
-    #[test]
-    fn the_way_ahead_is_swept_without_gaps() {
-        let walker = track([0.0, 0.0, 0.85], [1.5, 0.0], [0.5, 0.5, 1.7], 0.0);
-        let points = fill(&walker, &FootprintOptions { horizon: 2.0, levels: 1, ..options(0.1) });
-        let furthest = points.iter().map(|point| point[0]).fold(f32::MIN, f32::max);
-        assert!((furthest - 3.35).abs() < 0.06, "{furthest}");
-        // Along the middle each cell from the start to the end is taken.
-        for step in 0..66 {
-            let x = -0.3 + 0.05 * step as f32;
-            assert!(points.iter().any(|point| (point[0] - x).abs() < 0.051 && point[1].abs() < 0.05), "{x}");
-        }
-        let standing = track([0.0, 0.0, 0.85], [0.01, 0.0], [0.5, 0.5, 1.7], 0.0);
-        let still = fill(&standing, &FootprintOptions { horizon: 2.0, levels: 1, ..options(0.1) });
-        assert!(still.iter().all(|point| point[0] < 0.4));
-    }
-
-    #[test]
-    fn wrong_numbers_give_no_points_and_large_objects_not_too_many() {
-        assert!(fill(&track([f64::NAN, 0.0, 0.0], [0.0; 2], [1.0; 3], 0.0), &options(0.1)).is_empty());
-        let hall = track([0.0, 0.0, 1.0], [20.0, 3.0], [30.0, 30.0, 2.0], 0.4);
-        let few = FootprintOptions { max_points: 500, horizon: 5.0, ..options(0.5) };
-        let points = fill(&hall, &few);
-        assert!((100..=500).contains(&points.len()), "{}", points.len());
-        let one = FootprintOptions { max_points: 1, ..options(0.0) };
-        assert_eq!(fill(&track([0.0; 3], [0.0; 2], [0.1, 0.1, 0.1], 0.0), &one).len(), 1);
-        assert!(FootprintOptions { z_max: 0.0, ..FootprintOptions::default() }.validate().is_err());
-        assert_eq!(FootprintOptions::default().validate(), Ok(()));
-    }
-
-    proptest! {
-        #[test]
-        fn points_are_few_finite_and_at_the_object(
-            x in -50.0..50.0f64, y in -50.0..50.0f64, speed in -3.0..3.0f64, yaw in -3.2..3.2f64,
-            length in 0.0..5.0f64, width in 0.0..3.0f64, horizon in 0.0..3.0f64, max_points in 1..3000usize,
-        ) {
-            let object = track([x, y, 0.9], [speed, -speed], [length, width, 1.8], yaw);
-            let points = fill(&object, &FootprintOptions { horizon, max_points, ..options(0.2) });
-            prop_assert!(!points.is_empty() && points.len() <= max_points);
-            for [px, py, pz] in points {
-                prop_assert!(px.is_finite() && py.is_finite() && pz > 0.1 && pz < 1.8);
-                prop_assert!((f64::from(px) - x).hypot(f64::from(py) - y) < 50.0);
-            }
-        }
     }
 }

@@ -60,6 +60,10 @@ pub struct LidarObjects<'a> {
     pub sensor_in_target: RigidTransform,
 }
 
+/// Boxes of one camera, and objects of the lidar, that are looked at: those of the best scores. Assignment takes time by the third power
+/// of their number.
+const MOST_OBJECTS: usize = 256;
+
 /// Joins what cameras and lidar found into one list in the target frame: first the lidar's objects, then what only cameras saw.
 ///
 /// - **Lidar and camera.** The corners of each lidar box, projected into a camera, span a box in its image. Camera boxes and lidar
@@ -71,9 +75,11 @@ pub struct LidarObjects<'a> {
 ///   does not, that at which something of the class's typical height is as high as the box. When the lower edge is cut off by the
 ///   image, only an upper bound is known, and the place is the middle of what is possible. Covariances come from pixels and angles
 ///   through the derivative of the range: long along the ray, narrow across. What lies beyond `max_range` is left out, and so is a box
-///   that overlaps a lidar object which has a box already: it is its double.
+///   of the same class that overlaps a lidar object which has another box already: it is its double.
 /// - **Several cameras.** What several cameras alone saw is one object when the Mahalanobis distance says so; their places are
 ///   weighted by their inverse covariances.
+///
+/// Of more than 256 boxes of a camera, or objects of the lidar, those of the best scores count; what is not finite is left out.
 pub fn fuse(
     cameras: &[CameraBoxes<'_>],
     lidar: Option<&LidarObjects<'_>>,
@@ -82,6 +88,8 @@ pub fn fuse(
     let mut solids: Vec<Solid> = lidar.map_or_else(Vec::new, |lidar| Solid::all(lidar, options));
     let mut alone: Vec<CameraObject> = Vec::new();
     for (number, camera) in cameras.iter().enumerate() {
+        let detections = strongest(camera.detections.iter().copied().filter(is_sound), |detection| detection.score);
+        let camera = &CameraBoxes { detections: &detections, ..*camera };
         let views: Vec<Option<View>> = solids.iter().map(|solid| View::of(solid, camera)).collect();
         let located: Vec<Option<Located>> = camera
             .detections
@@ -90,16 +98,13 @@ pub fn fuse(
             .collect();
         let pairs = pair(camera, &solids, &views, &located, options);
         for ((detection, place), found) in camera.detections.iter().zip(&located).zip(&pairs) {
-            if !is_sound(detection) {
-                continue;
-            }
             if let Some(solid) = *found {
                 solids[solid].hear(detection);
                 continue;
             }
-            // A box of the same class on a lidar object that has another one already.
-            let is_double = solids.iter().zip(&views).any(|(solid, view)| {
+            let is_double = solids.iter().zip(&views).enumerate().any(|(place, (solid, view))| {
                 solid.class() == detection.class
+                    && pairs.contains(&Some(place))
                     && view.as_ref().is_some_and(|view| view.hull.iou(&detection.bbox) >= options.explained_iou)
             });
             if let (false, Some(place)) = (is_double || detection.score < options.camera_only_score, place) {
@@ -115,6 +120,16 @@ pub fn fuse(
     let mut measurements: Vec<Measurement> = solids.iter().map(Solid::measurement).collect();
     measurements.extend(merge::merge(alone, options).iter().map(|object| of_camera(object, options)));
     measurements
+}
+
+/// At most [`MOST_OBJECTS`]: those of the best scores, else all in their order.
+fn strongest<T>(found: impl Iterator<Item = T>, score: impl Fn(&T) -> f32) -> Vec<T> {
+    let mut found: Vec<T> = found.collect();
+    if found.len() > MOST_OBJECTS {
+        found.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        found.truncate(MOST_OBJECTS);
+    }
+    found
 }
 
 /// Whether a camera's detection is one.
@@ -135,7 +150,7 @@ fn pair(
         .iter()
         .map(|detection| {
             let cost = |(solid, view): (&Solid, &Option<View>)| {
-                let view = view.as_ref().filter(|_| is_sound(detection))?;
+                let view = view.as_ref()?;
                 view.cost(solid, detection, camera, options)
             };
             solids.iter().zip(views).map(cost).collect()
@@ -151,8 +166,7 @@ fn pair(
     let by_place: Vec<Vec<Option<f64>>> = (0..camera.detections.len())
         .map(|place| {
             let detection = &camera.detections[place];
-            let is_open = pairs[place].is_none() && is_sound(detection);
-            let located = located[place].as_ref().filter(|_| is_open);
+            let located = located[place].as_ref().filter(|_| pairs[place].is_none());
             (0..solids.len())
                 .map(|number| {
                     let solid = &solids[number];

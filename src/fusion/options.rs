@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::tracking::ClassProfile;
+use crate::tracking::{ClassProfile, within};
 
 /// When a camera and the lidar mean the same object, and how sure their places are. The defaults suit people and forklifts indoors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,10 +77,6 @@ impl FusionOptions {
         for (class, profile) in self.profiles.iter().enumerate() {
             profile.validate().map_err(|reason| format!("profiles[{class}]: {reason}"))?;
         }
-        let within = |name: &str, value: f64, least: f64, most: f64| {
-            let fits = (least..=most).contains(&value);
-            if fits { Ok(()) } else { Err(format!("{name} is {value}: it must be from {least} to {most}")) }
-        };
         within("min_iou", f64::from(self.min_iou), 0.01, 1.0)?;
         within("other_class_iou", f64::from(self.other_class_iou), 0.01, 1.0)?;
         within("height_ratio[0]", self.height_ratio[0], 0.01, 1.0)?;

@@ -2,7 +2,7 @@
 
 use nalgebra::{Matrix2, Vector2};
 
-use super::{CameraBox, FusionOptions, LidarObjects, evidence::combine};
+use super::{CameraBox, FusionOptions, LidarObjects, evidence::combine, strongest};
 use crate::{
     model::lidar::LidarObject,
     tracking::{Measurement, Source, profile_of},
@@ -25,7 +25,7 @@ pub(super) struct Solid {
 }
 
 impl Solid {
-    /// All objects whose numbers make sense.
+    /// All objects whose numbers make sense, of too many those of the best scores.
     pub fn all(lidar: &LidarObjects<'_>, options: &FusionOptions) -> Vec<Self> {
         let turn = lidar.sensor_in_target.yaw();
         let of = |object: &LidarObject| {
@@ -55,7 +55,7 @@ impl Solid {
                 source: Source::Lidar,
             })
         };
-        lidar.objects.iter().filter_map(of).collect()
+        strongest(lidar.objects.iter().filter_map(of), |solid| solid.score)
     }
 
     /// Takes in what a camera says about it.

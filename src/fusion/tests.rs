@@ -117,6 +117,30 @@ fn a_lidar_object_with_a_wrong_size_is_found_by_its_place() {
 }
 
 #[test]
+fn a_box_on_a_lidar_object_without_a_partner_is_no_double() {
+    // The lidar takes something of twice the height for a person. The box overlaps it by 0.47 and is too high for a person at that
+    // distance: it is of somebody nearer whom the lidar missed.
+    let tall = lidar_sees(PERSON, 6.0, 0.0, [0.9, 0.9, 3.4], 0.6);
+    let (model, boxes) = (model(), [seen(3.2, 0.0, 0.8)]);
+    let camera = CameraBoxes { detections: &boxes, model: &model, optical_in_target: mounted(0.0, 0.0, 0.0) };
+    let lidar = LidarObjects { objects: &[tall], sensor_in_target: sensor() };
+    let found = fuse(&[camera], Some(&lidar), &FusionOptions { explained_iou: 0.3, ..options() });
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!((found[0].source, found[1].source), (Source::Lidar, Source::Camera));
+}
+
+#[test]
+fn of_too_many_the_best_scores_count() {
+    let line = |number: u16| -60.0 + 0.4 * f32::from(number);
+    let score = |number: u16| 0.1 + 0.002 * f32::from(number);
+    let objects: Vec<LidarObject> =
+        (0..300).map(|number| lidar_sees(PERSON, -5.0, line(number), [0.3, 0.3, 1.7], score(number))).collect();
+    let found = fuse_one(&[], &objects);
+    assert_eq!(found.len(), MOST_OBJECTS);
+    assert!(found.iter().all(|one| one.score >= score(44)));
+}
+
+#[test]
 fn what_the_camera_does_not_see_is_kept() {
     let person = lidar_sees(PERSON, 4.0, 0.5, [0.5, 0.5, 1.7], 0.6);
     let behind = lidar_sees(PERSON, -4.0, 0.5, [0.5, 0.5, 1.7], 0.7);

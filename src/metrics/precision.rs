@@ -4,7 +4,7 @@
 pub(super) const RECALL_POINTS: usize = 101;
 
 /// The precision envelope at the recalls 0.00, 0.01, ... 1.00. `verdicts` are those of the claims in descending order of score: right,
-/// wrong, or none for a claim that counts neither for nor against.
+/// wrong, or none for a claim that counts neither for nor against. `truths`, what is to be found, is above 0.
 pub(super) fn precision_at_recalls(
     verdicts: impl Iterator<Item = Option<bool>>,
     truths: usize,

@@ -9,6 +9,7 @@ pub(crate) mod assignment;
 mod class_belief;
 mod filter_history;
 mod kalman;
+mod limits;
 pub(crate) mod mahalanobis;
 mod options;
 mod profile;
@@ -19,6 +20,7 @@ mod tracker;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use limits::within;
 pub use options::TrackerOptions;
 pub use profile::{ClassProfile, profile_of};
 pub use tracker::{Tracker, UpdateReport};

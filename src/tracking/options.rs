@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ClassProfile;
+use super::{ClassProfile, within};
 
 /// When things are taken for the same, for real and for gone. The defaults suit people and forklifts indoors, seen 5 to 40 times
 /// per second.
@@ -30,6 +30,11 @@ pub struct TrackerOptions {
     pub confirm_hits: u32,
     /// .. within this many seconds. Default 1.0.
     pub confirm_window: f64,
+    /// A track that only cameras saw, and a lidar at least once did not where it should have, is tentative until it was seen this
+    /// often, if that is more than `confirm_hits`, within a window that is longer in the same ratio; one hit of the lidar ends the
+    /// doubt. A camera's detector that takes a pillar for a person does so in frame after frame, where people are seen by both. It costs
+    /// classes that the lidar's detector does not know some time: with 1 there is no doubt. Default 8.
+    pub doubted_hits: u32,
     /// A tentative track dies when it is not seen for more seconds than this. Default 0.5.
     pub tentative_missed_seconds: f64,
     /// A confirmed track dies when it is not seen for more seconds than this: about how long a shelf hides somebody. Default 1.5.
@@ -63,6 +68,7 @@ impl Default for TrackerOptions {
             birth_separation: 0.3,
             confirm_hits: 3,
             confirm_window: 1.0,
+            doubted_hits: 8,
             tentative_missed_seconds: 0.5,
             max_missed_seconds: 1.5,
             visible_misses: 5,
@@ -87,10 +93,6 @@ impl TrackerOptions {
         for (class, profile) in self.profiles.iter().enumerate() {
             profile.validate().map_err(|reason| format!("profiles[{class}]: {reason}"))?;
         }
-        let within = |name: &str, value: f64, least: f64, most: f64| {
-            let fits = (least..=most).contains(&value);
-            if fits { Ok(()) } else { Err(format!("{name} is {value}: it must be from {least} to {most}")) }
-        };
         within("gate_probability", self.gate_probability, 0.5, 0.9999)?;
         within("other_class_gate_probability", self.other_class_gate_probability, 0.01, 0.9999)?;
         within("confusion", self.confusion, 1e-6, 1.0)?;
@@ -98,6 +100,7 @@ impl TrackerOptions {
         within("birth_separation", self.birth_separation, 0.0, 10.0)?;
         within("confirm_hits", f64::from(self.confirm_hits), 1.0, 100.0)?;
         within("confirm_window", self.confirm_window, 1e-3, 60.0)?;
+        within("doubted_hits", f64::from(self.doubted_hits), 1.0, 100.0)?;
         within("tentative_missed_seconds", self.tentative_missed_seconds, 1e-3, 60.0)?;
         within("max_missed_seconds", self.max_missed_seconds, 1e-3, 60.0)?;
         within("visible_misses", f64::from(self.visible_misses), 1.0, 10_000.0)?;

@@ -263,6 +263,70 @@ fn three_hits_within_a_second_confirm() {
     assert!(confirmed(&strict, 5 * 450_000_000).is_empty());
 }
 
+/// How many hits of a camera confirm what stands at x = 1 m, when a lidar sees these measurements before each of them. The lidar's
+/// updates are `delay` older than the camera's newest.
+fn camera_hits_until_confirmed(seen_by_lidar: &[Measurement], in_view: fn([f64; 3]) -> bool, delay: i64) -> u32 {
+    let mut tracker = tracker();
+    let camera = Measurement { source: Source::Camera, ..person(1.0, 0.0) };
+    for step in 0..20i64 {
+        tracker.update(step * TENTH, &[camera], &nowhere);
+        let is_ours = |track: &Track| track.position[0] < 2.0 && track.source != Source::Lidar;
+        if confirmed(&tracker, step * TENTH).iter().any(is_ours) {
+            return step as u32 + 1;
+        }
+        tracker.update_by_lidar(step * TENTH + TENTH / 2 - delay, seen_by_lidar, &in_view);
+    }
+    u32::MAX
+}
+
+#[test]
+fn what_a_lidar_should_have_seen_needs_more_hits_of_a_camera() {
+    let elsewhere = person(9.0, 0.0);
+    assert_eq!(camera_hits_until_confirmed(&[elsewhere], everywhere, 0), 8);
+    assert_eq!(camera_hits_until_confirmed(&[], everywhere, 0), 8);
+    // All the lidar's updates are late.
+    assert_eq!(camera_hits_until_confirmed(&[], everywhere, TENTH), 8);
+    // Where the lidar does not reach, the camera is enough.
+    assert_eq!(camera_hits_until_confirmed(&[], nowhere, 0), 3);
+    assert_eq!(camera_hits_until_confirmed(&[], |place| place[0] > 2.0, 0), 3);
+
+    // One hit of the lidar ends the doubt: with the four of the camera it is believed at once.
+    let mut tracker = tracker();
+    let camera = Measurement { source: Source::Camera, ..person(1.0, 0.0) };
+    for step in 0..4 {
+        tracker.update(step * TENTH, &[camera], &everywhere);
+        tracker.update_by_lidar(step * TENTH + TENTH / 2, &[], &everywhere);
+    }
+    assert!(confirmed(&tracker, 4 * TENTH).is_empty());
+    tracker.update_by_lidar(4 * TENTH, &[person(1.0, 0.0)], &everywhere);
+    assert_eq!(confirmed(&tracker, 4 * TENTH).len(), 1);
+
+    // What another camera misses is in no doubt.
+    let mut tracker = Tracker::new(TrackerOptions::default(), 1);
+    for step in 0..3 {
+        tracker.update(step * TENTH, &[camera], &everywhere);
+        tracker.update(step * TENTH + TENTH / 2, &[], &everywhere);
+    }
+    assert_eq!(confirmed(&tracker, 3 * TENTH).len(), 1);
+
+    // Nor is anything where 1 hit dispels it, nor what a lidar missed before anybody saw it.
+    let mut trusting = Tracker::new(TrackerOptions { doubted_hits: 1, ..TrackerOptions::default() }, 1);
+    for step in 0..3 {
+        trusting.update(step * TENTH, &[camera], &everywhere);
+        trusting.update_by_lidar(step * TENTH + TENTH / 2, &[], &everywhere);
+    }
+    assert_eq!(confirmed(&trusting, 3 * TENTH).len(), 1);
+    let mut before = Tracker::new(TrackerOptions::default(), 1);
+    for (time, is_camera) in [(3, false), (3, true), (2, false), (4, true), (5, true)] {
+        if is_camera {
+            before.update(time * TENTH, &[camera], &everywhere);
+        } else {
+            before.update_by_lidar(time * TENTH, &[], &everywhere);
+        }
+    }
+    assert_eq!(confirmed(&before, 5 * TENTH).len(), 1);
+}
+
 #[test]
 fn low_scores_continue_tracks_but_start_none() {
     let weak = Measurement { score: 0.1, ..person(0.0, 0.0) };

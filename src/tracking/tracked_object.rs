@@ -84,8 +84,12 @@ pub(super) struct TrackedObject {
     missed: u32,
     /// Updates in a row that missed it where it was in view.
     visible_missed: u32,
-    /// The newest hits, as many as a confirmation needs.
+    /// The newest hits, as many as a confirmation may need.
     recent: VecDeque<i64>,
+    /// The oldest hit.
+    first_seen: i64,
+    /// Whether a lidar should have seen it and did not.
+    is_doubted: bool,
     last_seen: i64,
     is_confirmed: bool,
     source: Source,
@@ -108,6 +112,8 @@ impl TrackedObject {
             missed: 0,
             visible_missed: 0,
             recent: VecDeque::from([time]),
+            first_seen: time,
+            is_doubted: false,
             last_seen: time,
             is_confirmed: options.confirm_hits <= 1,
             source: measurement.source,
@@ -136,6 +142,7 @@ impl TrackedObject {
         let dynamics = self.dynamics(options);
         self.motion.insert(time, observation.position, observation.noise, dynamics, options.late_seconds);
         self.last_seen = self.last_seen.max(time);
+        self.first_seen = self.first_seen.min(time);
         self.hits = self.hits.saturating_add(1);
         self.missed = 0;
         self.visible_missed = 0;
@@ -143,14 +150,24 @@ impl TrackedObject {
         self.see_shape(measurement, options.shape_share);
         self.source = measurement.source;
         self.recent.push_back(time);
-        while self.recent.len() > options.confirm_hits as usize {
+        while self.recent.len() > options.confirm_hits.max(options.doubted_hits) as usize {
             self.recent.pop_front();
         }
+        self.is_confirmed |= self.has_evidence(options);
+    }
+
+    /// Whether the newest hits are enough to believe in it.
+    fn has_evidence(&self, options: &TrackerOptions) -> bool {
+        let needed = if self.is_doubted && !self.has_shape {
+            options.confirm_hits.max(options.doubted_hits)
+        } else {
+            options.confirm_hits
+        };
+        let window = options.confirm_window * f64::from(needed) / f64::from(options.confirm_hits);
         // Late measurements stand out of order.
-        let first = self.recent.iter().copied().min().unwrap_or(time);
-        let last = self.recent.iter().copied().max().unwrap_or(time);
-        self.is_confirmed |= self.recent.len() >= options.confirm_hits as usize
-            && seconds_between(first, last) <= options.confirm_window;
+        let newest = || self.recent.iter().rev().take(needed as usize).copied();
+        let (Some(first), Some(last)) = (newest().min(), newest().max()) else { return false };
+        self.recent.len() >= needed as usize && seconds_between(first, last) <= window
     }
 
     fn see_shape(&mut self, measurement: &Measurement, share: f64) {
@@ -174,6 +191,12 @@ impl TrackedObject {
         if is_in_view {
             self.visible_missed = self.visible_missed.saturating_add(1);
         }
+    }
+
+    /// Takes in that a lidar did not see it at `time`, where it should have. Of what a lidar saw before, and of a time when nobody had
+    /// seen it, that says nothing.
+    pub fn doubt(&mut self, time: i64) {
+        self.is_doubted |= !self.has_shape && time >= self.first_seen;
     }
 
     /// Whether it is to be kept at `time`.

@@ -36,6 +36,7 @@ pub struct UpdateReport {
 ///   choose first: what a gate loses once starts a tentative track, and that must not take the next one as well.
 /// - **Birth.** What belongs to no track begins a tentative one when its score reaches `birth_score` and it is not the double of
 ///   a track just seen. `confirm_hits` hits within `confirm_window` confirm it, for good.
+///   One that only cameras saw, while a lidar looked there and saw nothing, needs `doubted_hits`.
 /// - **Death.** After `max_missed_seconds` unseen, `tentative_missed_seconds` when tentative; sooner when it was in view and
 ///   missed again and again (`visible_misses`, `visible_missed_seconds`).
 /// - **Class.** That of most faded evidence: a track may change its class.
@@ -75,6 +76,27 @@ impl Tracker {
         measurements: &[Measurement],
         in_view: &dyn Fn([f64; 3]) -> bool,
     ) -> UpdateReport {
+        self.take_in(time, measurements, in_view, false)
+    }
+
+    /// [`Self::update`] with all that a lidar saw, which also puts tracks in doubt that only cameras saw and that it should have seen:
+    /// they need `doubted_hits` to be confirmed. A lidar that is slower than the cameras, whose updates are all late, does so as well.
+    pub fn update_by_lidar(
+        &mut self,
+        time: i64,
+        measurements: &[Measurement],
+        in_view: &dyn Fn([f64; 3]) -> bool,
+    ) -> UpdateReport {
+        self.take_in(time, measurements, in_view, true)
+    }
+
+    fn take_in(
+        &mut self,
+        time: i64,
+        measurements: &[Measurement],
+        in_view: &dyn Fn([f64; 3]) -> bool,
+        is_lidar: bool,
+    ) -> UpdateReport {
         let mut report = UpdateReport::default();
         if let Some(newest) = self.newest {
             let behind = seconds_between(time, newest);
@@ -107,10 +129,13 @@ impl Tracker {
                 report.matched += 1;
             }
         }
-        if !report.is_late {
-            for (object, _) in self.objects.iter_mut().zip(&seen).filter(|(_, seen)| !**seen) {
-                let is_in_view = in_view(object.position(time));
+        for (object, _) in self.objects.iter_mut().zip(&seen).filter(|(_, seen)| !**seen) {
+            let is_in_view = in_view(object.position(time));
+            if !report.is_late {
                 object.miss(is_in_view);
+            }
+            if is_lidar && is_in_view {
+                object.doubt(time);
             }
         }
         for (observation, _) in observations.iter().zip(&found).filter(|(_, object)| object.is_none()) {

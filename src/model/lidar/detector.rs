@@ -147,8 +147,7 @@ impl LidarDetector {
     /// the first sweep.
     pub fn warm_up(&mut self) -> Result<Duration, ModelError> {
         let start = Instant::now();
-        let nothing = Sweep { points: Vec::new(), intensities: Vec::new(), rings: Vec::new(), rows: 1 };
-        self.detect(&nothing)?;
+        self.detect(&Sweep::default())?;
         Ok(start.elapsed())
     }
 }

@@ -72,10 +72,6 @@ impl LidarSpec {
     /// The field and what is wrong with it.
     pub fn validate(&self) -> Result<(), String> {
         self.grid.validate().map_err(|reason| format!("grid: {reason}"))?;
-        let (rows, columns) = (self.grid.rows, self.grid.columns);
-        if rows.checked_mul(columns).is_none_or(|cells| cells > MAX_CELLS) {
-            return Err(format!("grid must have at most {MAX_CELLS} cells, it has {rows} x {columns}"));
-        }
         if self.channels.is_empty() || self.channels.len() > MAX_CHANNELS {
             let count = self.channels.len();
             return Err(format!("channels must name 1 to {MAX_CHANNELS} channels, there are {count}"));
@@ -106,9 +102,7 @@ impl BundleSpec for LidarSpec {
     }
 }
 
-/// Greatest number of cells of a range image: what is beyond is a slip of the pen.
-const MAX_CELLS: usize = 1 << 22;
-/// Greatest number of channels, likewise.
+/// Greatest number of channels: what is beyond is a slip of the pen.
 const MAX_CHANNELS: usize = 256;
 /// Greatest number of classes: points keep theirs in 16 bits.
 const MAX_CLASSES: usize = u16::MAX as usize;

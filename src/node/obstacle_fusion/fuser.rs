@@ -248,7 +248,11 @@ impl Fuser {
             // Boxes come from cameras alone, and those are not located without their calibration.
             (Found::Boxes(_), None) => return,
         };
-        self.tracker.update(batch.stamp, &measurements, &|point| view.contains(point));
+        let in_view = |point| view.contains(point);
+        match view {
+            View::Lidar { .. } => self.tracker.update_by_lidar(batch.stamp, &measurements, &in_view),
+            View::Camera { .. } => self.tracker.update(batch.stamp, &measurements, &in_view),
+        };
         if self.newest.is_none_or(|newest| newest < batch.stamp) {
             self.newest = Some(batch.stamp);
             self.renewed = now;

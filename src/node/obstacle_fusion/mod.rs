@@ -184,12 +184,8 @@ impl Beat {
             }
             Err(error) => self.warnings.warn(&format!("{error}; the last good parameters stay in force")),
         }
-        let robot = if outputs.limits_speed() {
-            let found = lock(transforms).lookup_latest(&self.parameters.target_frame, &self.parameters.base_frame);
-            found.ok().map(|(base_in_target, _)| base_in_target.translation())
-        } else {
-            None
-        };
+        let found = lock(transforms).lookup_latest(&self.parameters.target_frame, &self.parameters.base_frame);
+        let robot = found.ok().map(|(base_in_target, _)| base_in_target.translation());
         let start = Instant::now();
         match outputs.publish(fuser, &self.parameters, robot, now) {
             Ok(tracks) => self.tracks = tracks,

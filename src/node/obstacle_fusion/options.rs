@@ -4,7 +4,7 @@ use super::classes::Classes;
 use crate::{
     fusion::{
         FusionOptions,
-        footprint::{FootprintOptions, fill},
+        footprint::{FootprintOptions, fill_around},
     },
     node::parameters::ObstacleFusionParameters,
     tracking::{ClassProfile, Track, TrackerOptions},
@@ -12,7 +12,9 @@ use crate::{
 
 /// How tracks begin, live and end.
 pub(super) fn tracker_options(parameters: &ObstacleFusionParameters, classes: &[String]) -> TrackerOptions {
-    TrackerOptions { late_seconds: parameters.late, ..TrackerOptions::for_classes(classes) }
+    let options = TrackerOptions::for_classes(classes);
+    let doubted_hits = u32::try_from(parameters.doubted_hits).unwrap_or(options.doubted_hits);
+    TrackerOptions { late_seconds: parameters.late, doubted_hits, ..options }
 }
 
 /// How detections become places.
@@ -20,10 +22,11 @@ pub(super) fn fusion_options(parameters: &ObstacleFusionParameters, classes: &[S
     FusionOptions { max_range: parameters.camera_range, ..FusionOptions::for_classes(classes) }
 }
 
-/// All tracks as points that fill what they take up.
+/// Points that fill what tracks take up; only of those around the robot, where its place in the target frame is known.
 pub(super) fn footprint_points(
     tracks: &[Track],
     classes: &Classes,
+    robot: Option<[f64; 3]>,
     parameters: &ObstacleFusionParameters,
 ) -> Vec<[f32; 3]> {
     let profile = |name: &String| {
@@ -36,10 +39,11 @@ pub(super) fn footprint_points(
         resolution: parameters.resolution,
         z_min: parameters.min_height,
         z_max: parameters.max_height,
+        range: parameters.obstacle_range,
         horizon: parameters.sweep,
         ..FootprintOptions::default()
     };
-    tracks.iter().flat_map(|track| fill(track, &options)).collect()
+    fill_around(tracks, robot.map(|[x, y, _]| [x, y]), &options)
 }
 
 #[cfg(test)]
@@ -57,7 +61,7 @@ mod tests {
         assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
         assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
         // The ends of what the parameters may be.
-        let parameters = ObstacleFusionParameters { late: 1.0, camera_range: 0.5, ..parameters };
+        let parameters = ObstacleFusionParameters { late: 1.0, camera_range: 0.5, doubted_hits: 1, ..parameters };
         assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
         assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
     }
@@ -89,11 +93,14 @@ mod tests {
             ..Default::default()
         };
         let reach = |class| {
-            let points = footprint_points(&[track(class)], &classes, &parameters);
+            let points = footprint_points(&[track(class)], &classes, None, &parameters);
             assert!(points.iter().all(|point| (0.05..=1.0).contains(&point[2])));
             points.iter().map(|point| point[0] - 3.0).fold(0.0, f32::max)
         };
         assert!((reach(0) - 0.7).abs() < 0.06 && (reach(1) - 0.2).abs() < 0.06, "{} {}", reach(0), reach(1));
-        assert!(footprint_points(&[], &classes, &parameters).is_empty());
+        assert!(footprint_points(&[], &classes, None, &parameters).is_empty());
+        // 8 m away and 12 m away, with an obstacle_range of 10 m.
+        let from = |robot: f64| footprint_points(&[track(0)], &classes, Some([robot, 0.0, 0.0]), &parameters).len();
+        assert!(from(-5.0) > 0 && from(-9.0) == 0);
     }
 }

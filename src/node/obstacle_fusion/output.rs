@@ -84,7 +84,8 @@ impl Outputs {
     }
 
     /// Publishes the tracks as they are at the newest sensor stamp, and says how many there are. Before the first detections nothing
-    /// is published: an empty cloud would say that the way is clear.
+    /// is published: an empty cloud would say that the way is clear. `robot` is where the robot is in the target frame, in metres, as
+    /// far as that is known.
     ///
     /// # Errors
     /// When ROS 2 refuses a message.
@@ -100,7 +101,7 @@ impl Outputs {
         let tracks = fuser.tracks();
         let classes = &fuser.classes;
         let header = Header { stamp: Time::from_nanoseconds(newest), frame_id: &self.frame_id };
-        let points = footprint_points(&tracks, classes, parameters);
+        let points = footprint_points(&tracks, classes, robot, parameters);
         self.obstacles.publish_raw(&cloud(header, &points))?;
         self.detections.publish_raw(&detections(header, &tracks, classes))?;
         if self.markers.get_inter_process_subscription_count().unwrap_or(0) > 0 {
@@ -124,10 +125,5 @@ impl Outputs {
         {
             tracing::warn!("the speed limit cannot be ended: {error}");
         }
-    }
-
-    /// Whether the robot's place is needed.
-    pub(super) fn limits_speed(&self) -> bool {
-        self.speed.is_some()
     }
 }

@@ -96,7 +96,7 @@ fn a_standing_person_stands_still_while_the_robot_drives() {
     assert!(tracks[0].velocity[0].abs() < 0.2, "{:?}", tracks[0].velocity);
     assert_eq!(bench.fuser.newest(), Some(START + 900 * MS));
     assert_eq!(bench.fuser.take_applied().len(), 10);
-    let points = footprint_points(&tracks, &bench.fuser.classes, &ObstacleFusionParameters::default());
+    let points = footprint_points(&tracks, &bench.fuser.classes, None, &ObstacleFusionParameters::default());
     assert!(points.len() > 20);
     assert!(points.iter().all(|point| (0.05..=2.0).contains(&point[2]) && (point[0] - 3.0).abs() < 1.0));
 }

@@ -20,7 +20,7 @@ pub struct ObstacleFusionParameters {
     pub input_reliability: String,
     /// Frame that obstacles are tracked and published in; it must not move with the robot. Read at the start.
     pub target_frame: String,
-    /// The robot's own frame, for the speed limit alone.
+    /// The robot's own frame: obstacle_range and slow_distance count from it.
     pub base_frame: String,
     /// Clouds, detections and markers a second.
     pub rate: f64,
@@ -38,8 +38,10 @@ pub struct ObstacleFusionParameters {
     pub min_height: f64,
     /// Points higher than this above the ground are not published, in metres.
     pub max_height: f64,
-    /// Metres from point to point: at most the costmap's resolution.
+    /// The costmap's resolution in metres: each of its cells that an obstacle covers gets a point.
     pub resolution: f64,
+    /// Metres from the robot up to which obstacles are in the cloud: as far as the costmap reaches. Detections and markers show all. Where TF does not know base_frame, all are in the cloud.
+    pub obstacle_range: f64,
     /// Seconds that footprints are swept ahead along their predicted motion; 0: not.
     pub sweep: f64,
     /// Metres that the lidar detector sees objects at: farther ones that it does not report are not counted as missed. Read at the start.
@@ -48,6 +50,8 @@ pub struct ObstacleFusionParameters {
     pub lidar_field_of_view: f64,
     /// Metres that the camera detectors see objects at; farther boxes are not used. Read at the start.
     pub camera_range: f64,
+    /// Detections that confirm a track which cameras alone report where the lidar should see it, 3 being enough for others; 1: as for others. Read at the start.
+    pub doubted_hits: i64,
     /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read at the start.
     pub slow_distance: f64,
     /// Speed near such objects in percent of the full speed.
@@ -75,10 +79,12 @@ impl Default for ObstacleFusionParameters {
             min_height: 0.05,
             max_height: 2.0,
             resolution: 0.05,
+            obstacle_range: 10.0,
             sweep: 0.0,
             lidar_range: 10.0,
             lidar_field_of_view: std::f64::consts::TAU,
             camera_range: 8.0,
+            doubted_hits: 8,
             slow_distance: 0.0,
             slow_percentage: 50.0,
             slow_classes: TextList(vec!["person".into()]),
@@ -120,9 +126,11 @@ impl ObstacleFusionParameters {
             ("min_height", self.min_height, -10.0, 10.0),
             ("max_height", self.max_height, -10.0, 20.0),
             ("resolution", self.resolution, 0.01, 1.0),
+            ("obstacle_range", self.obstacle_range, 0.5, 1000.0),
             ("lidar_range", self.lidar_range, 0.5, 200.0),
             ("lidar_field_of_view", self.lidar_field_of_view, 0.01, std::f64::consts::TAU),
             ("camera_range", self.camera_range, 0.5, 200.0),
+            ("doubted_hits", self.doubted_hits as f64, 1.0, 100.0),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(ParameterError::new(name, format!("{value} is not from {least} to {most}")));

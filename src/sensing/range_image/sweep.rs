@@ -125,7 +125,9 @@ pub enum SweepError {
         present: Vec<String>,
     },
     /// A number type that sensor_msgs/PointField does not know.
-    #[error("field `{field}` of the point cloud has datatype {datatype}, but sensor_msgs/PointField has only 1 to 8")]
+    #[error(
+        "field `{field}` of the point cloud has datatype {datatype}, but sensor_msgs/PointField has only 1 to 8: mend the cloud's publisher"
+    )]
     UnknownDatatype {
         /// Name of the field.
         field: String,
@@ -133,7 +135,9 @@ pub enum SweepError {
         datatype: u8,
     },
     /// A field that reaches beyond its point.
-    #[error("field `{field}` of the point cloud ends at byte {end} of a point, but `point_step` is {point_step}")]
+    #[error(
+        "field `{field}` of the point cloud ends at byte {end} of a point, but `point_step` is {point_step}: mend the cloud's publisher"
+    )]
     FieldOutsidePoint {
         /// Name of the field.
         field: String,
@@ -144,7 +148,7 @@ pub enum SweepError {
     },
     /// `row_step` is less than a row of points.
     #[error(
-        "field `row_step` of the point cloud is {row_step} bytes, but a row of {width} points of {point_step} bytes takes {needed}"
+        "field `row_step` of the point cloud is {row_step} bytes, but a row of {width} points of {point_step} bytes takes {needed}: mend the cloud's publisher"
     )]
     RowStepTooSmall {
         /// Bytes from row to row.
@@ -158,7 +162,8 @@ pub enum SweepError {
     },
     /// `data` ends before the last point does.
     #[error(
-        "field `data` of the point cloud has {found} bytes, but {width} x {height} points with point_step {point_step} and row_step {row_step} take {needed}"
+        "field `data` of the point cloud has {found} bytes, but {width} x {height} points with point_step {point_step} and row_step {row_step} take {needed}: \
+         mend the cloud's publisher, or record it again where it was cut off"
     )]
     DataTooShort {
         /// Bytes there are.
@@ -175,7 +180,9 @@ pub enum SweepError {
         needed: u64,
     },
     /// More than [`MAX_POINTS`].
-    #[error("the sweep has {points} points, more than the limit of {MAX_POINTS}")]
+    #[error(
+        "the sweep has {points} points, more than the limit of {MAX_POINTS}: no lidar gives so many in a turn, so mend its publisher"
+    )]
     TooManyPoints {
         /// Points there are said to be.
         points: u64,

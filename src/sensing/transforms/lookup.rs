@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    TransformBuffer, TransformError,
+    MAX_NAME, TransformBuffer, TransformError,
     edge::{Edge, Outside},
     frame_name,
 };
@@ -170,6 +170,10 @@ fn similar(frame: &str, known: &BTreeSet<&str>) -> Vec<String> {
     let same: Vec<String> = same.take(SIMILAR).map(str::to_owned).collect();
     if !same.is_empty() {
         return same;
+    }
+    if frame.len() > MAX_NAME {
+        // No frame has such a name, and to compare a message's megabytes with all names takes minutes.
+        return Vec::new();
     }
     spelling::nearest(frame, known.iter().copied()).map(str::to_owned).into_iter().collect()
 }

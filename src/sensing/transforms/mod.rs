@@ -96,7 +96,7 @@ impl TransformBuffer {
     /// known of it is forgotten.
     ///
     /// # Errors
-    /// When the transform cannot be used; the buffer is as before.
+    /// When the transform cannot be used; the buffer is as before, unless time jumped back (see [`Self::jumps`]).
     pub fn insert(&mut self, transform: &TransformStamped<'_>, is_static: bool) -> Result<(), TransformError> {
         let (parent, child) = (frame_name(transform.header.frame_id), frame_name(transform.child_frame_id));
         check_names(parent, child)?;
