@@ -4,17 +4,14 @@
 
 mod support;
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use support::recording::{self, Shot};
-use xml::{
-    attribute::OwnedAttribute,
-    reader::{EventReader, XmlEvent},
+use support::{
+    page::{
+        Element, assert_links_lead_somewhere, assert_looks_right, assert_self_contained, page, parse, report, sections,
+    },
+    recording::{self, Shot},
 };
 
 const SECTIONS: [&str; 10] =
@@ -39,77 +36,14 @@ fn copy_run(run: &Path) {
     }
 }
 
-fn report(run: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
-    command.arg("report").arg(run).args(more).stdin(Stdio::null()).env_remove("RUST_LOG").output().unwrap()
-}
-
-/// The page that a successful report writes to its usual place.
-fn page(run: &Path, more: &[&str]) -> String {
-    let output = report(run, more);
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
-    let path = run.join("report.html");
-    assert_eq!(stdout.trim_end(), path.to_str().unwrap());
-    std::fs::read_to_string(path).unwrap()
-}
-
-/// An element of a page with its attributes.
-struct Element {
-    tag: String,
-    attributes: Vec<OwnedAttribute>,
-}
-
-impl Element {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|attribute| attribute.name.local_name == name).map(|found| found.value.as_str())
-    }
-}
-
-/// The page's elements in order and all its text; a page that is not well formed fails.
-fn parse(html: &str) -> (Vec<Element>, String) {
-    let (mut elements, mut text) = (Vec::new(), String::new());
-    for event in EventReader::new(html.as_bytes()) {
-        match event.unwrap_or_else(|error| panic!("not well formed: {error}")) {
-            XmlEvent::StartElement { name, attributes, .. } => {
-                elements.push(Element { tag: name.local_name, attributes });
-            }
-            XmlEvent::Characters(part) => text.push_str(&part),
-            _ => {}
-        }
-    }
-    (elements, text)
-}
-
-/// Fails when the page would load or run anything.
-fn assert_self_contained(elements: &[Element], text: &str) {
-    for element in elements {
-        let active = ["script", "link", "iframe", "object", "embed", "img", "form", "base"];
-        assert!(!active.contains(&element.tag.as_str()), "<{}>", element.tag);
-        for attribute in &element.attributes {
-            let (name, value) = (attribute.name.local_name.as_str(), attribute.value.as_str());
-            assert!(!name.starts_with("on") && name != "src" && name != "srcset", "{name}={value}");
-            if name == "href" {
-                assert!(value.starts_with('#') || value.starts_with("data:image/"), "href={value}");
-            }
-        }
-    }
-    assert!(!text.contains("url(") && !text.contains("@import"));
-}
-
 #[test]
 fn the_page_is_whole_well_formed_and_loads_nothing() {
     let (_folder, run) = run_folder();
     let html = page(&run, &[]);
     let (elements, text) = parse(&html);
     assert_self_contained(&elements, &text);
-    let sections: Vec<&str> =
-        elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
-    assert_eq!(sections, SECTIONS);
-    let ids: HashSet<&str> = elements.iter().filter_map(|element| element.attribute("id")).collect();
-    for link in elements.iter().filter_map(|element| element.attribute("href")?.strip_prefix('#')) {
-        assert!(ids.contains(link), "#{link} leads nowhere");
-    }
+    assert_eq!(sections(&elements), SECTIONS);
+    assert_links_lead_somewhere(&elements);
     // Size and time; two classes; terms, loss, validation, rate; two of three models kept their calibration; of the audit two teachers'
     // calibration, scores and counts, four conditions; AP and AP50 of the ablation.
     let charts: Vec<&Element> = elements.iter().filter(|element| element.attribute("class") == Some("chart")).collect();
@@ -168,9 +102,7 @@ fn what_a_run_lacks_is_left_out() {
     }
     std::fs::write(&path, json.to_string()).unwrap();
     let (elements, text) = parse(&page(&run, &["--no-gallery"]));
-    let sections: Vec<&str> =
-        elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
-    assert_eq!(sections, ["summary", "accuracy", "classes", "gallery", "repeat"]);
+    assert_eq!(sections(&elements), ["summary", "accuracy", "classes", "gallery", "repeat"]);
     assert!(text.contains("--no-gallery"));
 }
 
@@ -181,9 +113,7 @@ fn what_cannot_be_read_is_told_in_its_place() {
         std::fs::write(run.join(name), "{\"name\": \"<b>\"").unwrap();
     }
     let (elements, text) = parse(&page(&run, &["--no-gallery"]));
-    let sections: Vec<&str> =
-        elements.iter().filter(|e| e.tag == "section").filter_map(|e| e.attribute("id")).collect();
-    assert_eq!(sections, SECTIONS);
+    assert_eq!(sections(&elements), SECTIONS);
     for words in ["audit cannot be read: ", "audit.json: ", "ablation cannot be read: ", "ablation.json: "] {
         assert!(text.contains(words), "{words}");
     }
@@ -278,44 +208,9 @@ fn the_gallery_shows_the_frames_with_mistakes() {
     assert_eq!(pictures.filter(|address| address.starts_with("data:image/jpeg;base64,")).count(), 3);
 }
 
-fn screenshot(arguments: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/screenshot");
-    Command::new(script).args(arguments).stdin(Stdio::null()).output().unwrap()
-}
-
 #[test]
 fn browsers_show_it_wide_and_narrow_light_and_dark() {
-    if !screenshot(&["--check"]).status.success() {
-        println!("skipped: no headless browser (scripts/screenshot --install gets one)");
-        return;
-    }
     let (folder, run) = run_folder();
     page(&run, &[]);
-    let html = run.join("report.html");
-    for (width, scheme) in [("1280", "light"), ("1280", "dark"), ("390", "light"), ("390", "dark")] {
-        let picture = folder.path().join(format!("{width}-{scheme}.png"));
-        let mut arguments = vec![html.to_str().unwrap(), picture.to_str().unwrap(), "--width", width];
-        if scheme == "dark" {
-            arguments.push("--dark");
-        }
-        let output = screenshot(&arguments);
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
-        let measured: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
-        assert_eq!(measured["width"].as_u64(), width.parse().ok(), "{measured}");
-        assert!(measured["scroll_width"].as_u64() <= measured["width"].as_u64(), "scrolls sideways: {measured}");
-        for nothing in ["outside", "requests", "errors"] {
-            assert_eq!(measured[nothing], serde_json::json!([]), "{measured}");
-        }
-        let image = image::open(&picture).unwrap().into_rgb8();
-        let colors: HashSet<[u8; 3]> = image.pixels().map(|pixel| pixel.0).collect();
-        assert!(colors.len() > 50, "{width} {scheme} is blank");
-        let sum: u64 = image.pixels().map(|pixel| pixel.0.iter().map(|&value| u64::from(value)).sum::<u64>()).sum();
-        let brightness = sum / (3 * u64::from(image.width()) * u64::from(image.height()));
-        if scheme == "dark" {
-            assert!(brightness < 70, "{width} dark is {brightness} bright");
-        } else {
-            assert!(brightness > 180, "{width} light is {brightness} bright");
-        }
-    }
+    assert_looks_right(&run.join("report.html"), folder.path());
 }

@@ -22,3 +22,4 @@ pub mod synth;
 pub mod targets;
 pub mod teacher;
 pub mod train;
+mod worst;

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::precision::{RECALL_POINTS, precision_at_recalls};
+use super::{
+    pairing::Verdict,
+    precision::{RECALL_POINTS, precision_at_recalls},
+};
 
 /// An object that is really there.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +28,40 @@ pub struct ScoredCenter {
     pub score: f32,
     /// Its middle in metres; only x and y count.
     pub center: [f32; 3],
+}
+
+impl ScoredCenter {
+    fn is_finite(&self) -> bool {
+        self.score.is_finite() && self.center[..2].iter().all(|value| value.is_finite())
+    }
+}
+
+/// Judges the detections of one sweep at a distance in metres and says of each, in their order, what became of it: the best score
+/// chooses first, and takes the nearest centre of its class that is still free. Detections whose score or centre is not a finite
+/// number are [`Verdict::Ignored`].
+pub fn judge_centers(truths: &[CenterTruth], found: &[ScoredCenter], distance: f32) -> Vec<Verdict> {
+    let mut order: Vec<usize> = (0..found.len()).filter(|&index| found[index].is_finite()).collect();
+    order.sort_by(|&a, &b| found[b].score.total_cmp(&found[a].score));
+    let mut taken = vec![false; truths.len()];
+    let mut verdicts = vec![Verdict::Ignored; found.len()];
+    for index in order {
+        let claim = &found[index];
+        let near = (0..truths.len())
+            .filter(|&place| truths[place].class == claim.class && (!taken[place] || truths[place].ignored))
+            .map(|place| (place, planar_distance(claim.center, truths[place].center)))
+            .filter(|(_, gap)| *gap <= distance);
+        // What is to be found goes before what need not be.
+        let best = near.min_by(|(a, at), (b, bt)| truths[*a].ignored.cmp(&truths[*b].ignored).then(at.total_cmp(bt)));
+        verdicts[index] = match best {
+            None => Verdict::FalseAlarm,
+            Some((place, _)) if truths[place].ignored => Verdict::Ignored,
+            Some((place, _)) => {
+                taken[place] = true;
+                Verdict::Hit(place)
+            }
+        };
+    }
+    verdicts
 }
 
 /// The figures of one class.
@@ -98,33 +135,19 @@ impl CenterApAccumulator {
     /// centre is not a finite number.
     pub fn add_sweep(&mut self, truths: &[CenterTruth], found: &[ScoredCenter]) {
         self.sweeps += 1;
-        for class in 0..self.classes.len() {
-            let truths: Vec<&CenterTruth> = truths.iter().filter(|truth| truth.class == class).collect();
-            self.truths[class] += truths.iter().filter(|truth| !truth.ignored).count();
-            let is_finite =
-                |claim: &&ScoredCenter| claim.score.is_finite() && claim.center[..2].iter().all(|v| v.is_finite());
-            let mut claims: Vec<&ScoredCenter> =
-                found.iter().filter(|claim| claim.class == class).filter(is_finite).collect();
-            claims.sort_by(|a, b| b.score.total_cmp(&a.score));
-            let mut taken = vec![false; truths.len()];
-            for claim in claims {
-                let near = (0..truths.len())
-                    .filter(|&index| !taken[index] || truths[index].ignored)
-                    .map(|index| (index, planar_distance(claim.center, truths[index].center)))
-                    .filter(|(_, distance)| *distance <= self.distance);
-                // What is to be found goes before what need not be.
-                let best =
-                    near.min_by(|(a, at), (b, bt)| truths[*a].ignored.cmp(&truths[*b].ignored).then(at.total_cmp(bt)));
-                let (verdict, distance) = match best {
-                    None => (Some(false), 0.0),
-                    Some((index, _)) if truths[index].ignored => (None, 0.0),
-                    Some((index, distance)) => {
-                        taken[index] = true;
-                        (Some(true), distance)
-                    }
-                };
-                self.judged[class].push(Judged { score: claim.score, verdict, distance });
+        for truth in truths.iter().filter(|truth| !truth.ignored) {
+            if let Some(count) = self.truths.get_mut(truth.class) {
+                *count += 1;
             }
+        }
+        for (claim, verdict) in found.iter().zip(judge_centers(truths, found, self.distance)) {
+            let Some(judged) = self.judged.get_mut(claim.class).filter(|_| claim.is_finite()) else { continue };
+            let (verdict, distance) = match verdict {
+                Verdict::Hit(place) => (Some(true), planar_distance(claim.center, truths[place].center)),
+                Verdict::Ignored => (None, 0.0),
+                Verdict::FalseAlarm => (Some(false), 0.0),
+            };
+            judged.push(Judged { score: claim.score, verdict, distance });
         }
     }
 
@@ -233,6 +256,17 @@ mod tests {
         // A neighbour that is to be found goes first.
         let value = figures(&[truth(3.3), hidden], &[claim(3.0, 0.9)]);
         assert!((value.ap.unwrap() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn verdicts_stand_in_the_order_of_the_detections() {
+        let hidden = CenterTruth { ignored: true, ..truth(9.0) };
+        let other = ScoredCenter { class: 1, ..claim(0.0, 0.99) };
+        let nan = ScoredCenter { score: f32::NAN, ..claim(0.0, 0.0) };
+        let found = [claim(0.3, 0.5), claim(0.1, 0.9), other, claim(9.1, 0.7), nan];
+        let verdicts = judge_centers(&[truth(0.0), hidden], &found, 0.5);
+        let alarm = Verdict::FalseAlarm;
+        assert_eq!(verdicts, [alarm, Verdict::Hit(0), alarm, Verdict::Ignored, Verdict::Ignored]);
     }
 
     #[test]

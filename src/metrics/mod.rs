@@ -10,7 +10,7 @@ mod precision;
 
 pub use average_precision::{ApAccumulator, ApSummary, ClassAp};
 pub use calibration::{Calibration, ClassCurve, ReliabilityBin};
-pub use center_ap::{BestF1, CenterAp, CenterApAccumulator, CenterTruth, ClassCenterAp, ScoredCenter};
+pub use center_ap::{BestF1, CenterAp, CenterApAccumulator, CenterTruth, ClassCenterAp, ScoredCenter, judge_centers};
 pub use latency::{LatencyRecorder, LatencySummary};
 pub use pairing::{Demand, ScoredBox, TruthBox, Verdict, judge_image};
 pub use point_iou::{ClassIou, PointIou, PointIouAccumulator};

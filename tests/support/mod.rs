@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 #[cfg(feature = "distill")]
+pub mod page;
+#[cfg(feature = "distill")]
 pub mod recording;
 #[cfg(feature = "ros")]
 pub mod ros;

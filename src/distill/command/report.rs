@@ -23,6 +23,12 @@ use crate::distill::{
 ///
 ///   distill report runs/ablate_warehouse/response/seed_1
 ///
+/// A lidar student's run is laid out by the same command: average precision of centres, each class, where the labels came from and how
+/// much of the points they cover, whether camera and lidar fit together, and the sweeps with the worst mistakes seen from above, as
+/// `distill run` has drawn them:
+///
+///   distill report runs/legs
+///
 /// The pictures are frames of the recordings. Leave them out where faces shall not be passed on, or to be done at once; the inherited
 /// errors, for which all models are run again, are then left out, too:
 ///
@@ -35,7 +41,7 @@ pub struct ReportArgs {
     /// Where to write the page; by default report.html in the run's folder.
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
-    /// Show no frames of the recordings.
+    /// Show no frames or sweeps of the recordings.
     #[arg(long)]
     no_gallery: bool,
 }

@@ -40,6 +40,17 @@ use crate::{
     },
 };
 
+/// What a run's page shows, beside the experiment.
+const SHOWN: [&str; 7] = [
+    "report.json",
+    "audit.json",
+    "train/metrics.jsonl",
+    "generations.json",
+    "forgetting.json",
+    "ablation.json",
+    "../../ablation.json",
+];
+
 /// Run a whole experiment: label -> audit -> train -> export -> evaluate -> report.
 ///
 ///   distill run config/distill/indoor_person.yaml
@@ -66,13 +77,14 @@ use crate::{
 ///
 /// List the old recordings in `data` too, where you still have them: what no image shows cannot be rehearsed.
 ///
-/// A lidar student: an experiment whose YAML says `task: lidar` runs label -> train -> export -> evaluate, with labels out of truth,
-/// of another lidar student, or of teachers that look at a camera beside the lidar:
+/// A lidar student: an experiment whose YAML says `task: lidar` runs label -> train -> export -> evaluate -> report, with labels out of
+/// truth, of another lidar student, or of teachers that look at a camera beside the lidar:
 ///
 ///   distill run config/distill/legs.yaml
 ///   distill run config/distill/lidar_warehouse_camera.yaml --set train.epochs=20
 ///
-/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx and report.json.
+/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx, report.json, gallery/ (the sweeps on which the
+/// student is most wrong, seen from above) and report.html.
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
@@ -138,7 +150,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     lost_data |= forgetting_stage(&experiment, &trained, &mut book, &stop)?;
     if is_judged && !stop.load(Ordering::Relaxed) {
         header("report");
-        report_stage(&experiment, &mut book)?;
+        report_stage(&experiment.output, &experiment.to_yaml()?, &SHOWN, &mut book)?;
     }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
@@ -281,25 +293,21 @@ fn evaluate_stage(
     Ok(EvaluateEnd::Judged { lost_data: report.lost_data })
 }
 
-/// Lays the run out as a page.
-fn report_stage(experiment: &Experiment, book: &mut StageBook) -> anyhow::Result<()> {
-    let page = default_page(&experiment.output);
-    let shown = [
-        "report.json",
-        "audit.json",
-        "train/metrics.jsonl",
-        "generations.json",
-        "forgetting.json",
-        "ablation.json",
-        "../../ablation.json",
-    ];
-    let inputs: Vec<Option<String>> = shown.iter().map(|name| input_hash(&experiment.output.join(name)).ok()).collect();
-    let hash = hash_of(&(env!("CARGO_PKG_VERSION"), experiment.to_yaml()?, inputs));
+/// Lays a run out as a page, unless that was done already of the same experiment and the same files, those that are `shown`.
+pub(super) fn report_stage(
+    output: &Path,
+    experiment: &str,
+    shown: &[&str],
+    book: &mut StageBook,
+) -> anyhow::Result<()> {
+    let page = default_page(output);
+    let inputs: Vec<Option<String>> = shown.iter().map(|name| input_hash(&output.join(name)).ok()).collect();
+    let hash = hash_of(&(env!("CARGO_PKG_VERSION"), experiment, inputs));
     if book.is_done("report", &hash, &page) {
         outln!("report: done already, {}", page.display());
         return Ok(());
     }
-    write_report(&experiment.output, &page, ReportOptions::default())?;
+    write_report(output, &page, ReportOptions::default())?;
     book.finish("report", &hash, false).map_err(|error| WorkFailed(format!("{}: {error}", page.display())))?;
     outln!("report: {}", page.display());
     Ok(())

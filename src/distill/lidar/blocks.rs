@@ -27,6 +27,15 @@ pub struct RecordingBlocks<'a> {
     pub gap: usize,
 }
 
+/// A sweep to measure on.
+#[derive(Debug, Clone, Copy)]
+pub struct TestSweep<'a> {
+    /// The place of its recording in the experiment's `data`.
+    pub recording: usize,
+    /// The sweep.
+    pub sweep: &'a LabelledSweep,
+}
+
 /// The sweeps of an experiment.
 #[derive(Debug, Clone, Default)]
 pub struct Blocks<'a> {
@@ -87,8 +96,12 @@ impl<'a> Blocks<'a> {
     }
 
     /// Sweeps to measure on.
-    pub fn test(&self) -> Vec<&'a LabelledSweep> {
-        self.recordings.iter().flat_map(|recording| recording.test.iter().copied()).collect()
+    pub fn test(&self) -> Vec<TestSweep<'a>> {
+        let mut sweeps = Vec::new();
+        for (recording, blocks) in self.recordings.iter().enumerate() {
+            sweeps.extend(blocks.test.iter().map(|&sweep| TestSweep { recording, sweep }));
+        }
+        sweeps
     }
 }
 

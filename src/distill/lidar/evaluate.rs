@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         ModelError,
-        lidar::{LidarDetections, LidarDetector},
+        lidar::{LidarDetections, LidarDetector, LidarObject},
     },
 };
 
@@ -29,6 +29,14 @@ pub enum JudgeBy {
 }
 
 impl JudgeBy {
+    /// What counts as true, as people read it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Truth => "the recordings' own truth",
+            Self::Labels => "the labels it learns from",
+        }
+    }
+
     /// The labels of a sweep that count; none where the recording has no truth.
     pub fn labels(self, sweep: &LabelledSweep) -> Option<&SweepLabels> {
         match self {
@@ -118,11 +126,7 @@ impl Judge {
         };
         self.sweeps += 1;
         let truths = center_truths(labels, &self.options);
-        let claims: Vec<ScoredCenter> = found
-            .objects
-            .iter()
-            .map(|object| ScoredCenter { class: object.class, score: object.score, center: object.center })
-            .collect();
+        let claims = scored_centers(found);
         for centers in &mut self.centers {
             centers.add_sweep(&truths, &claims);
         }
@@ -144,6 +148,13 @@ impl Judge {
     pub fn finish(&self) -> (Vec<CenterAp>, PointIou) {
         (self.centers.iter().map(CenterApAccumulator::finish).collect(), self.points.finish())
     }
+}
+
+/// What was found in a sweep as average precision wants it.
+pub fn scored_centers(found: &LidarDetections) -> Vec<ScoredCenter> {
+    let scored =
+        |object: &LidarObject| ScoredCenter { class: object.class, score: object.score, center: object.center };
+    found.objects.iter().map(scored).collect()
 }
 
 /// The objects of a sweep as average precision wants them.
@@ -203,18 +214,31 @@ pub fn judge(
 }
 
 impl LidarReport {
-    /// The report for people: a table by class, and a line on size and time.
-    pub fn to_text(&self) -> String {
+    /// The average precision of centres at the largest distance: whether objects are found at all.
+    pub fn widest(&self) -> Option<&CenterAp> {
+        self.centers.iter().max_by(|a, b| a.distance.total_cmp(&b.distance))
+    }
+
+    /// The figures of each class.
+    pub fn class_table(&self) -> FigureTable {
         let mut header = vec!["class".to_owned()];
         header.extend(self.centers.iter().map(|centers| format!("AP within {} m", centers.distance)));
-        let columns =
-            ["best F1", "at score", "mean distance m", "objects", "point IoU", "precision", "recall", "points"];
+        let columns = [
+            "best F1",
+            "at score",
+            "mean distance m",
+            "objects",
+            "point IoU",
+            "point precision",
+            "point recall",
+            "points",
+        ];
         header.extend(columns.map(str::to_owned));
         let mut table = FigureTable::new(1, &header);
         for (class, points) in self.points.per_class.iter().enumerate() {
-            let mut figures: Vec<String> =
-                self.centers.iter().map(|centers| figure(centers.per_class[class].ap)).collect();
-            let widest = self.centers.first().map(|centers| &centers.per_class[class]);
+            let of = |centers: &CenterAp| centers.per_class.get(class).and_then(|figures| figures.ap);
+            let mut figures: Vec<String> = self.centers.iter().map(|centers| figure(of(centers))).collect();
+            let widest = self.widest().and_then(|widest| widest.per_class.get(class));
             let best = widest.and_then(|widest| widest.best_f1);
             figures.extend([
                 figure(best.map(|best| best.f1)),
@@ -228,19 +252,25 @@ impl LidarReport {
             ]);
             table.add(&[&points.class], &figures);
         }
-        let by = match self.options.by {
-            JudgeBy::Truth => "the recordings' own truth",
-            JudgeBy::Labels => "the labels it learns from",
-        };
+        table
+    }
+
+    /// A line on what the student costs: size, work and time.
+    pub fn cost(&self) -> String {
         let median = |latency: Option<LatencySummary>| figure(latency.map(|latency| latency.p50));
         format!(
-            "{} sweeps judged by {by}\n{table}\n{:.3} M parameters, {:.1} kB, {:.1} MMAC; on one thread {} ms the network, {} ms the whole (medians)\n",
-            self.sweeps,
+            "{:.3} M parameters, {:.1} kB, {:.1} MMAC; on one thread {} ms the network, {} ms the whole (medians)",
             self.parameters as f64 / 1e6,
             self.bytes as f64 / 1e3,
             self.macs as f64 / 1e6,
             median(self.infer_ms),
             median(self.whole_ms),
         )
+    }
+
+    /// The report for people: a table by class, and a line on size and time.
+    pub fn to_text(&self) -> String {
+        let by = self.options.by.words();
+        format!("{} sweeps judged by {by}\n{}\n{}\n", self.sweeps, self.class_table(), self.cost())
     }
 }

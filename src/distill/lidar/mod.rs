@@ -17,7 +17,7 @@
 //! | [`train`], [`validate`] | the training loop, and what its epochs are compared by |
 //! | [`rounds`] | the second training, on what the student itself says over time |
 //! | [`export`] | the ONNX graph |
-//! | [`evaluate`], [`picture`] | figures on the test block, sweeps to look at |
+//! | [`evaluate`], [`picture`], [`gallery`] | figures on the test block, sweeps to look at: any, and the worst |
 
 pub mod augment;
 pub mod batch;
@@ -25,6 +25,7 @@ pub mod blocks;
 pub mod config;
 pub mod evaluate;
 pub mod export;
+pub mod gallery;
 mod grid;
 pub mod labels;
 pub mod loss;

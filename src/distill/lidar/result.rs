@@ -19,6 +19,9 @@ pub struct LidarResult {
     pub data: Vec<String>,
     /// What the labelling of each came to.
     pub labels: Vec<LabelFacts>,
+    /// What of the recordings could not be read, in words; empty when all could.
+    #[serde(default)]
+    pub losses: Vec<String>,
     /// What the student is worth on the test block, by the recordings' truth or, where they have none, by their labels.
     pub student: LidarReport,
 }

@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops::thumbnail};
 
-use super::folder::RunFolder;
+use super::{folder::RunFolder, markup::data_address};
 use crate::{
     distill::{
         audit::{ErrorInheritance, JudgedFrame, inherited_errors},
         bag::{EncodedFrame, Frames},
         evaluate::{EvaluateError, EvaluateJob, EvaluatedRecording, EvaluationTruth, RecordingTruth, Role},
         teacher::{EnsembleOptions, Teacher, scored},
+        worst::{Compared, NANOSECONDS_APART, spread, worst},
     },
     geometry::Box2,
     metrics::{Demand, ScoredBox, Verdict, judge_image},
@@ -19,18 +19,16 @@ use crate::{
 
 /// Frames that are looked at, spread evenly over the test block.
 const COMPARED: usize = 150;
-/// Frames that are shown.
-const SHOWN: usize = 12;
-/// Frames that are shown even when nothing is wrong with them.
-const LEAST_SHOWN: usize = 3;
-/// Neighbouring frames show the same mistake: shown ones are this many frames or nanoseconds apart.
+/// Neighbouring frames show the same mistake: shown ones are this many frames, or [`NANOSECONDS_APART`], apart.
 const FRAMES_APART: u64 = 5;
-const NANOSECONDS_APART: u64 = 1_000_000_000;
 /// Width of the pictures in pixels.
 const PICTURE_WIDTH: u32 = 480;
 const JPEG_QUALITY: u8 = 78;
 /// Boxes that overlap by at least this IoU are at the same place.
 const SAME_PLACE: f64 = 0.5;
+
+/// Why there is no gallery when nobody asked for it.
+pub(super) const UNWANTED: &str = "the report was made without it (--no-gallery)";
 
 /// The gallery, or why there is none.
 pub(super) enum Gallery {
@@ -140,7 +138,7 @@ impl Gallery {
 
     /// Nobody asked for it.
     pub fn unwanted() -> Self {
-        Self::LeftOut("the report was made without it (--no-gallery)".to_owned())
+        Self::LeftOut(UNWANTED.to_owned())
     }
 }
 
@@ -201,12 +199,6 @@ fn candidates(job: &EvaluateJob) -> Result<Vec<(usize, u64)>, EvaluateError> {
         }
     }
     Ok(candidates)
-}
-
-/// At most so many of them, evenly spread.
-fn spread<T: Clone>(all: &[T], most: usize) -> Vec<T> {
-    let count = all.len().min(most);
-    (0..count).map(|number| all[number * all.len() / count].clone()).collect()
 }
 
 fn name_of(recording: &EvaluatedRecording) -> String {
@@ -271,24 +263,20 @@ fn disagreement(frame: &ComparedFrame) -> f32 {
     alarms + misses
 }
 
-/// The frames to show, worst first, none too near to a worse one. Where little is wrong, some that are right and have objects fill up.
-fn worst(mut frames: Vec<ComparedFrame>) -> Vec<ComparedFrame> {
-    let objects = |frame: &ComparedFrame| frame.truth.iter().filter(|truth| truth.required).count();
-    frames.sort_by(|a, b| b.disagreement.total_cmp(&a.disagreement).then(objects(b).cmp(&objects(a))));
-    let mut shown: Vec<ComparedFrame> = Vec::new();
-    for frame in frames {
-        let enough = if frame.disagreement > 0.0 { SHOWN } else { LEAST_SHOWN };
-        if shown.len() < enough && shown.iter().all(|other| are_apart(&frame, other)) {
-            shown.push(frame);
-        }
+impl Compared for ComparedFrame {
+    fn disagreement(&self) -> f32 {
+        self.disagreement
     }
-    shown
-}
 
-fn are_apart(a: &ComparedFrame, b: &ComparedFrame) -> bool {
-    a.recording != b.recording
-        || a.index.abs_diff(b.index) >= FRAMES_APART
-        || a.stamp.abs_diff(b.stamp) >= NANOSECONDS_APART
+    fn objects(&self) -> usize {
+        self.truth.iter().filter(|truth| truth.required).count()
+    }
+
+    fn is_apart(&self, other: &Self) -> bool {
+        self.recording != other.recording
+            || self.index.abs_diff(other.index) >= FRAMES_APART
+            || self.stamp.abs_diff(other.stamp) >= NANOSECONDS_APART
+    }
 }
 
 /// A small JPEG of the image as a `data:` address.
@@ -302,13 +290,15 @@ fn picture(image: &RgbImage) -> String {
     let small: RgbImage = thumbnail(image, small_width, small_height);
     let mut bytes = Vec::new();
     match JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).encode_image(&small) {
-        Ok(()) => format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(&bytes)),
+        Ok(()) => data_address("image/jpeg", &bytes),
         Err(_) => String::new(),
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+
     use super::*;
 
     /// A frame of 100 x 60 with one object that a model misses, and a false alarm.
@@ -353,16 +343,6 @@ pub(super) mod tests {
         let few: Vec<u64> =
             worst(vec![frame(3, 0.0), frame(600, 0.0), frame(4, 0.0)]).iter().map(|f| f.index).collect();
         assert_eq!(few, [3, 600]);
-    }
-
-    #[test]
-    fn few_frames_are_spread_over_many() {
-        let all: Vec<u32> = (0..1000).collect();
-        let some = spread(&all, 150);
-        assert_eq!((some.len(), some[0]), (150, 0));
-        assert!(some[149] > 980 && some.windows(2).all(|pair| pair[1] > pair[0]));
-        assert_eq!(spread(&all[..3], 150), [0, 1, 2]);
-        assert!(spread(&all[..0], 150).is_empty());
     }
 
     #[test]

@@ -20,20 +20,28 @@ use crate::{
     model::bundle::{BundleMetadata, read_metadata},
 };
 
-/// The files of a run, read.
-pub(super) struct RunFolder {
+/// What a run of any task has left.
+pub(super) struct RunFiles {
     /// The folder.
     pub path: PathBuf,
     /// What the experiment is called.
     pub name: String,
     /// `config.yaml` as it is.
     pub config: String,
-    /// The experiment, its output moved to where the folder is now; or why this version cannot read it.
-    pub experiment: Result<Experiment, String>,
+    /// The experiment's `task`, where it names one.
+    pub task: Option<String>,
     /// `versions.json`: what the run was made with.
     pub versions: BTreeMap<String, String>,
     /// `train/metrics.jsonl`, in the order of the epochs; empty without one.
     pub epochs: Vec<EpochFigures>,
+}
+
+/// The files of a run of a camera student, read.
+pub(super) struct RunFolder {
+    /// What it has in common with runs of other tasks.
+    pub files: RunFiles,
+    /// The experiment, its output moved to where the folder is now; or why this version cannot read it.
+    pub experiment: Result<Experiment, String>,
     /// `report.json`.
     pub evaluation: EvaluationReport,
     /// What the student's bundle says of its origin; `None` without a bundle.
@@ -65,50 +73,79 @@ pub(super) struct EpochFigures {
     pub validation_ap: Option<f64>,
     /// AP at IoU 0.50 there.
     pub validation_ap50: Option<f64>,
+    /// Mean IoU of points there, of a lidar student.
+    pub validation_point_iou: Option<f64>,
     /// Whether it was the best so far.
     pub best: bool,
     /// Seconds of its training.
     pub seconds: Option<f64>,
 }
 
-impl RunFolder {
-    /// Reads a run's folder.
+impl RunFiles {
+    /// Reads what every run has.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let text = |name: &str| {
-            let path = path.join(name);
-            std::fs::read_to_string(&path).map_err(|source| ReportError::Read { path, source })
-        };
-        let config = text("config.yaml")?;
-        let report = text("report.json")?;
-        let evaluation: EvaluationReport = serde_json::from_str(&report)
-            .map_err(|error| ReportError::Damaged { path: path.join("report.json"), message: error.to_string() })?;
+        let config = text(path, "config.yaml")?;
         let document: serde_yaml::Value = serde_yaml::from_str(&config)
             .map_err(|error| ReportError::Damaged { path: path.join("config.yaml"), message: error.to_string() })?;
+        let named = |key: &str| document.get(key).and_then(serde_yaml::Value::as_str).map(str::to_owned);
         let folder_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = document.get("name").and_then(serde_yaml::Value::as_str).map_or(folder_name, str::to_owned);
-        let experiment = Experiment::load(&path.join("config.yaml"), &[]);
-        let experiment = experiment.map(|experiment| Experiment { output: path.to_owned(), ..experiment });
         Ok(Self {
             path: path.to_owned(),
-            name,
+            name: named("name").unwrap_or(folder_name),
+            task: named("task"),
             config,
+            versions: text(path, "versions.json").map(|text| versions(&text)).unwrap_or_default(),
+            epochs: training(path, "train"),
+        })
+    }
+
+    /// Where the experiment stands with every default.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join("config.yaml")
+    }
+
+    /// What `report.json` says.
+    pub fn result<T: DeserializeOwned>(&self) -> Result<T, ReportError> {
+        let json = text(&self.path, "report.json")?;
+        serde_json::from_str(&json)
+            .map_err(|error| ReportError::Damaged { path: self.path.join("report.json"), message: error.to_string() })
+    }
+}
+
+impl RunFolder {
+    /// Reads the rest of a camera student's run.
+    pub fn read(files: RunFiles) -> Result<Self, ReportError> {
+        let evaluation: EvaluationReport = files.result()?;
+        let path = files.path.as_path();
+        let experiment = Experiment::load(&files.config_path(), &[]);
+        let experiment = experiment.map(|experiment| Experiment { output: path.to_owned(), ..experiment });
+        Ok(Self {
             experiment: experiment.map_err(|error| error.to_string()),
-            versions: text("versions.json").map(|text| versions(&text)).unwrap_or_default(),
-            epochs: text("train/metrics.jsonl").map(|text| epochs(&text)).unwrap_or_default(),
             evaluation,
-            // Without it the report lacks provenance, and the gallery tells why it is not there.
             bundle: read_metadata(bundle_path(path)).ok().flatten(),
             audit: kept(&path.join("audit.json")),
             lineage: kept(&path.join("generations.json")),
             forgetting: kept(&path.join("forgetting.json")),
             ablation: ablation(path),
             variant: variant(path),
+            files,
         })
     }
 }
 
+/// A file that every run has.
+fn text(run: &Path, name: &str) -> Result<String, ReportError> {
+    let path = run.join(name);
+    std::fs::read_to_string(&path).map_err(|source| ReportError::Read { path, source })
+}
+
+/// The epochs of the training in this folder of a run; none without one.
+pub(super) fn training(run: &Path, folder: &str) -> Vec<EpochFigures> {
+    text(&run.join(folder), "metrics.jsonl").map(|text| epochs(&text)).unwrap_or_default()
+}
+
 /// A file that not every run has.
-fn kept<T: DeserializeOwned>(path: &Path) -> Option<Result<T, String>> {
+pub(super) fn kept<T: DeserializeOwned>(path: &Path) -> Option<Result<T, String>> {
     let text = std::fs::read_to_string(path).ok()?;
     Some(serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display())))
 }
@@ -157,6 +194,7 @@ fn epoch(line: &Value) -> Option<EpochFigures> {
         learning_rate: number("learning_rate"),
         validation_ap: number("validation_ap"),
         validation_ap50: number("validation_ap50"),
+        validation_point_iou: number("validation_point_iou"),
         best: line.get("best").and_then(Value::as_bool).unwrap_or(false),
         seconds: number("seconds"),
     })
@@ -204,12 +242,13 @@ mod tests {
 
     #[test]
     fn a_folder_without_a_run_is_told() {
+        let read = |path: &Path| RunFiles::read(path).and_then(RunFolder::read).err().unwrap().to_string();
         let folder = tempfile::tempdir().unwrap();
-        let error = RunFolder::read(folder.path()).err().unwrap().to_string();
+        let error = read(folder.path());
         assert!(error.contains("config.yaml") && error.contains("distill run"), "{error}");
         std::fs::write(folder.path().join("config.yaml"), "name: x").unwrap();
         std::fs::write(folder.path().join("report.json"), "{}").unwrap();
-        let error = RunFolder::read(folder.path()).err().unwrap().to_string();
+        let error = read(folder.path());
         assert!(error.contains("report.json") && error.contains("anew"), "{error}");
     }
 }

@@ -1,6 +1,8 @@
 //! HTML and SVG that is well formed and escaped because it cannot be written otherwise: names of classes, models and files come from
 //! outside and must not become tags.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 /// A piece of a page under construction. Written as XML would want it, so that a strict parser can check it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Markup {
@@ -104,6 +106,11 @@ impl Markup {
             }
         }
     }
+}
+
+/// A picture as an address that lies in the page itself; `kind` is `image/png` or `image/jpeg`.
+pub(super) fn data_address(kind: &str, bytes: &[u8]) -> String {
+    format!("data:{kind};base64,{}", BASE64_STANDARD.encode(bytes))
 }
 
 /// A number for a coordinate: a tenth of a pixel is fine enough.

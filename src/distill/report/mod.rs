@@ -1,8 +1,10 @@
 //! A run as one page to look at: self-contained HTML without scripts, that loads nothing from anywhere.
 //!
 //! ```text
-//! run's folder -> RunFolder -> sections in their order -> page
+//! run's folder -> RunFiles -> RunFolder -> sections in their order -> page
 //!      recordings + models -> comparison (the frames with the worst mistakes, inherited errors) -'
+//!
+//! a lidar student's -> RunFiles -> LidarFolder (with the pictures of sweeps that the run has kept) -> its sections -> page
 //!
 //! ablation -> its section alone -> page; its dot plots alone -> SVG
 //! ```
@@ -12,6 +14,7 @@ mod chart;
 mod comparison;
 mod figures;
 mod folder;
+mod lidar_folder;
 mod markup;
 mod page;
 mod sections;
@@ -20,14 +23,19 @@ use std::path::{Path, PathBuf};
 
 pub use ablation::ablation_svg;
 use comparison::Gallery;
-use folder::RunFolder;
+use folder::{RunFiles, RunFolder};
+use lidar_folder::LidarFolder;
 
 use super::ablate::Ablation;
+
+/// The `task` of experiments that teach lidar students.
+const LIDAR: &str = "lidar";
 
 /// What a report shall hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportOptions {
-    /// Whether frames of the recordings are shown; for that the recordings are read and the models run again.
+    /// Whether frames of the recordings are shown; for that the recordings are read and the models run again. Of a lidar student the
+    /// sweeps that its run has drawn.
     pub gallery: bool,
 }
 
@@ -59,14 +67,21 @@ pub enum ReportError {
 }
 
 /// The page of the run whose output folder is `run`: `config.yaml` and `report.json` must be there, everything else is shown as far as
-/// it is. Recordings or models that cannot be read any more cost the gallery, not the report.
+/// it is. Which sections there are depends on the experiment's `task`. Recordings or models that cannot be read any more cost the gallery, not the report.
 ///
 /// # Errors
 /// [`ReportError`] that names the file.
 pub fn report(run: &Path, options: ReportOptions) -> Result<String, ReportError> {
-    let folder = RunFolder::read(run)?;
-    let gallery = if options.gallery { Gallery::of(&folder) } else { Gallery::unwanted() };
-    Ok(page::page("Distillation report", &folder.name, &sections::all(&folder, &gallery)))
+    let files = RunFiles::read(run)?;
+    let name = files.name.clone();
+    let sections = if files.task.as_deref() == Some(LIDAR) {
+        sections::of_lidar(&LidarFolder::read(files)?, options)
+    } else {
+        let folder = RunFolder::read(files)?;
+        let gallery = if options.gallery { Gallery::of(&folder) } else { Gallery::unwanted() };
+        sections::all(&folder, &gallery)
+    };
+    Ok(page::page("Distillation report", &name, &sections))
 }
 
 /// The page of an ablation: what the reports of its runs say of it, alone.

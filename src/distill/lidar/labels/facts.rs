@@ -21,6 +21,12 @@ pub struct LabelFacts {
     /// Those whose place relative to a camera TF does not tell.
     #[serde(default)]
     pub without_transform: usize,
+    /// Points that were measured; 0 in labels of earlier versions, which did not count them.
+    #[serde(default)]
+    pub points: u64,
+    /// Those of them of which no source knew anything: the training leaves them out.
+    #[serde(default)]
+    pub ignored: u64,
     /// What each source of labels decided, in their order.
     pub sources: Vec<SourceFacts>,
     /// What the truth to judge by says.
@@ -49,6 +55,13 @@ pub struct ClassFacts {
     pub points: u64,
     /// Objects, each counted in every sweep.
     pub objects: u64,
+}
+
+impl LabelFacts {
+    /// Share of the measured points of which nobody knew anything; `None` where they were not counted.
+    pub fn ignored_share(&self) -> Option<f64> {
+        (self.points > 0).then(|| self.ignored as f64 / self.points as f64)
+    }
 }
 
 impl SourceFacts {

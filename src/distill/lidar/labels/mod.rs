@@ -35,7 +35,7 @@ mod target;
 mod teacher;
 mod truth;
 
-pub use camera::{CalibrationEstimate, CameraLabels};
+pub use camera::{CalibrationEstimate, CalibrationVerdict, CameraLabels};
 pub use config::{LabelSource, LidarData, LidarTeacher, Pairing, TruthLabels};
 pub use consistency::{ConsistencyOptions, consistent};
 pub use error::LidarLabelError;

@@ -89,6 +89,10 @@ pub fn label_recording(
         }
         let labels = merger.merge(measured.sweep.points.len(), &said, &mut facts.sources);
         facts.without_labels += usize::from(!labels.is_known());
+        let valid = measured.sweep.valid();
+        let labelled_points = labels.points.iter().filter(|point| point.is_known()).count();
+        facts.points += valid as u64;
+        facts.ignored += valid.saturating_sub(labelled_points) as u64;
         let truth = judge.and_then(|place| known.into_iter().nth(place).flatten());
         if let Some(facts) = &mut facts.truth
             && let Some(truth) = &truth

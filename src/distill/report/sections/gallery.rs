@@ -20,16 +20,23 @@ const LETTER_WIDTH: f64 = 0.58;
 
 /// The frames, or why there are none.
 pub(super) fn section(gallery: &Gallery) -> Section {
-    let (how_to_read, body) = match gallery {
-        Gallery::LeftOut(reason) => {
-            let text = format!("There is no gallery: {reason}");
-            let note = Markup::of(|html| {
-                html.leaf("p", &[("class", "note")], &text);
-            });
-            (String::new(), note)
-        }
-        Gallery::Shown(comparison) => (how_to_read(comparison), frames(comparison)),
-    };
+    match gallery {
+        Gallery::LeftOut(reason) => left_out(reason),
+        Gallery::Shown(comparison) => shown(how_to_read(comparison), frames(comparison)),
+    }
+}
+
+/// The section when there is nothing to show.
+pub(super) fn left_out(reason: &str) -> Section {
+    let text = format!("There is no gallery: {reason}");
+    let note = Markup::of(|html| {
+        html.leaf("p", &[("class", "note")], &text);
+    });
+    shown(String::new(), note)
+}
+
+/// The section with this in it.
+pub(super) fn shown(how_to_read: String, body: Markup) -> Section {
     Section { id: "gallery", title: "Where it is wrong", how_to_read, body }
 }
 
@@ -109,15 +116,17 @@ fn summary(frame: &ComparedFrame) -> String {
     if frame.found.is_empty() {
         return String::new();
     }
+    mistakes(frame.missed(0).count(), frame.false_alarms(0).count())
+}
+
+/// Misses and false alarms in words.
+pub(super) fn mistakes(missed: usize, false_alarms: usize) -> String {
     let count = |number: usize, one: &str, many: &str| match number {
         0 => None,
         1 => Some(format!("1 {one}")),
         _ => Some(format!("{number} {many}")),
     };
-    let wrong = [
-        count(frame.missed(0).count(), "missed", "missed"),
-        count(frame.false_alarms(0).count(), "false alarm", "false alarms"),
-    ];
+    let wrong = [count(missed, "missed", "missed"), count(false_alarms, "false alarm", "false alarms")];
     let wrong: Vec<String> = wrong.into_iter().flatten().collect();
     if wrong.is_empty() { "all found".to_owned() } else { wrong.join(", ") }
 }

@@ -8,13 +8,14 @@ mod classes;
 mod curves;
 mod gallery;
 mod inheritance;
+mod lidar;
 mod lineage;
 mod repeat;
 mod summary;
 mod table;
 mod training;
 
-use super::{comparison::Gallery, folder::RunFolder, markup::Markup};
+use super::{ReportOptions, comparison::Gallery, folder::RunFolder, lidar_folder::LidarFolder, markup::Markup};
 use crate::distill::ablate::Ablation;
 
 /// A part of the page.
@@ -37,7 +38,7 @@ pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
         Some(accuracy::section(folder)),
         curves::section(folder),
         Some(classes::section(folder)),
-        training::section(folder),
+        training::section(&folder.files.epochs, ["AP50", "AP"]),
         calibration::section(folder),
         audit::section(folder),
         inheritance::section(gallery),
@@ -47,6 +48,11 @@ pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
         Some(repeat::section(folder)),
     ];
     sections.into_iter().flatten().collect()
+}
+
+/// The sections of a lidar student's run.
+pub(super) fn of_lidar(folder: &LidarFolder, options: ReportOptions) -> Vec<Section> {
+    lidar::all(folder, options)
 }
 
 /// The section of an ablation that is looked at by itself.

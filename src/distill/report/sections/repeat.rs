@@ -3,21 +3,55 @@
 use std::path::Path;
 
 use super::{Section, table::folded};
-use crate::distill::{
-    report::{folder::RunFolder, markup::Markup},
-    shell::quoted,
+use crate::{
+    distill::{
+        evaluate::ModelReport,
+        report::{
+            folder::{RunFiles, RunFolder},
+            markup::Markup,
+        },
+        shell::quoted,
+    },
+    model::bundle::Provenance,
 };
 
-/// The command, what it was made with and of, and the experiment.
+/// What a run tells of its making, whatever its task.
+pub(super) struct Origin<'r> {
+    /// Seed and device of the experiment, where it can be read.
+    pub settings: Option<(u64, &'r str)>,
+    /// Where the bundle comes from; none without a bundle.
+    pub provenance: Option<&'r Provenance>,
+    /// Names and values that stand in for it where there is none.
+    pub without_bundle: Vec<(String, String)>,
+    /// Names and values besides.
+    pub more: Vec<(String, String)>,
+}
+
+/// The section of a camera student's run.
 pub(super) fn section(folder: &RunFolder) -> Section {
+    let report = &folder.evaluation;
+    let model = |model: &ModelReport| (format!("model {}", model.name), model.path.clone());
+    let settings = folder.experiment.as_ref().ok();
+    let origin = Origin {
+        settings: settings.map(|experiment| (experiment.seed, experiment.train.device.as_str())),
+        provenance: folder.bundle.as_ref().map(|bundle| &bundle.provenance),
+        without_bundle: report.models.iter().map(model).collect(),
+        more: report.data.iter().map(|path| ("evaluated on".to_owned(), path.clone())).collect(),
+    };
+    of(&folder.files, origin)
+}
+
+/// The command, what it was made with and of, and the experiment.
+pub(super) fn of(files: &RunFiles, origin: Origin<'_>) -> Section {
+    let written = origin.provenance.map(|provenance| provenance.config.as_str()).unwrap_or_default();
     let body = Markup::of(|html| {
         html.element("pre", &[("class", "command")], |pre| {
-            pre.leaf("code", &[], &command(&folder.path));
+            pre.leaf("code", &[], &command(&files.path));
         });
         html.element("div", &[("class", "scroll")], |scroll| {
             scroll.element("table", &[("class", "facts")], |table| {
                 table.element("tbody", &[], |body| {
-                    for (name, value) in facts(folder) {
+                    for (name, value) in facts(files, origin) {
                         body.element("tr", &[], |row| {
                             row.leaf("td", &[], &name);
                             row.element("td", &[], |cell| {
@@ -28,10 +62,10 @@ pub(super) fn section(folder: &RunFolder) -> Section {
                 });
             });
         });
-        if let Some(bundle) = folder.bundle.as_ref().filter(|bundle| !bundle.provenance.config.is_empty()) {
-            html.append(&text("The experiment as it was written", &bundle.provenance.config));
+        if !written.is_empty() {
+            html.append(&text("The experiment as it was written", written));
         }
-        html.append(&text("The experiment with every default (config.yaml)", &folder.config));
+        html.append(&text("The experiment with every default (config.yaml)", &files.config));
     });
     Section {
         id: "repeat",
@@ -54,22 +88,20 @@ fn command(run: &Path) -> String {
 }
 
 /// Names and values, in the order they are shown.
-fn facts(folder: &RunFolder) -> Vec<(String, String)> {
+fn facts(files: &RunFiles, origin: Origin<'_>) -> Vec<(String, String)> {
     let mut facts = Vec::new();
-    if let Ok(experiment) = &folder.experiment {
-        facts.push(("seed".to_owned(), experiment.seed.to_string()));
-        facts.push(("device".to_owned(), experiment.train.device.clone()));
+    if let Some((seed, device)) = origin.settings {
+        facts.push(("seed".to_owned(), seed.to_string()));
+        facts.push(("device".to_owned(), device.to_owned()));
     }
-    facts.extend(folder.versions.iter().map(|(name, version)| (name.clone(), version.clone())));
-    if let Some(bundle) = &folder.bundle {
-        let origin = &bundle.provenance;
+    facts.extend(files.versions.iter().map(|(name, version)| (name.clone(), version.clone())));
+    if let Some(origin) = origin.provenance {
         facts.extend(origin.teachers.iter().map(|t| (format!("teacher {}", t.name), format!("SHA-256 {}", t.sha256))));
         facts.extend(origin.data.iter().map(|d| (format!("data {}", d.name), format!("SHA-256 {}", d.sha256))));
     } else {
-        facts
-            .extend(folder.evaluation.models.iter().map(|model| (format!("model {}", model.name), model.path.clone())));
+        facts.extend(origin.without_bundle);
     }
-    facts.extend(folder.evaluation.data.iter().map(|path| ("evaluated on".to_owned(), path.clone())));
+    facts.extend(origin.more);
     facts
 }
 

@@ -22,24 +22,34 @@ pub(super) fn section(folder: &RunFolder) -> Section {
             return;
         };
         html.leaf("p", &[("class", "lead")], &headline(report, &standing));
-        html.element("ul", &[("class", "tiles")], |list| {
-            for (figure, meaning) in tiles(&standing) {
-                list.element("li", &[], |tile| {
-                    tile.leaf("strong", &[], &figure);
-                    tile.leaf("span", &[], &meaning);
-                });
-            }
-        });
+        show_tiles(html, &tiles(&standing));
         html.leaf("p", &[("class", "note")], &judged_by(report));
-        for loss in &report.losses {
-            html.leaf("p", &[("class", "note warning")], &format!("Part of a recording could not be read: {loss}"));
-        }
+        tell_losses(html, &report.losses);
         if report.undecodable > 0 {
             let text = format!("{} frames could not be decoded and are not judged.", report.undecodable);
             html.leaf("p", &[("class", "note warning")], &text);
         }
     });
     Section { id: "summary", title: "Summary", how_to_read: String::new(), body }
+}
+
+/// Figures with what they mean, large.
+pub(super) fn show_tiles(html: &mut Markup, tiles: &[(String, String)]) {
+    html.element("ul", &[("class", "tiles")], |list| {
+        for (figure, meaning) in tiles {
+            list.element("li", &[], |tile| {
+                tile.leaf("strong", &[], figure);
+                tile.leaf("span", &[], meaning);
+            });
+        }
+    });
+}
+
+/// What of the recordings could not be read.
+pub(super) fn tell_losses(html: &mut Markup, losses: &[String]) {
+    for loss in losses {
+        html.leaf("p", &[("class", "note warning")], &format!("Part of a recording could not be read: {loss}"));
+    }
 }
 
 fn headline(report: &EvaluationReport, standing: &Standing<'_>) -> String {

@@ -5,41 +5,46 @@ use std::collections::BTreeSet;
 use super::Section;
 use crate::distill::report::{
     chart::{Axis, Mark, Series, lines},
-    folder::{EpochFigures, RunFolder},
+    folder::EpochFigures,
     markup::Markup,
 };
 
-/// Charts of the loss terms, of the validation and of the learning rate; none without a journal.
-pub(super) fn section(folder: &RunFolder) -> Option<Section> {
-    let epochs = &folder.epochs;
+/// How a training went; none without a journal. The names are those of its two validation figures: the one that finds objects at all,
+/// and the one that asks for more.
+pub(super) fn section(epochs: &[EpochFigures], names: [&str; 2]) -> Option<Section> {
     if epochs.is_empty() {
         return None;
     }
+    Some(Section {
+        id: "training",
+        title: "Training",
+        how_to_read: "Losses should fall and level out while the validation, on what is not trained on, rises. A validation that falls while \
+                      the losses still do has learnt its examples by heart; losses that fall to the very end would have gained by more \
+                      epochs."
+            .into(),
+        body: course(epochs, names),
+    })
+}
+
+/// Charts of the loss terms, of the validation and of the learning rate, and how it ended.
+pub(super) fn course(epochs: &[EpochFigures], names: [&str; 2]) -> Markup {
     let best = epochs.iter().rev().find(|epoch| epoch.best);
     let mark = best.map(|epoch| Mark { x: epoch.epoch, label: format!("best: {}", epoch.epoch) });
-    let body = Markup::of(|html| {
+    Markup::of(|html| {
         html.element("div", &[("class", "charts")], |charts| {
             charts.append(&chart("Loss terms", "mean of the epoch", epochs, &terms(epochs), mark.as_ref()));
             let sum = one("weighted sum", epochs, |epoch| epoch.loss, 0);
             charts.append(&chart("Loss", "mean of the epoch", epochs, &[sum], mark.as_ref()));
             let validation = [
-                one("AP50", epochs, |epoch| epoch.validation_ap50, 0),
-                one("AP", epochs, |epoch| epoch.validation_ap, 1),
+                one(names[0], epochs, |epoch| epoch.validation_ap50, 0),
+                one(names[1], epochs, |epoch| epoch.validation_ap, 1),
+                one("point IoU", epochs, |epoch| epoch.validation_point_iou, 2),
             ];
-            charts.append(&chart("Validation", "average precision", epochs, &validation, mark.as_ref()));
+            charts.append(&chart("Validation", "on the validation block", epochs, &validation, mark.as_ref()));
             let rate = one("learning rate", epochs, |epoch| epoch.learning_rate, 0);
             charts.append(&chart("Learning rate", "at the end of the epoch", epochs, &[rate], None));
         });
         html.leaf("p", &[("class", "note")], &ending(epochs, best));
-    });
-    Some(Section {
-        id: "training",
-        title: "Training",
-        how_to_read: "Losses should fall and level out while the validation, on frames that are not trained on, rises. A validation that \
-                      falls while the losses still do has learnt its frames by heart; losses that fall to the very end would have gained by \
-                      more epochs."
-            .into(),
-        body,
     })
 }
 
@@ -88,6 +93,7 @@ mod tests {
             learning_rate: None,
             validation_ap: ap,
             validation_ap50: None,
+            validation_point_iou: None,
             best: ap.is_some(),
             seconds: Some(1.5),
         }

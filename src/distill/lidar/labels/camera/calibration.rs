@@ -30,9 +30,9 @@ const FINER: [i32; 3] = [5, 2, 1];
 /// A turn of more degrees is an error.
 const WRONG: f64 = 1.0;
 /// With fewer boxes nothing is said.
-const LEAST_SAMPLES: usize = 25;
+pub(super) const LEAST_SAMPLES: usize = 25;
 /// The turned camera must agree at least so well, and better than the present one by a factor and a bit.
-const LEAST_AGREEMENT: f64 = 0.1;
+pub(super) const LEAST_AGREEMENT: f64 = 0.1;
 const CLEAR_FACTOR: f64 = 1.3;
 const CLEAR_GAIN: f64 = 0.03;
 

@@ -26,7 +26,7 @@
 //! | `seen_box` | a box, and what it says about where its object is |
 //! | `membership` | which points belong to which box |
 //! | `object` | the middle of an object of which one side is seen |
-//! | `calibration` | [`CalibrationEstimate`] |
+//! | `calibration`, `verdict` | [`CalibrationEstimate`], and what it comes to |
 
 mod calibration;
 mod config;
@@ -39,6 +39,7 @@ mod projection;
 mod recorded;
 mod seen_box;
 mod spacing;
+mod verdict;
 
 #[cfg(test)]
 mod labeller_tests;
@@ -51,3 +52,4 @@ pub use calibration::CalibrationEstimate;
 pub use config::CameraLabels;
 pub use images::CameraImage;
 pub use labeller::{CameraLabeller, Unlabelled};
+pub use verdict::CalibrationVerdict;
