@@ -16,7 +16,7 @@ const RATE: f64 = 10.0;
 /// From cycle to cycle of the client's costmap, in seconds.
 const COSTMAP_PERIOD: f64 = 0.2;
 /// The costmap's `observation_persistence` in the client.
-const PERSISTENCE: f64 = 0.3;
+const PERSISTENCE: f64 = 0.5;
 
 #[derive(Deserialize)]
 struct Heard {
