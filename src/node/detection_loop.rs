@@ -45,9 +45,7 @@ impl Report {
 
     fn fail(&mut self, noun: &str, failure: String) {
         self.warn(&format!("one {noun} is lost: {failure}"));
-        let mut statistics = lock(&self.statistics);
-        statistics.counters.failed += 1;
-        statistics.last_failure = Some(failure);
+        lock(&self.statistics).failed(failure);
     }
 }
 
@@ -72,7 +70,7 @@ pub(super) fn serve<P, W: Work>(
     while !shutdown.is_requested() && !working.is_finished() {
         host.node.spin_once(SPIN);
         drain(&mut messages, |message| {
-            lock(&statistics).counters.received += 1;
+            lock(&statistics).arrived();
             slot.put(message);
         });
         if told.elapsed() >= DIAGNOSTICS_PERIOD {

@@ -1,6 +1,7 @@
 //! What every node of this package begins and ends with: the r2r node, its parameters, topics by name, diagnostics.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -8,12 +9,15 @@ use std::{
 use anyhow::Context as _;
 use futures::{FutureExt, StreamExt, stream::LocalBoxStream};
 use r2r::{
-    Publisher, PublisherUntyped, QosProfile, RosParams, WrappedTypesupport,
+    Publisher, PublisherUntyped, QosProfile, WrappedTypesupport,
     diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus},
 };
 use tokio::task::JoinHandle;
 
-use super::clock;
+use super::{
+    clock,
+    parameters::{Guarded, NodeParameters},
+};
 
 /// How long the spinning thread waits for messages before it looks at other things.
 pub(super) const SPIN: Duration = Duration::from_millis(20);
@@ -37,7 +41,7 @@ pub(super) struct Host<P> {
     diagnostics: Publisher<DiagnosticArray>,
 }
 
-impl<P: RosParams + Default + Clone + Send + 'static> Host<P> {
+impl<P: NodeParameters> Host<P> {
     /// Joins ROS 2 and reads the parameters. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -48,9 +52,17 @@ impl<P: RosParams + Default + Clone + Send + 'static> Host<P> {
         let mut node = r2r::Node::create(context, name, "").context("ROS 2 refuses the node")?;
         let name = node.fully_qualified_name().context("the node has no name")?;
         let parameters = Arc::new(Mutex::new(P::default()));
+        let guarded = Arc::new(Mutex::new(Guarded::new(parameters.clone())));
         let (handler, _events) =
-            node.make_derived_parameter_handler(parameters.clone()).context("a parameter has the wrong type")?;
-        let handler = tokio::spawn(handler);
+            node.make_derived_parameter_handler(guarded).context("a parameter has the wrong type")?;
+        // r2r panics when it cannot answer somebody.
+        let handler = tokio::spawn(AssertUnwindSafe(handler).catch_unwind().map(|ended| {
+            if ended.is_err() {
+                tracing::error!(
+                    "the parameter services ended by a fault; the node goes on with its parameters as they are"
+                );
+            }
+        }));
         let diagnostics =
             node.create_publisher("/diagnostics", reliable(5)).with_context(|| refused("/diagnostics"))?;
         Ok(Self { node, name, parameters, handler, diagnostics })

@@ -1,6 +1,6 @@
 //! What a node measures of itself, and how it says it in diagnostics.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use r2r::diagnostic_msgs::msg::{DiagnosticStatus, KeyValue};
 
@@ -8,6 +8,11 @@ use crate::metrics::LatencyRecorder;
 
 /// Measurements of the newest this many frames make the percentiles.
 const WINDOW: usize = 500;
+
+/// What went wrong is told for so long after it was seen last.
+pub(super) const TROUBLE: Duration = Duration::from_secs(5);
+/// A sensor that says nothing for longer than this is lost.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Level of diagnostics: all is well.
 pub(super) const OK: u8 = 0;
@@ -65,8 +70,9 @@ impl Stage {
 pub struct NodeStatistics {
     /// The counts.
     pub counters: Counters,
-    /// What the newest failed frame failed of.
-    pub last_failure: Option<String>,
+    last_arrival: Option<Instant>,
+    /// When the newest failed frame failed, and what of.
+    last_failure: Option<(Instant, String)>,
     noun: &'static str,
     stages: [(Stage, &'static str, LatencyRecorder); Stage::ALL.len()],
 }
@@ -76,10 +82,23 @@ impl NodeStatistics {
     pub fn of(noun: &'static str) -> Self {
         Self {
             counters: Counters::default(),
+            last_arrival: None,
             last_failure: None,
             noun,
             stages: Stage::ALL.map(|(stage, name)| (stage, name, LatencyRecorder::new(WINDOW))),
         }
+    }
+
+    /// Counts a frame that arrived.
+    pub fn arrived(&mut self) {
+        self.counters.received += 1;
+        self.last_arrival = Some(Instant::now());
+    }
+
+    /// Counts a frame that could not be decoded or run.
+    pub fn failed(&mut self, reason: String) {
+        self.counters.failed += 1;
+        self.last_failure = Some((Instant::now(), reason));
     }
 
     /// Adds a frame with what is known of its stages.
@@ -113,11 +132,14 @@ impl NodeStatistics {
                 values.push(pair(&format!("{stage}_ms_max"), &format!("{:.3}", summary.max)));
             }
         }
-        let (level, message) = match &self.last_failure {
+        let silent = self.last_arrival.map_or(Duration::ZERO, |last| last.elapsed());
+        let failure = self.last_failure.as_ref().filter(|(at, _)| at.elapsed() < TROUBLE);
+        let (level, message) = match failure {
             _ if counters.received == 0 => {
                 (WARN, format!("no {} has arrived yet; compare the topic and its QoS", self.noun))
             }
-            Some(failure) => (WARN, format!("{} frames failed, the newest: {failure}", counters.failed)),
+            _ if silent > SILENCE => (ERROR, format!("no {} for {:.1} s", self.noun, silent.as_secs_f64())),
+            Some((_, failure)) => (WARN, format!("{} frames failed, the newest: {failure}", counters.failed)),
             None => (OK, format!("{} frames processed", counters.processed)),
         };
         DiagnosticStatus { level, name: name.to_owned(), message, hardware_id: String::new(), values }
@@ -127,4 +149,31 @@ impl NodeStatistics {
 /// A line of diagnostics.
 pub(super) fn pair(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.into(), value: value.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diagnostics_tell_what_is_wrong_and_forget_what_is_mended() {
+        let mut statistics = NodeStatistics::of("image");
+        let told = |statistics: &NodeStatistics| {
+            let status = statistics.status("/node: detection", &[("model", "m.onnx")]);
+            (status.level, status.message)
+        };
+        assert_eq!(told(&statistics).0, WARN);
+        statistics.arrived();
+        statistics.record(&[(Stage::Infer, Some(Duration::from_millis(3)))]);
+        assert_eq!(told(&statistics), (OK, "1 frames processed".to_owned()));
+        statistics.failed("encoding".into());
+        assert_eq!(told(&statistics), (WARN, "1 frames failed, the newest: encoding".to_owned()));
+        let Some(before) = Instant::now().checked_sub(Duration::from_secs(7)) else { return };
+        statistics.last_failure = Some((before, "encoding".into()));
+        assert_eq!(told(&statistics).0, OK);
+        statistics.last_arrival = Some(before);
+        let (level, message) = told(&statistics);
+        assert!(level == ERROR && message.starts_with("no image for 7."), "{message}");
+        assert_eq!(statistics.counters, Counters { received: 1, dropped: 0, processed: 1, failed: 1 });
+    }
 }

@@ -8,13 +8,14 @@
 //! Robots that share a network remap these as everywhere: `--ros-args -r /tf:=tf -r /tf_static:=tf_static`.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::{FutureExt, Stream, StreamExt};
 use r2r::QosProfile;
 
+use super::{host::lock, warnings::Warnings};
 use crate::{
     messages::TFMessage,
     sensing::transforms::{TransformBuffer, TransformError},
@@ -24,8 +25,6 @@ use crate::{
 const KEEP: Duration = Duration::from_secs(10);
 /// Messages that the middleware may hold, as in tf2.
 const DEPTH: usize = 100;
-/// How often trouble is logged.
-const WARN_EVERY: Duration = Duration::from_secs(5);
 
 /// Messages as they come from ROS 2.
 type RawMessages = Box<dyn Stream<Item = Vec<u8>> + Unpin + Send>;
@@ -87,12 +86,17 @@ struct Intake {
     buffer: Arc<Mutex<TransformBuffer>>,
     refused: u64,
     jumps: u64,
-    warned: Option<Instant>,
+    warnings: Warnings,
 }
 
 impl Intake {
     fn new() -> Self {
-        Self { buffer: Arc::new(Mutex::new(TransformBuffer::new(KEEP))), refused: 0, jumps: 0, warned: None }
+        Self {
+            buffer: Arc::new(Mutex::new(TransformBuffer::new(KEEP))),
+            refused: 0,
+            jumps: 0,
+            warnings: Warnings::default(),
+        }
     }
 
     fn take(&mut self, message: &[u8], is_static: bool) {
@@ -101,8 +105,7 @@ impl Intake {
             Ok(message) => message,
             Err(error) => return self.refuse(1, &format!("a message of {topic} is lost: {error}")),
         };
-        // Plain values, which no fault elsewhere can leave half done.
-        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = lock(&self.buffer);
         let failures: Vec<TransformError> =
             message.transforms.iter().filter_map(|transform| buffer.insert(transform, is_static).err()).collect();
         let jumps = buffer.jumps();
@@ -122,10 +125,7 @@ impl Intake {
 
     fn refuse(&mut self, count: u64, text: &str) {
         self.refused = self.refused.saturating_add(count);
-        if self.warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
-            self.warned = Some(Instant::now());
-            tracing::warn!("{text} ({} refused so far)", self.refused);
-        }
+        self.warnings.warn(&format!("{text} ({} refused so far)", self.refused));
     }
 }
 

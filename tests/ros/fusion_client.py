@@ -49,8 +49,9 @@ class Client:
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_subscription(MarkerArray, "/obstacle_fusion/markers", self.on_markers, best_effort)
         node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 10)
-        self.layer = ObstacleLayer(min_height=0.05, max_height=2.0, obstacle_max_range=8.0, persistence=0.3)
-        self.monitor = CollisionMonitor(source_timeout=0.5, min_height=0.05, max_height=2.0)
+        # As in config/nav2_obstacles.yaml.
+        self.layer = ObstacleLayer(min_height=0.0, max_height=2.0, obstacle_max_range=8.0, persistence=0.5)
+        self.monitor = CollisionMonitor(source_timeout=0.5, min_height=-1.0, max_height=2.0)
         self.set_back = 0.0
         self.newest_tf = -math.inf
         self.poses = {}

@@ -3,7 +3,8 @@
 `ObstacleLayer` follows nav2_costmap_2d's ObservationBuffer and ObstacleLayer: buffers clouds by stamp, forgets those that are older
 than `observation_persistence` when the newest arrives, drops points by height and range from `sensor_frame`, and in each cycle clears
 along the rays of the lidar first and then marks every buffered cloud. `CollisionMonitor` follows nav2_collision_monitor's PointCloud
-source: the newest cloud alone, too old or without TF means stop, else the points inside a polygon are counted.
+source: the newest cloud alone, too old or without TF means stop, else the points inside a polygon are counted; heights count in the
+robot's frame.
 """
 
 import math
@@ -87,7 +88,7 @@ class ObstacleLayer:
 
 
 class CollisionMonitor:
-    """A stop zone in front of the robot with our cloud as its only source."""
+    """A stop zone in front of the robot, whose frame is on the floor, with our cloud as its only source."""
 
     def __init__(self, source_timeout, min_height, max_height, min_points=4, zone=(0.0, 2.0, -0.5, 0.5)):
         self.source_timeout, self.min_points, self.zone = source_timeout, min_points, zone

@@ -44,9 +44,14 @@ class PerceptionNodes:
         self.running = {}
 
     def __enter__(self):
-        for name, command in self.commands.items():
-            with (self.folder / f"{name}.log").open("wb") as log:
-                self.running[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            for name, command in self.commands.items():
+                with (self.folder / f"{name}.log").open("wb") as log:
+                    self.running[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        except BaseException as error:
+            # Whoever fails to enter is not left: those that run already would outlive us.
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def check(self):

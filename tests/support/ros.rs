@@ -1,6 +1,7 @@
 //! A running node of ours and a client of somebody else's making.
 
 use std::{
+    io::{Read, Seek},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -90,9 +91,24 @@ pub fn refuses(program: &str, parameters: &[&str], words: &[&str]) {
     for parameter in parameters {
         command.args(["-p", parameter]);
     }
-    let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let (mut log, start) = (tempfile::tempfile().unwrap(), Instant::now());
+    let mut child = command.stdout(Stdio::null()).stderr(log.try_clone().unwrap()).spawn().unwrap();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            // A node that runs in spite of it must not outlive the test.
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut told = String::new();
+    log.rewind().unwrap();
+    log.read_to_string(&mut told).unwrap();
+    assert_eq!(status.expect("the program ends by itself").code(), Some(2), "{told}");
     for word in words {
         assert!(told.contains(word), "`{word}` is not in: {told}");
     }

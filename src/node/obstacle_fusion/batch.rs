@@ -113,7 +113,7 @@ impl Batch {
     }
 }
 
-/// Class and score of the best hypothesis of a kept class.
+/// Class and score of the best hypothesis, where its class is kept.
 fn best(results: &[ObjectHypothesisWithPose<'_>], classes: &mut Classes) -> Option<(usize, f32)> {
     let mut best: Option<(&str, f64)> = None;
     for result in results {

@@ -1,6 +1,6 @@
 //! The health of one input, and the calibration of a camera.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 
@@ -8,13 +8,10 @@ use crate::{
     geometry::CameraModel,
     messages::CameraInfo,
     node::{
-        statistics::{ERROR, OK, WARN, pair},
+        statistics::{ERROR, OK, TROUBLE, WARN, pair},
         warnings::Warnings,
     },
 };
-
-/// Trouble is told for so long after it was seen last.
-const TROUBLE: Duration = Duration::from_secs(5);
 
 /// What kind of detections come.
 #[derive(Debug)]
@@ -133,6 +130,8 @@ impl Input {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

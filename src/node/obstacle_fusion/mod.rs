@@ -21,8 +21,8 @@
 //! **Order.** Each message is told to the tracker at its own stamp, as soon as TF knows where its sensor was then, or after
 //! `transform_wait` never. Slow detectors come late; what is at most `late` seconds older than the newest still counts.
 //!
-//! **Time jumps.** When the stamps of an input go back by more than a second (simulation or recording began anew) or ahead by more than
-//! ten, all tracks are dropped.
+//! **Time jumps.** When the stamps of an input go back by more than a second (simulation or recording began anew), or are more than ten
+//! ahead of all inputs', all tracks are dropped.
 
 mod batch;
 mod classes;
@@ -176,16 +176,17 @@ impl Beat {
             // The machine stood still; what was missed is not made up for.
             self.next = now + period;
         }
-        let changed = host.parameters();
-        match changed.check() {
-            Ok(()) => {
-                let target_frame = std::mem::take(&mut self.parameters.target_frame);
-                self.parameters = ObstacleFusionParameters { target_frame, ..changed };
-            }
-            Err(error) => self.warnings.warn(&format!("{error}; the last good parameters stay in force")),
-        }
+        let target_frame = std::mem::take(&mut self.parameters.target_frame);
+        self.parameters = ObstacleFusionParameters { target_frame, ..host.parameters() };
         let found = lock(transforms).lookup_latest(&self.parameters.target_frame, &self.parameters.base_frame);
-        let robot = found.ok().map(|(base_in_target, _)| base_in_target.translation());
+        let robot = match found {
+            Ok((base_in_target, _)) => Some(base_in_target.translation()),
+            Err(error) => {
+                let text = "no limit of range and no speed limits while the place of base_frame is not known";
+                self.warnings.warn(&format!("{text}: {error}"));
+                None
+            }
+        };
         let start = Instant::now();
         match outputs.publish(fuser, &self.parameters, robot, now) {
             Ok(tracks) => self.tracks = tracks,

@@ -38,7 +38,7 @@ impl Outputs {
     /// Offers the topics.
     ///
     /// # Errors
-    /// When ROS 2 refuses one of them; speed limits alone are left out where their message type is not known.
+    /// When ROS 2 refuses one of them; speed limits alone are left out, with a warning, where their message type is not known.
     pub(super) fn create(
         host: &mut Host<ObstacleFusionParameters>,
         parameters: &ObstacleFusionParameters,
@@ -47,9 +47,14 @@ impl Outputs {
             match host.advertise(&parameters.speed_limit_topic, SpeedLimit::TYPE_NAME, reliable(10)) {
                 Ok(publisher) => Some(publisher),
                 Err(error) => {
-                    tracing::info!(
-                        "no speed limits: {error:#}; the package must be built where nav2_msgs is installed, and \
-                         IDL_PACKAGE_FILTER, if set, must have nav2_msgs in it"
+                    let is_unknown =
+                        matches!(error.downcast_ref::<r2r::Error>(), Some(r2r::Error::InvalidMessageType { .. }));
+                    if !is_unknown {
+                        return Err(error);
+                    }
+                    tracing::warn!(
+                        "slow_distance is set, but there are no speed limits: {error:#}; the package must be built where \
+                         nav2_msgs is installed, and IDL_PACKAGE_FILTER, if set, must have nav2_msgs in it"
                     );
                     None
                 }

@@ -169,6 +169,24 @@ fn a_last_message_of_the_old_time_does_not_stop_the_new_one() {
 }
 
 #[test]
+fn an_input_that_comes_back_after_a_while_is_no_jump_while_another_went_on() {
+    let mut bench = Bench::new(vec![InputKind::Lidar, InputKind::Lidar]);
+    bench.drive(START, 0.0);
+    bench.take(1, &scan(START, &[2.0]), 0);
+    for step in 1..=120 {
+        bench.drive(START + 100 * MS * step, 0.0);
+        bench.take(0, &scan(START + 100 * MS * step, &[2.0]), 100 * step as u64);
+    }
+    let before = bench.fuser.tracks()[0].id;
+    bench.take(1, &scan(START + 12_000 * MS, &[2.0]), 12_010);
+    assert_eq!((bench.fuser.jumps, bench.fuser.tracks()[0].id), (0, before));
+    // Nobody saw anything for long.
+    bench.drive(START + 23_000 * MS, 0.0);
+    bench.take(1, &scan(START + 23_000 * MS, &[2.0]), 23_010);
+    assert_eq!((bench.fuser.jumps, bench.fuser.tracks().len()), (1, 0));
+}
+
+#[test]
 fn a_camera_needs_its_calibration_and_then_is_enough() {
     let kind = InputKind::Camera { info_topic: "/camera/camera_info".into(), model: None };
     let mut bench = Bench::new(vec![kind]);

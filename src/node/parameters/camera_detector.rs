@@ -2,7 +2,7 @@
 
 use r2r::RosParams;
 
-use super::{ParameterError, check_model, check_share, is_reliable, session_options};
+use super::{NodeParameters, ParameterError, check_model, check_share, check_topic, is_reliable, session_options};
 use crate::model::SessionOptions;
 
 /// Parameters of `camera_detector`.
@@ -47,6 +47,12 @@ impl Default for CameraDetectorParameters {
     }
 }
 
+impl NodeParameters for CameraDetectorParameters {
+    fn check(&self) -> Result<(), ParameterError> {
+        Self::check(self)
+    }
+}
+
 /// How images come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::node) enum ImageTransport {
@@ -61,13 +67,15 @@ impl CameraDetectorParameters {
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
         check_model(&self.model)?;
+        check_topic("image_topic", &self.image_topic)?;
         self.transport()?;
         self.reliable()?;
         self.session_options()?;
         check_share("score_threshold", self.score_threshold)?;
         check_share("iou_threshold", self.iou_threshold)?;
         if self.max_detections < 0 {
-            return Err(ParameterError::new("max_detections", format!("{} is negative", self.max_detections)));
+            let reason = format!("{} is negative; 0 is as the model says", self.max_detections);
+            return Err(ParameterError::new("max_detections", reason));
         }
         Ok(())
     }
@@ -97,7 +105,9 @@ mod tests {
     fn wrong_values_are_named() {
         let good = CameraDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(CameraDetectorParameters, &str); 6] = [
+        let cases: [(CameraDetectorParameters, &str); 8] = [
+            (CameraDetectorParameters { image_topic: String::new(), ..good.clone() }, "image_topic"),
+            (CameraDetectorParameters { threads: 1 << 32, ..good.clone() }, "threads"),
             (CameraDetectorParameters { model: String::new(), ..good.clone() }, "model"),
             (CameraDetectorParameters { image_transport: "rgb8".into(), ..good.clone() }, "image_transport"),
             (CameraDetectorParameters { image_reliability: "best effort".into(), ..good.clone() }, "image_reliability"),

@@ -2,7 +2,7 @@
 
 use r2r::RosParams;
 
-use super::{ParameterError, check_model, check_share, is_reliable, session_options};
+use super::{NodeParameters, ParameterError, check_model, check_share, check_topic, is_reliable, session_options};
 use crate::model::SessionOptions;
 
 /// Parameters of `lidar_detector`.
@@ -41,6 +41,12 @@ impl Default for LidarDetectorParameters {
     }
 }
 
+impl NodeParameters for LidarDetectorParameters {
+    fn check(&self) -> Result<(), ParameterError> {
+        Self::check(self)
+    }
+}
+
 /// What a sweep comes as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::node) enum SweepKind {
@@ -55,6 +61,7 @@ impl LidarDetectorParameters {
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
         check_model(&self.model)?;
+        check_topic("input_topic", &self.input_topic)?;
         self.kind()?;
         self.reliable()?;
         self.session_options()?;
@@ -86,7 +93,8 @@ mod tests {
     fn wrong_values_are_named() {
         let good = LidarDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(LidarDetectorParameters, &str); 5] = [
+        let cases: [(LidarDetectorParameters, &str); 6] = [
+            (LidarDetectorParameters { input_topic: String::new(), ..good.clone() }, "input_topic"),
             (LidarDetectorParameters { model: String::new(), ..good.clone() }, "model"),
             (LidarDetectorParameters { input_type: "laser".into(), ..good.clone() }, "input_type"),
             (LidarDetectorParameters { input_reliability: String::new(), ..good.clone() }, "input_reliability"),

@@ -3,9 +3,11 @@
 //! | file | holds |
 //! |---|---|
 //! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
+//! | `guarded` | [`Guarded`]: values that make no sense are refused while the node runs, too |
 //! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
 
 mod camera_detector;
+mod guarded;
 mod lidar_detector;
 mod list;
 mod obstacle_fusion;
@@ -14,12 +16,16 @@ use std::path::PathBuf;
 
 pub use camera_detector::CameraDetectorParameters;
 pub(super) use camera_detector::ImageTransport;
+pub(super) use guarded::{Guarded, NodeParameters};
 pub use lidar_detector::LidarDetectorParameters;
 pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
 
 use crate::model::{ExecutionProvider, SessionOptions};
+
+/// Threads of one inference at most; no machine has more cores.
+const MOST_THREADS: usize = 1024;
 
 /// A parameter that makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -45,7 +51,8 @@ pub(super) fn share(value: f64) -> Option<f32> {
 /// A share that may be negative, which stands for the model's own.
 fn check_share(name: &'static str, value: f64) -> Result<(), ParameterError> {
     if value.is_nan() || value > 1.0 {
-        return Err(ParameterError::new(name, format!("{value} is no share of 1")));
+        let reason = format!("{value} is no share; it is from 0 to 1, or negative for the model's own");
+        return Err(ParameterError::new(name, reason));
     }
     Ok(())
 }
@@ -54,6 +61,13 @@ fn check_model(model: &str) -> Result<(), ParameterError> {
     if model.is_empty() {
         let reason = "no model is given; for example --ros-args -p model:=/path/to/student.onnx";
         return Err(ParameterError::new("model", reason));
+    }
+    Ok(())
+}
+
+fn check_topic(name: &'static str, topic: &str) -> Result<(), ParameterError> {
+    if topic.is_empty() {
+        return Err(ParameterError::new(name, "a topic has a name"));
     }
     Ok(())
 }
@@ -75,8 +89,11 @@ fn session_options(provider: &str, threads: i64, library: &str) -> Result<Sessio
     })?;
     let threads = match usize::try_from(threads) {
         Ok(0) => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        Ok(threads) => threads,
-        Err(_) => return Err(ParameterError::new("threads", format!("{threads} is negative"))),
+        Ok(threads) if threads <= MOST_THREADS => threads,
+        _ => {
+            let reason = format!("{threads} is not from 1 to {MOST_THREADS}, or 0 for one per core");
+            return Err(ParameterError::new("threads", reason));
+        }
     };
     let library = (!library.is_empty()).then(|| PathBuf::from(library));
     Ok(SessionOptions { threads, provider, library })

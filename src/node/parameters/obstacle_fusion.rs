@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use r2r::RosParams;
 
-use super::{ParameterError, PerClass, TextList, is_reliable};
+use super::{NodeParameters, ParameterError, PerClass, TextList, check_topic, is_reliable};
 
 /// Between the two topics of a camera.
 const SEPARATOR: char = '|';
@@ -93,6 +93,12 @@ impl Default for ObstacleFusionParameters {
     }
 }
 
+impl NodeParameters for ObstacleFusionParameters {
+    fn check(&self) -> Result<(), ParameterError> {
+        Self::check(self)
+    }
+}
+
 /// The topics of one camera.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::node) struct CameraTopics {
@@ -111,16 +117,17 @@ impl ObstacleFusionParameters {
             return Err(ParameterError::new("lidar", reason));
         }
         self.reliable()?;
+        check_topic("speed_limit_topic", &self.speed_limit_topic)?;
         for (name, frame) in [("target_frame", &self.target_frame), ("base_frame", &self.base_frame)] {
             if frame.trim_start_matches('/').is_empty() {
-                return Err(ParameterError::new(name, "a frame has a name"));
+                return Err(ParameterError::new(name, "a frame has a name, such as odom or base_link"));
             }
         }
         for (name, value, least, most) in [
             ("rate", self.rate, 0.1, 200.0),
             ("transform_wait", self.transform_wait, 0.0, 10.0),
             ("late", self.late, 0.0, 1.0),
-            ("input_timeout", self.input_timeout, 0.0, 60.0),
+            ("input_timeout", self.input_timeout, 0.05, 60.0),
             ("sweep", self.sweep, 0.0, 10.0),
             ("slow_distance", self.slow_distance, 0.0, 100.0),
             ("min_height", self.min_height, -10.0, 10.0),
@@ -137,7 +144,10 @@ impl ObstacleFusionParameters {
             }
         }
         if let Some(wrong) = self.inflation.values().find(|value| !value.is_finite() || *value > 5.0) {
-            return Err(ParameterError::new("inflation", format!("{wrong} is not a number of at most 5 metres")));
+            return Err(ParameterError::new(
+                "inflation",
+                format!("{wrong} is not from 0 to 5 metres, or negative for what is typical of the class"),
+            ));
         }
         if self.min_height >= self.max_height {
             let reason = format!("{} is not above min_height, {}", self.max_height, self.min_height);
@@ -186,7 +196,9 @@ mod tests {
         let good = ObstacleFusionParameters { lidar: "/objects".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
         let cameras = |entry: &str| TextList(vec![entry.into()]);
-        let cases: [(ObstacleFusionParameters, &str); 9] = [
+        let cases: [(ObstacleFusionParameters, &str); 11] = [
+            (ObstacleFusionParameters { speed_limit_topic: String::new(), ..good.clone() }, "speed_limit_topic"),
+            (ObstacleFusionParameters { input_timeout: 0.0, ..good.clone() }, "input_timeout"),
             (ObstacleFusionParameters::default(), "lidar"),
             (ObstacleFusionParameters { cameras: cameras("/detections"), ..good.clone() }, "cameras"),
             (ObstacleFusionParameters { cameras: cameras("/detections|"), ..good.clone() }, "cameras"),
