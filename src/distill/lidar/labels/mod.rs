@@ -16,12 +16,11 @@
 //! | `teacher`, `predicted` | a lidar detector's finds as labels |
 //! | `consistency` | a student's own finds as labels, where neighbouring sweeps agree |
 //! | `merge` | several sources made into one |
-//! | `classes`, `cloud_field` | class numbers and where they stand in clouds |
+//! | `classes` | what class numbers mean |
 //! | `store` | a labelled recording as a Parquet file |
 
 pub mod camera;
 mod classes;
-mod cloud_field;
 mod config;
 mod consistency;
 mod error;
