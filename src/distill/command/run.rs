@@ -19,7 +19,9 @@ use super::{
     label::LabelDisplay,
     report::{default_page, write_report},
     run_lidar::run_lidar,
-    train::{ExperimentArgs, TrainEnd, is_lidar, stop_on_interrupt, train_stage, trained_weights, write_run_files},
+    train::{
+        ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, trained_weights, write_run_files,
+    },
 };
 use crate::{
     distill::{
@@ -86,7 +88,7 @@ pub struct RunArgs {
 
 /// Runs the stages one after the other.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
-    if is_lidar(&args.experiment.config) {
+    if is_lidar_file(&args.experiment.config) {
         return run_lidar(&args.experiment);
     }
     let Some(experiment) = args.experiment.load()? else { return Ok(Outcome::Done) };

@@ -13,7 +13,7 @@ use crate::{
     distill::{
         ablate::Ablation,
         audit::Audit,
-        config::Experiment,
+        config::{Experiment, is_lidar},
         evaluate::{EvaluationReport, Forgetting, bundle_path},
         train::Lineage,
     },
@@ -79,6 +79,9 @@ impl RunFolder {
             std::fs::read_to_string(&path).map_err(|source| ReportError::Read { path, source })
         };
         let config = text("config.yaml")?;
+        if is_lidar(&config) {
+            return Err(ReportError::Lidar { path: path.to_owned() });
+        }
         let report = text("report.json")?;
         let evaluation: EvaluationReport = serde_json::from_str(&report)
             .map_err(|error| ReportError::Damaged { path: path.join("report.json"), message: error.to_string() })?;

@@ -56,6 +56,15 @@ pub enum ReportError {
         /// What is wrong with it.
         message: String,
     },
+    /// A run that has no page.
+    #[error(
+        "{}: the run of a lidar student has no page; its figures are in report.json, and `distill run` with its experiment prints them",
+        path.display()
+    )]
+    Lidar {
+        /// The run's folder.
+        path: PathBuf,
+    },
 }
 
 /// The page of the run whose output folder is `run`: `config.yaml` and `report.json` must be there, everything else is shown as far as
