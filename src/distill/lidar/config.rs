@@ -172,6 +172,14 @@ impl LidarExperiment {
                             test and has `truth` does without, or one of an experiment with `self_training`";
                 return Err(wrong(&format!("data.{index}.labels"), mend.into()));
             }
+            let is_elsewhere = |other: &LidarData| other.path == data.path && other.block != data.block;
+            if let Some(other) = self.data[..index].iter().position(is_elsewhere) {
+                let mend = format!(
+                    "data.{other} is the same recording and in another block, so that what judges would be learnt; give both the same \
+                     `block`, or none"
+                );
+                return Err(wrong(&format!("data.{index}.block"), mend));
+            }
         }
         let teaches =
             |data: &LidarData| !data.labels.is_empty() && data.block.is_none_or(|block| block == Block::Train);
@@ -203,6 +211,10 @@ impl LidarExperiment {
             self.evaluate.check(),
         ];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))?;
+        if let Some(own) = &self.self_training {
+            let key = |key| format!("self_training.consistency.{key}");
+            own.consistency.check().map_err(|(name, message)| wrong(&key(name), message))?;
+        }
         student.check().map_err(|error| wrong("student", error.to_string()))
     }
 
@@ -296,6 +308,8 @@ train: {epochs: 3}
             ("evaluate.distances=[]", "evaluate.distances"),
             ("data.0.labels=[camera: {}]", "teachers"),
             ("data.0.labels=[]", "data.0.labels"),
+            ("self_training={consistency: {min_score: 0.1}}", "self_training.consistency.uncertain_score"),
+            ("self_training={consistency: {distance: .nan}}", "self_training.consistency.distance"),
             ("data.0.block=validation", "data"),
             ("classes=[]", "classes"),
         ] {
@@ -304,5 +318,17 @@ train: {epochs: 3}
         }
         let error = read(SMALL, &["sensor.colums=4"]).unwrap_err().to_string();
         assert!(error.contains("sensor.columns"), "{error}");
+    }
+
+    #[test]
+    fn what_is_tested_on_is_not_trained_on() {
+        let twice = SMALL.replace("train: {epochs: 3}", "  - {path: bags/monday, block: test, truth: {poses: /legs}}");
+        let error = read(&twice, &[]).unwrap_err().to_string();
+        assert!(error.contains("data.1.block: data.0 is the same recording"), "{error}");
+        assert!(read(&twice, &["data.1.path=bags/friday"]).is_ok());
+        assert!(
+            read(&twice, &["data.0.block=train", "data.1.block=train", "data.1.labels=[truth: {poses: /legs}]"])
+                .is_ok()
+        );
     }
 }
