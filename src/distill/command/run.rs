@@ -74,7 +74,10 @@ use crate::{
 ///   distill run config/distill/legs.yaml
 ///   distill run config/distill/lidar_warehouse_camera.yaml --set train.epochs=20
 ///
-/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx and report.json.
+/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx and report.json. The score from which a point
+/// is of a class is chosen on the validation block and written into the bundle, unless the experiment says it:
+///
+///   distill run config/distill/legs.yaml --set class_thresholds.leg=0.5
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same

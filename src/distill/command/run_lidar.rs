@@ -2,12 +2,13 @@
 
 use std::{
     io::IsTerminal,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, bail};
-use burn::tensor::Device;
+use burn::{module::Module, tensor::Device};
 use indicatif::ProgressBar;
 
 use super::{
@@ -27,12 +28,13 @@ use crate::{
             Example, LidarExperiment, LidarStudent,
             blocks::Blocks,
             config::LidarTask,
-            evaluate::{JudgeBy, JudgeOptions, LidarReport, judge},
+            evaluate::{JudgeBy, LidarReport, judge},
             export::export_lidar,
             labels::{LabelSource, LabelledSweep, LidarTeacher},
             result::LidarResult,
             rounds::OwnLabels,
             train::{LidarTrainJob, LidarTrainReport, train_lidar},
+            validate::LidarValidator,
         },
         stage::{StageBook, hash_of},
         student,
@@ -278,10 +280,36 @@ impl LidarRun<'_> {
             let sha256 = file_sha256(&teacher.model).with_context(|| teacher.model.display().to_string())?;
             origin.teachers.push(TeacherSource { name: teacher.display_name(), sha256 });
         }
-        let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(self.spec.clone()) };
         let student = self.load(&trained.weights, &Device::flex())?;
+        let spec = self.with_thresholds(&student)?;
+        let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(spec) };
         let written = export_lidar(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
         finish_export(&bundle, written.parameters, written.macs, &trained.hash, book)
+    }
+
+    /// The specification with the thresholds at which the student's points agree best with the labels of the validation block, where the
+    /// experiment says none.
+    fn with_thresholds(&self, student: &LidarStudent) -> anyhow::Result<LidarSpec> {
+        let (experiment, validation) = (self.experiment, self.blocks.validation());
+        let mut spec = self.spec.clone();
+        let validator = LidarValidator::new(&validation, self.spec, &experiment.evaluate, experiment.train.batch);
+        if !validator.is_empty() {
+            let found = validator.judge(&student.valid().fold(), &Device::flex()).map_err(failed)?;
+            for chosen in found.thresholds {
+                spec.class_thresholds.insert(chosen.class, chosen.score);
+            }
+        }
+        for (class, name) in spec.classes.iter().enumerate() {
+            let reason = if experiment.class_thresholds.contains_key(name) {
+                "as the experiment says"
+            } else if spec.class_thresholds.contains_key(name) {
+                "where the points' IoU on the validation block is best"
+            } else {
+                "as usual, for the validation block has no point of it"
+            };
+            outln!("export: {name}: points count from a score of {:.2}, {reason}", spec.threshold(class));
+        }
+        Ok(spec)
     }
 
     /// Judges the student on the test block, writes `report.json`, and puts the figures into its bundle, unless that was done already.
@@ -312,15 +340,18 @@ impl LidarRun<'_> {
         book.begin("evaluate", &hash).map_err(unwritten)?;
         let bundle = bundle_path(&experiment.output);
         let mut detector = LidarDetector::load(&bundle, &SessionOptions::default())?;
-        let options = JudgeOptions {
-            by: if by_truth { JudgeBy::Truth } else { JudgeBy::Labels },
-            distances: experiment.evaluate.distances.clone(),
-            ..JudgeOptions::default()
-        };
+        let options = experiment.evaluate.options(if by_truth { JudgeBy::Truth } else { JudgeBy::Labels });
         let bar =
             if std::io::stderr().is_terminal() { ProgressBar::new(sweeps.len() as u64) } else { ProgressBar::hidden() };
-        let report = judge(&mut detector, &sweeps, &options, &mut |done| bar.set_position(done as u64));
+        let report = judge(&mut detector, &sweeps, &options, &mut |done| {
+            bar.set_position(done as u64);
+            if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         bar.finish_and_clear();
+        let Some(report) = report? else {
+            outln!("stopped; the same command goes on");
+            return Ok(());
+        };
         let bytes = std::fs::metadata(&bundle).map_err(unwritten)?.len();
         let result = LidarResult {
             task: LidarTask::Lidar,
@@ -328,7 +359,7 @@ impl LidarRun<'_> {
             classes: experiment.classes.clone(),
             data: experiment.data.iter().map(|data| file_name(&data.path)).collect(),
             labels: labelled.recordings.iter().map(|recording| recording.facts.clone()).collect(),
-            student: LidarReport { bytes, ..report? },
+            student: LidarReport { bytes, ..report },
         };
         out!("{}", result.student.to_text());
         durable::write_bytes(&path, &serde_json::to_vec_pretty(&result)?).map_err(unwritten)?;
