@@ -10,7 +10,7 @@
 //! | `config` | the entries of an experiment: [`LidarData`] and its [`LabelSource`]s |
 //! | `target` | what is learnt of a point and of a sweep: [`PointTarget`], [`LabelledSweep`] |
 //! | `read` | [`label_recording`] |
-//! | `measured` | the one pass over a recording |
+//! | `measured`, `transforms` | the one pass over a recording |
 //! | `truth` | the recording's own truth: points, boxes, poses |
 //! | `camera` | camera teachers' boxes carried over to points |
 //! | `teacher`, `predicted` | a lidar detector's finds as labels |
@@ -32,6 +32,7 @@ mod read;
 mod store;
 mod target;
 mod teacher;
+mod transforms;
 mod truth;
 
 pub use camera::{CalibrationEstimate, CameraLabels};
