@@ -142,6 +142,11 @@ struct LidarRun<'a> {
 }
 
 impl LidarRun<'_> {
+    /// Whether Ctrl-C was pressed.
+    fn watched(&self) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
     /// Trains, once more on the student's own labels where the experiment wants it; nothing when it was stopped.
     fn train_stage(&self, labels: &str, book: &mut StageBook) -> anyhow::Result<Option<Trained>> {
         let experiment = self.experiment;
@@ -166,8 +171,12 @@ impl LidarRun<'_> {
             let device = device(&experiment.train.device).map_err(failed)?;
             let student = self.load(&first.weights, &device)?;
             let batch = experiment.train.batch;
-            let labels = OwnLabels::new(&student, self.blocks, self.spec, &own.consistency, batch, &device);
-            let labels = labels.map_err(failed)?;
+            let mut watch = || self.watched();
+            let labels = OwnLabels::new(&student, self.blocks, self.spec, &own.consistency, batch, &device, &mut watch);
+            let Some(labels) = labels.map_err(failed)? else {
+                outln!("stopped; the same command goes on");
+                return Ok(None);
+            };
             outln!(
                 "the student labels {} points more, with {} objects, and learns anew",
                 labels.points,
@@ -345,7 +354,7 @@ impl LidarRun<'_> {
             if std::io::stderr().is_terminal() { ProgressBar::new(sweeps.len() as u64) } else { ProgressBar::hidden() };
         let report = judge(&mut detector, &sweeps, &options, &mut |done| {
             bar.set_position(done as u64);
-            if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            self.watched()
         });
         bar.finish_and_clear();
         let Some(report) = report? else {
