@@ -36,6 +36,7 @@ mod ablate;
 mod audit;
 mod completions;
 mod evaluate;
+mod evaluate_lidar;
 mod forgetting;
 mod generations;
 mod inspect;

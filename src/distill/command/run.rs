@@ -74,7 +74,8 @@ use crate::{
 ///   distill run config/distill/legs.yaml
 ///   distill run config/distill/lidar_warehouse_camera.yaml --set train.epochs=20
 ///
-/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx and report.json. The score from which a point
+/// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx, report.json and pictures/ (sweeps of the
+/// test block from above). The score from which a point
 /// is of a class is chosen on the validation block and written into the bundle, unless the experiment says it:
 ///
 ///   distill run config/distill/legs.yaml --set class_thresholds.leg=0.5

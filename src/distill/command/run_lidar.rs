@@ -1,7 +1,6 @@
 //! `distill run` of a lidar experiment: label -> train -> export -> evaluate.
 
 use std::{
-    io::IsTerminal,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -9,29 +8,24 @@ use std::{
 
 use anyhow::{Context, bail};
 use burn::{module::Module, tensor::Device};
-use indicatif::ProgressBar;
 
 use super::{
     Outcome, WorkFailed,
-    label_lidar::{Labelled, label_stage},
-    run::{file_name, finish_export, has_changed, header, provenance},
+    label_lidar::label_stage,
+    run::{finish_export, has_changed, header, provenance},
     train::{ExperimentArgs, begin_training, failed, stop_on_interrupt, use_threads, write_run_files},
     train_display::TrainDisplay,
 };
 use crate::{
     distill::{
         digest::file_sha256,
-        durable,
         evaluate::bundle_path,
         figure_table::figure,
         lidar::{
             Example, LidarExperiment, LidarStudent,
             blocks::Blocks,
-            config::LidarTask,
-            evaluate::{JudgeBy, LidarReport, judge},
             export::export_lidar,
-            labels::{LabelSource, LabelledSweep, LidarTeacher},
-            result::LidarResult,
+            labels::{LabelSource, LidarTeacher},
             rounds::OwnLabels,
             train::{LidarTrainJob, LidarTrainReport, train_lidar},
             validate::LidarValidator,
@@ -42,14 +36,10 @@ use crate::{
         train::{best_validation, device, weights_path},
     },
     model::{
-        SessionOptions,
-        bundle::{BundleMetadata, TeacherSource, read_metadata, write_metadata},
-        lidar::{LidarDetector, LidarSpec},
+        bundle::{BundleMetadata, TeacherSource},
+        lidar::LidarSpec,
     },
 };
-
-/// Longest list of numbers that a bundle keeps of its evaluation: curves stay in the report.
-const LONGEST_FIGURES: usize = 16;
 
 /// Runs the stages of a lidar experiment one after the other.
 pub(super) fn run_lidar(args: &ExperimentArgs) -> anyhow::Result<Outcome> {
@@ -125,25 +115,25 @@ fn lidar_teachers(experiment: &LidarExperiment) -> Vec<&LidarTeacher> {
 }
 
 /// A trained student.
-struct Trained {
+pub(super) struct Trained {
     /// Over all that decided its weights.
-    hash: String,
+    pub hash: String,
     /// Where they are.
     weights: PathBuf,
 }
 
 /// What the stages after the labelling have in common.
-struct LidarRun<'a> {
-    experiment: &'a LidarExperiment,
+pub(super) struct LidarRun<'a> {
+    pub experiment: &'a LidarExperiment,
     args: &'a ExperimentArgs,
-    blocks: &'a Blocks<'a>,
+    pub blocks: &'a Blocks<'a>,
     spec: &'a LidarSpec,
     stop: &'a AtomicBool,
 }
 
 impl LidarRun<'_> {
     /// Whether Ctrl-C was pressed.
-    fn watched(&self) -> ControlFlow<()> {
+    pub fn watched(&self) -> ControlFlow<()> {
         if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -319,103 +309,5 @@ impl LidarRun<'_> {
             outln!("export: {name}: points count from a score of {:.2}, {reason}", spec.threshold(class));
         }
         Ok(spec)
-    }
-
-    /// Judges the student on the test block, writes `report.json`, and puts the figures into its bundle, unless that was done already.
-    fn evaluate_stage(&self, trained: &Trained, labelled: &Labelled, book: &mut StageBook) -> anyhow::Result<()> {
-        let experiment = self.experiment;
-        let path = experiment.output.join("report.json");
-        let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
-        let hash = hash_of(&(&trained.hash, &labelled.hash, &experiment.evaluate));
-        if book.is_done("evaluate", &hash, &path)
-            && let Some(result) = LidarResult::read(&path)
-        {
-            out!("{}", result.student.to_text());
-            outln!("evaluate: done already, {}", path.display());
-            return Ok(());
-        }
-        let test = self.blocks.test();
-        let by_truth = test.iter().any(|sweep| sweep.truth.is_some());
-        let is_judged = |sweep: &&LabelledSweep| if by_truth { sweep.truth.is_some() } else { sweep.labels.is_known() };
-        let sweeps: Vec<&LabelledSweep> = test.into_iter().filter(is_judged).collect();
-        if sweeps.is_empty() {
-            // Those of an earlier student would be taken for this one's.
-            durable::remove_file(&path).map_err(unwritten)?;
-            outln!(
-                "evaluate: there is no test block with truth or labels to judge by (split.test, data[].block); no report"
-            );
-            return Ok(());
-        }
-        book.begin("evaluate", &hash).map_err(unwritten)?;
-        let bundle = bundle_path(&experiment.output);
-        let mut detector = LidarDetector::load(&bundle, &SessionOptions::default())?;
-        let options = experiment.evaluate.options(if by_truth { JudgeBy::Truth } else { JudgeBy::Labels });
-        let bar =
-            if std::io::stderr().is_terminal() { ProgressBar::new(sweeps.len() as u64) } else { ProgressBar::hidden() };
-        let report = judge(&mut detector, &sweeps, &options, &mut |done| {
-            bar.set_position(done as u64);
-            self.watched()
-        });
-        bar.finish_and_clear();
-        let Some(report) = report? else {
-            outln!("stopped; the same command goes on");
-            return Ok(());
-        };
-        let bytes = std::fs::metadata(&bundle).map_err(unwritten)?.len();
-        let result = LidarResult {
-            task: LidarTask::Lidar,
-            name: experiment.name.clone(),
-            classes: experiment.classes.clone(),
-            data: experiment.data.iter().map(|data| file_name(&data.path)).collect(),
-            labels: labelled.recordings.iter().map(|recording| recording.facts.clone()).collect(),
-            student: LidarReport { bytes, ..report },
-        };
-        out!("{}", result.student.to_text());
-        durable::write_bytes(&path, &serde_json::to_vec_pretty(&result)?).map_err(unwritten)?;
-        outln!("evaluate: {}", path.display());
-        write_figures(&bundle, &result)?;
-        book.finish("evaluate", &hash, false).map_err(unwritten)?;
-        Ok(())
-    }
-}
-
-/// Puts what the student was worth on the test block into its bundle's metadata.
-fn write_figures(bundle: &Path, result: &LidarResult) -> anyhow::Result<()> {
-    let Some(mut metadata) = read_metadata::<LidarSpec>(bundle)? else { return Ok(()) };
-    let mut figures = serde_json::to_value(&result.student)?;
-    drop_curves(&mut figures);
-    metadata.figures = match figures {
-        serde_json::Value::Object(figures) => figures,
-        _ => serde_json::Map::new(),
-    };
-    let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
-    let bytes = write_metadata(&std::fs::read(bundle).map_err(unwritten)?, &metadata)?;
-    durable::write_bytes(bundle, &bytes).map_err(unwritten)?;
-    Ok(())
-}
-
-/// Empties long lists of numbers.
-fn drop_curves(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Array(list) => {
-            if list.len() > LONGEST_FIGURES {
-                list.clear();
-            }
-            list.iter_mut().for_each(drop_curves);
-        }
-        serde_json::Value::Object(map) => map.values_mut().for_each(drop_curves),
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bundle_keeps_figures_and_no_curves() {
-        let mut figures = serde_json::json!({"ap": 0.5, "classes": [{"recall": vec![0.0; 200], "truths": 3}]});
-        drop_curves(&mut figures);
-        assert_eq!(figures, serde_json::json!({"ap": 0.5, "classes": [{"recall": [], "truths": 3}]}));
     }
 }
