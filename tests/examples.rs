@@ -8,7 +8,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use distilled_perception::distill::{config::Experiment, lidar::LidarExperiment, split::Block, train::Tutors};
+use distilled_perception::distill::{
+    config::Experiment,
+    lidar::{LidarExperiment, labels::LidarData},
+    split::Block,
+    train::Tutors,
+};
 use serde_yaml::Value;
 
 /// Each kind of term by its name in YAML.
@@ -163,7 +168,13 @@ fn every_lidar_experiment_loads_and_is_judged_by_what_it_did_not_learn_from() {
             assert!(path.starts_with(data) || path.starts_with(root("runs")), "{}: {}", written.name(), path.display());
         }
         assert!(experiment.output.starts_with(root("runs")), "{}: {}", written.name(), experiment.output.display());
-        assert!(experiment.data.iter().any(|data| data.block == Some(Block::Test) && data.truth.is_some()));
+        let is_test = |data: &&LidarData| data.block == Some(Block::Test);
+        assert!(experiment.data.iter().filter(is_test).any(|data| data.truth.is_some()));
+        // Whole recordings are kept for the test, and what is kept is nowhere else.
+        assert_eq!(experiment.split.test, 0.0, "{}", written.name());
+        for test in experiment.data.iter().filter(is_test) {
+            assert_eq!(experiment.data.iter().filter(|data| data.path == test.path).count(), 1, "{}", written.name());
+        }
         for teacher in &experiment.teachers {
             assert!(teacher.model.exists(), "{}: {}", written.name(), teacher.model.display());
         }
@@ -172,10 +183,19 @@ fn every_lidar_experiment_loads_and_is_judged_by_what_it_did_not_learn_from() {
 
 #[test]
 fn other_commands_send_a_lidar_experiment_to_run() {
-    let output = distill("train", &root("config/distill/legs.yaml"), "--print-config", Path::new("/nowhere/data"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr.contains("distill run"), "{stderr}");
+    let legs = root("config/distill/legs.yaml");
+    let sent = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_distill")).args(words).stdin(Stdio::null()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {stderr}");
+        assert!(stderr.contains(&format!("`distill run {}`", legs.display())), "{words:?}: {stderr}");
+    };
+    let file = legs.to_str().unwrap();
+    sent(&["train", file]);
+    sent(&["audit", file]);
+    sent(&["label", "--data", file, "--teacher", "t.onnx", "--classes", "leg", "--out", "targets"]);
+    sent(&["label", "--data", "bag", "--teachers", file, "--classes", "leg", "--out", "targets"]);
+    sent(&["evaluate", "--model", "m.onnx", "--data", file]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn the_shipped_student_finds_legs_15_points_better_than_clusters_do() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/legs.onnx");
     let mut student = LidarDetector::load(&model, &SessionOptions::default()).unwrap();
     let sweeps: Vec<&LabelledSweep> = sweeps.iter().collect();
-    let report = judge(&mut student, &sweeps, &options, &mut |_| ()).unwrap();
+    let report = judge(&mut student, &sweeps, &options, &mut |_| ControlFlow::Continue(())).unwrap().unwrap();
     let student: Vec<f64> = report.centers.iter().map(|centers| centers.ap.unwrap()).collect();
     println!("AP of legs within 0.5 m and 0.25 m: student {student:.3?}, classical {classical:.3?}");
     assert!(student[0] >= classical[0] + 0.15, "student {student:?}, classical {classical:?}");

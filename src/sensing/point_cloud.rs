@@ -22,18 +22,39 @@ const RINGS: [&str; 3] = ["ring", "channel", "line"];
 /// Field names that an error tells at most.
 const TOLD_FIELDS: usize = 24;
 
+/// Stands for a number that is not whole, negative or too large, see [`whole_numbers`].
+pub const NO_NUMBER: u32 = u32::MAX;
+
+/// The values of a field of whole numbers, such as classes, one for each point in the order of the cloud; `None` when there is no such
+/// field. Any number type is read; what is no whole number of 32 bits is [`NO_NUMBER`].
+///
+/// # Errors
+/// A field that does not fit the points, sizes that do not fit the data, or more than [`MAX_POINTS`] points: see [`SweepError`].
+pub fn whole_numbers(cloud: &PointCloud2<'_>, name: &str) -> Result<Option<Vec<u32>>, SweepError> {
+    let Some(field) = field(cloud, name) else { return Ok(None) };
+    let points = count_points(cloud)?;
+    if points == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    let number = Number::of(field, cloud.point_step)?;
+    check_size(cloud)?;
+    let mut values = Vec::with_capacity(points);
+    for_each_point(cloud, |point| {
+        let value = number.read(point, cloud.is_bigendian);
+        let is_whole = value.fract() == 0.0 && (0.0..f64::from(NO_NUMBER)).contains(&value);
+        values.push(if is_whole { value as u32 } else { NO_NUMBER });
+    });
+    Ok(Some(values))
+}
+
 impl Sweep {
     /// The points of a cloud in its order, void ones among them. A cloud without points is an empty sweep, whatever its fields.
     ///
     /// # Errors
     /// Missing coordinates, sizes that do not fit the data, or more than [`MAX_POINTS`] points: see [`SweepError`].
     pub fn from_cloud(cloud: &PointCloud2<'_>) -> Result<Self, SweepError> {
-        let points = u64::from(cloud.width) * u64::from(cloud.height);
-        if points == 0 {
+        if count_points(cloud)? == 0 {
             return Ok(Self::default());
-        }
-        if points > MAX_POINTS {
-            return Err(SweepError::TooManyPoints { points });
         }
         let layout = Layout::of(cloud)?;
         check_size(cloud)?;
@@ -140,6 +161,12 @@ impl Number {
     }
 }
 
+/// How many points a cloud has.
+fn count_points(cloud: &PointCloud2<'_>) -> Result<usize, SweepError> {
+    let points = u64::from(cloud.width) * u64::from(cloud.height);
+    if points > MAX_POINTS { Err(SweepError::TooManyPoints { points }) } else { Ok(points as usize) }
+}
+
 /// That every point lies within the data.
 fn check_size(cloud: &PointCloud2<'_>) -> Result<(), SweepError> {
     let &PointCloud2 { width, height, point_step, row_step, .. } = cloud;
@@ -156,10 +183,19 @@ fn check_size(cloud: &PointCloud2<'_>) -> Result<(), SweepError> {
     Ok(())
 }
 
+/// Gives the bytes of one point after another. Sizes have been checked.
+fn for_each_point(cloud: &PointCloud2<'_>, mut take: impl FnMut(&[u8])) {
+    let (width, height) = (cloud.width as usize, cloud.height as usize);
+    let (point_step, row_step) = (cloud.point_step as usize, cloud.row_step as usize);
+    for row in 0..height {
+        let start = row * row_step;
+        cloud.data[start..start + width * point_step].chunks_exact(point_step).for_each(&mut take);
+    }
+}
+
 /// One pass over the data. Sizes have been checked, so what is reserved is bounded by what was received.
 fn gather(cloud: &PointCloud2<'_>, layout: &Layout, position: impl Fn(&[u8]) -> [f32; 3]) -> Sweep {
     let (width, height) = (cloud.width as usize, cloud.height as usize);
-    let (point_step, row_step) = (cloud.point_step as usize, cloud.row_step as usize);
     let room = |number: Option<Number>| if number.is_some() { width * height } else { 0 };
     let mut sweep = Sweep {
         points: Vec::with_capacity(width * height),
@@ -167,19 +203,16 @@ fn gather(cloud: &PointCloud2<'_>, layout: &Layout, position: impl Fn(&[u8]) -> 
         rings: Vec::with_capacity(room(layout.ring)),
         rows: height,
     };
-    for row in 0..height {
-        let start = row * row_step;
-        for point in cloud.data[start..start + width * point_step].chunks_exact(point_step) {
-            sweep.points.push(echo_or_void(position(point)));
-            if let Some(intensity) = layout.intensity {
-                sweep.intensities.push(intensity.read(point, cloud.is_bigendian) as f32);
-            }
-            if let Some(ring) = layout.ring {
-                // Numbers beyond 16 bits become the nearest that fits.
-                sweep.rings.push(ring.read(point, cloud.is_bigendian) as u16);
-            }
+    for_each_point(cloud, |point| {
+        sweep.points.push(echo_or_void(position(point)));
+        if let Some(intensity) = layout.intensity {
+            sweep.intensities.push(intensity.read(point, cloud.is_bigendian) as f32);
         }
-    }
+        if let Some(ring) = layout.ring {
+            // Numbers beyond 16 bits become the nearest that fits.
+            sweep.rings.push(ring.read(point, cloud.is_bigendian) as u16);
+        }
+    });
     sweep
 }
 

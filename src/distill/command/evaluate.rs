@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, WorkFailed};
+use super::{Outcome, WorkFailed, train::refuse_lidar};
 use crate::distill::{
     bag::{Frames, TruthSource},
     durable,
@@ -37,6 +37,8 @@ use crate::distill::{
 ///
 ///   distill evaluate --model runs/x/student.onnx --teacher yolox_nano_416.onnx --data my_bag \
 ///       --targets runs/x/targets --block test
+///
+/// Lidar students are judged by `distill run` of their experiment (`task: lidar`), which keeps the figures in report.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct EvaluateArgs {
@@ -110,6 +112,7 @@ impl From<BlockName> for Block {
 
 /// Evaluates and prints.
 pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
+    refuse_lidar(args.model.iter().chain(&args.teacher).chain([&args.data]))?;
     let targets = args.targets.as_deref().map(TargetSet::read).transpose()?;
     let classes = classes(&args, targets.as_ref())?;
     let truth = match (&args.labels, targets) {

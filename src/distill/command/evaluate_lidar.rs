@@ -54,6 +54,7 @@ impl LidarRun<'_> {
         }
         let mut test = self.blocks.test();
         let by_truth = test.iter().any(|test| test.sweep.truth.is_some());
+        let all = test.len();
         test.retain(|test| if by_truth { test.sweep.truth.is_some() } else { test.sweep.labels.is_known() });
         if test.is_empty() {
             // Those of an earlier student would be taken for this one's.
@@ -65,18 +66,25 @@ impl LidarRun<'_> {
             );
             return Ok(false);
         }
+        if test.len() < all {
+            let what = if by_truth { "truth" } else { "labels" };
+            outln!("evaluate: {} of the test block's {all} sweeps have no {what} and are left out", all - test.len());
+        }
         book.begin("evaluate", &hash).map_err(unwritten)?;
         let bundle = bundle_path(output);
         let mut detector = LidarDetector::load(&bundle, &SessionOptions::default())?;
-        let options = JudgeOptions {
-            by: if by_truth { JudgeBy::Truth } else { JudgeBy::Labels },
-            distances: experiment.evaluate.distances.clone(),
-            ..JudgeOptions::default()
-        };
+        let options = experiment.evaluate.options(if by_truth { JudgeBy::Truth } else { JudgeBy::Labels });
         let sweeps: Vec<&LabelledSweep> = test.iter().map(|test| test.sweep).collect();
         let bar = bar(sweeps.len());
-        let report = judge(&mut detector, &sweeps, &options, &mut |done| bar.set_position(done as u64));
+        let report = judge(&mut detector, &sweeps, &options, &mut |done| {
+            bar.set_position(done as u64);
+            self.watched()
+        });
         bar.finish_and_clear();
+        let Some(report) = report? else {
+            outln!("stopped; the same command goes on");
+            return Ok(false);
+        };
         let bytes = std::fs::metadata(&bundle).map_err(unwritten)?.len();
         let names: Vec<String> = experiment.data.iter().map(|data| file_name(&data.path)).collect();
         let result = LidarResult {
@@ -85,7 +93,7 @@ impl LidarRun<'_> {
             classes: experiment.classes.clone(),
             labels: labelled.recordings.iter().map(|recording| recording.facts.clone()).collect(),
             losses: losses(&names, labelled),
-            student: LidarReport { bytes, ..report? },
+            student: LidarReport { bytes, ..report },
             data: names,
         };
         out!("{}", result.student.to_text());

@@ -16,7 +16,7 @@ use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, WorkFailed};
+use super::{Outcome, WorkFailed, train::refuse_lidar};
 use crate::distill::{
     targets::{LabelJob, LabelProgress, LabelSource, LabelSummary, Shard, label},
     teacher::{EnsembleOptions, TeacherConfig},
@@ -39,6 +39,8 @@ use crate::distill::{
 /// several machines give each its share and copy the parts into one folder:
 ///
 ///   distill label ... --shard 1/4 --out targets      # on the first of four machines
+///
+/// Sweeps of a lidar are labelled by `distill run` of an experiment with `task: lidar`.
 ///
 /// The targets are plain Parquet tables: pandas.read_parquet("targets/part-00000.parquet"). Rows without a `teacher` are the fused
 /// targets, the others are what each teacher said; `distill audit` judges the teachers by them.
@@ -88,6 +90,7 @@ pub struct LabelArgs {
 
 /// Labels, with a progress bar on a terminal and a line every ten seconds elsewhere, and prints a summary.
 pub fn run(args: LabelArgs) -> anyhow::Result<Outcome> {
+    refuse_lidar(args.data.iter().chain(&args.teachers))?;
     let mut teachers: Vec<TeacherConfig> = args.teacher.iter().map(TeacherConfig::new).collect();
     if let Some(path) = &args.teachers {
         teachers.extend(read_teachers(path)?);

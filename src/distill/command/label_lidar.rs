@@ -120,6 +120,15 @@ fn label_shown(
 fn tell_labels(name: &str, recording: &LabelledRecording) {
     let facts = &recording.facts;
     outln!("{name}: {} sweeps, {} of them without any label", facts.sweeps, facts.without_labels);
+    for (count, what) in [
+        (facts.without_image, "no image near enough in time"),
+        (facts.without_transform, "no transforms that tell where they lie to the camera"),
+        (facts.without_truth, "no truth to judge by"),
+    ] {
+        if count > 0 {
+            outln!("  {count} sweeps have {what}");
+        }
+    }
     for source in &facts.sources {
         let classes: Vec<String> = source
             .classes
@@ -131,11 +140,7 @@ fn tell_labels(name: &str, recording: &LabelledRecording) {
     if let Some(calibration) = &facts.calibration
         && calibration.is_suspect
     {
-        errln!(
-            "warning: {name}: camera and lidar would fit better turned by {:.2} degrees of yaw and {:.2} of pitch; check the calibration (/tf_static)",
-            calibration.yaw_degrees,
-            calibration.pitch_degrees
-        );
+        errln!("warning: {name}: {calibration}");
     }
     if !recording.loss.is_empty() {
         outln!("lost: {}", recording.loss);

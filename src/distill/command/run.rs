@@ -19,7 +19,9 @@ use super::{
     label::LabelDisplay,
     report::{default_page, write_report},
     run_lidar::run_lidar,
-    train::{ExperimentArgs, TrainEnd, is_lidar, stop_on_interrupt, train_stage, trained_weights, write_run_files},
+    train::{
+        ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, trained_weights, write_run_files,
+    },
 };
 use crate::{
     distill::{
@@ -85,6 +87,10 @@ const SHOWN: [&str; 7] = [
 ///
 /// Its output folder holds labels/ (one Parquet file a recording), train/, student.onnx, report.json, gallery/ (the sweeps on which the
 /// student is most wrong, seen from above) and report.html.
+/// The score from which a point is of a class is chosen on the validation block and written into the bundle, unless the experiment
+/// says it:
+///
+///   distill run config/distill/legs.yaml --set class_thresholds.leg=0.5
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
@@ -98,7 +104,7 @@ pub struct RunArgs {
 
 /// Runs the stages one after the other.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
-    if is_lidar(&args.experiment.config) {
+    if is_lidar_file(&args.experiment.config) {
         return run_lidar(&args.experiment);
     }
     let Some(experiment) = args.experiment.load()? else { return Ok(Outcome::Done) };

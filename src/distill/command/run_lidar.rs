@@ -1,12 +1,13 @@
 //! `distill run` of a lidar experiment: label -> train -> export -> evaluate -> report.
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, bail};
-use burn::tensor::Device;
+use burn::{module::Module, tensor::Device};
 
 use super::{
     Outcome, WorkFailed,
@@ -27,6 +28,7 @@ use crate::{
             labels::{LabelSource, LidarTeacher},
             rounds::OwnLabels,
             train::{LidarTrainJob, LidarTrainReport, train_lidar},
+            validate::LidarValidator,
         },
         stage::{StageBook, hash_of},
         student,
@@ -136,6 +138,11 @@ pub(super) struct LidarRun<'a> {
 }
 
 impl LidarRun<'_> {
+    /// Whether Ctrl-C was pressed.
+    pub fn watched(&self) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
     /// Trains, once more on the student's own labels where the experiment wants it; nothing when it was stopped.
     fn train_stage(&self, labels: &str, book: &mut StageBook) -> anyhow::Result<Option<Trained>> {
         let experiment = self.experiment;
@@ -160,8 +167,12 @@ impl LidarRun<'_> {
             let device = device(&experiment.train.device).map_err(failed)?;
             let student = self.load(&first.weights, &device)?;
             let batch = experiment.train.batch;
-            let labels = OwnLabels::new(&student, self.blocks, self.spec, &own.consistency, batch, &device);
-            let labels = labels.map_err(failed)?;
+            let mut watch = || self.watched();
+            let labels = OwnLabels::new(&student, self.blocks, self.spec, &own.consistency, batch, &device, &mut watch);
+            let Some(labels) = labels.map_err(failed)? else {
+                outln!("stopped; the same command goes on");
+                return Ok(None);
+            };
             outln!(
                 "the student labels {} points more, with {} objects, and learns anew",
                 labels.points,
@@ -274,9 +285,35 @@ impl LidarRun<'_> {
             let sha256 = file_sha256(&teacher.model).with_context(|| teacher.model.display().to_string())?;
             origin.teachers.push(TeacherSource { name: teacher.display_name(), sha256 });
         }
-        let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(self.spec.clone()) };
         let student = self.load(&trained.weights, &Device::flex())?;
+        let spec = self.with_thresholds(&student)?;
+        let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(spec) };
         let written = export_lidar(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
         finish_export(&bundle, written.parameters, written.macs, &trained.hash, book)
+    }
+
+    /// The specification with the thresholds at which the student's points agree best with the labels of the validation block, where the
+    /// experiment says none.
+    fn with_thresholds(&self, student: &LidarStudent) -> anyhow::Result<LidarSpec> {
+        let (experiment, validation) = (self.experiment, self.blocks.validation());
+        let mut spec = self.spec.clone();
+        let validator = LidarValidator::new(&validation, self.spec, &experiment.evaluate, experiment.train.batch);
+        if !validator.is_empty() {
+            let found = validator.judge(&student.valid().fold(), &Device::flex()).map_err(failed)?;
+            for chosen in found.thresholds {
+                spec.class_thresholds.insert(chosen.class, chosen.score);
+            }
+        }
+        for (class, name) in spec.classes.iter().enumerate() {
+            let reason = if experiment.class_thresholds.contains_key(name) {
+                "as the experiment says"
+            } else if spec.class_thresholds.contains_key(name) {
+                "where the points' IoU on the validation block is best"
+            } else {
+                "as usual, for the validation block has no point of it"
+            };
+            outln!("export: {name}: points count from a score of {:.2}, {reason}", spec.threshold(class));
+        }
+        Ok(spec)
     }
 }

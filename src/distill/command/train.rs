@@ -14,13 +14,12 @@ use anyhow::{Context, bail};
 use burn::tensor::Device;
 use clap::Args;
 use serde::Serialize;
-use serde_yaml::Value;
 
 use super::{Outcome, WorkFailed, train_display::TrainDisplay};
 use crate::distill::{
     audit::earned_trust,
     bag::{Frames, TruthSource},
-    config::{Experiment, TargetSource},
+    config::{ConfigError, Experiment, TargetSource, is_lidar},
     durable,
     evaluate::targets_folder,
     stage,
@@ -87,9 +86,6 @@ pub struct ExperimentArgs {
 impl ExperimentArgs {
     /// Reads the experiment; prints it when that is all that is wanted, then there is none.
     pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
-        if is_lidar(&self.config) {
-            bail!("{}: `task: lidar` is what `distill run` takes, all stages in one", self.config.display());
-        }
         let experiment = Experiment::load(&self.config, &self.overrides())?;
         if self.print_config {
             out!("{}", experiment.to_yaml().context("cannot write the experiment as YAML")?);
@@ -107,10 +103,17 @@ impl ExperimentArgs {
     }
 }
 
-/// Whether an experiment is one of lidar. What cannot be read is told by whoever loads it.
-pub(super) fn is_lidar(config: &Path) -> bool {
-    let document = std::fs::read_to_string(config).ok().and_then(|text| serde_yaml::from_str::<Value>(&text).ok());
-    document.is_some_and(|document| document.get("task").and_then(Value::as_str) == Some("lidar"))
+/// Whether a file is an experiment of lidar. What cannot be read is told by whoever loads it.
+pub(super) fn is_lidar_file(config: &Path) -> bool {
+    std::fs::read_to_string(config).is_ok_and(|text| is_lidar(&text))
+}
+
+/// Refuses experiments of lidar among files that are recordings, models or teachers.
+pub(super) fn refuse_lidar<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), ConfigError> {
+    // Other files may be large, and are no text.
+    let is_yaml = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let lidar = files.into_iter().filter(is_yaml).find(|path| is_lidar_file(path));
+    lidar.map_or(Ok(()), |path| Err(ConfigError::Lidar { path: path.clone() }))
 }
 
 /// Lets so many threads compute, or all cores for 0.

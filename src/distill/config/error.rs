@@ -45,6 +45,15 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// An experiment of lidar where one of cameras is wanted.
+    #[error(
+        "{path}: `task: lidar` goes through all its stages in one: `distill run {path}` labels, trains, exports and evaluates",
+        path = path.display()
+    )]
+    Lidar {
+        /// The experiment file.
+        path: PathBuf,
+    },
     /// Shares or gap of the split.
     #[error("{path}: {source}", path = path.display())]
     Split {

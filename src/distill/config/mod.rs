@@ -124,6 +124,9 @@ impl Experiment {
         overrides: &[String],
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
+        if is_lidar(text) {
+            return Err(ConfigError::Lidar { path: file.to_owned() });
+        }
         let (mut experiment, written): (Self, String) = read_yaml(text, &file.display().to_string(), overrides)?;
         experiment.written = written;
         experiment.resolve(&PathResolver { file, folder, variable })?;
@@ -281,6 +284,13 @@ impl Experiment {
 pub(in crate::distill) fn read_file(path: &Path) -> Result<(String, PathBuf), ConfigError> {
     let fail = |source| ConfigError::Read { path: path.to_owned(), source };
     Ok((std::fs::read_to_string(path).map_err(fail)?, folder_of(path).map_err(fail)?))
+}
+
+/// Whether YAML is an experiment of lidar, which is to be read as a [`LidarExperiment`](super::lidar::LidarExperiment). What is no YAML
+/// is told by whoever reads it.
+pub(in crate::distill) fn is_lidar(text: &str) -> bool {
+    let document = serde_yaml::from_str::<serde_yaml::Value>(text).ok();
+    document.is_some_and(|document| document.get("task").and_then(serde_yaml::Value::as_str) == Some("lidar"))
 }
 
 /// Reads YAML with single values changed by `overrides`; gives the text with the changes, too. `origin` is its file, for messages.

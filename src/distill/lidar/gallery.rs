@@ -181,7 +181,7 @@ fn compare<'a>(
     distance: f32,
 ) -> ComparedSweep<'a> {
     let truths = center_truths(labels, options);
-    let claims = scored_centers(found);
+    let claims = scored_centers(found, labels, options);
     let verdicts = judge_centers(&truths, &claims, distance);
     let is_found = |place: usize| verdicts.contains(&Verdict::Hit(place));
     let is_missed = |(place, truth): &(usize, &CenterTruth)| !truth.ignored && !is_found(*place);

@@ -15,6 +15,7 @@
 //! | [`augment`], [`batch`] | sweeps as they are learnt |
 //! | [`loss`] | what is minimised |
 //! | [`train`], [`validate`] | the training loop, and what its epochs are compared by |
+//! | [`thresholds`] | the score from which a point is of a class |
 //! | [`rounds`] | the second training, on what the student itself says over time |
 //! | [`export`] | the ONNX graph |
 //! | [`evaluate`], [`picture`], [`gallery`] | figures on the test block, sweeps to look at: any, and the worst |
@@ -34,6 +35,7 @@ pub mod result;
 pub mod rounds;
 mod sections;
 pub mod student;
+pub mod thresholds;
 pub mod train;
 pub mod validate;
 

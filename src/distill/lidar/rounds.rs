@@ -1,6 +1,8 @@
 //! The second training: points that nobody labelled get the first student's own labels, where it says the same over time
 //! (self-training; Yarowsky 1995, for networks "Pseudo-Label", Lee 2013, and Noisy Student, Xie et al. 2020).
 
+use std::ops::ControlFlow;
+
 use burn::{module::Module, tensor::Device};
 
 use super::{
@@ -24,7 +26,7 @@ pub struct OwnLabels {
 
 impl OwnLabels {
     /// Lets a trained student look at all sweeps to train on, labelled ones or not, and adds what it says alike over neighbouring
-    /// sweeps to what is known already, which stays.
+    /// sweeps to what is known already, which stays. `watch` is asked before each recording and may stop the work: then there are none.
     ///
     /// # Errors
     /// When the student's outputs cannot be read from the device.
@@ -35,10 +37,14 @@ impl OwnLabels {
         options: &ConsistencyOptions,
         batch: usize,
         device: &Device,
-    ) -> Result<Self, TrainError> {
+        watch: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<Self>, TrainError> {
         let student = student.valid().fold();
         let mut own = Self::default();
         for recording in &blocks.recordings {
+            if watch().is_break() {
+                return Ok(None);
+            }
             let sweeps: &[&LabelledSweep] = &recording.train;
             let seen: Vec<&Sweep> = sweeps.iter().map(|sweep| &sweep.sweep).collect();
             let found = detect(&student, &seen, spec, options.uncertain_score, batch, device)?;
@@ -49,7 +55,7 @@ impl OwnLabels {
                 own.sweeps.push(labels);
             }
         }
-        Ok(own)
+        Ok(Some(own))
     }
 
     /// Sweeps to train on with these labels, where something is known of them. `blocks` must be those that the labels were made of.

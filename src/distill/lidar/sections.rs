@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::labels::ConsistencyOptions;
+use super::{
+    evaluate::{JudgeBy, JudgeOptions},
+    labels::ConsistencyOptions,
+};
 use crate::{distill::config::Complaint, model::lidar::RangeChannel};
 
 /// The grid that sweeps are laid on. What is left out is told by the recordings.
@@ -195,11 +198,15 @@ pub struct LidarSelfTraining {
 pub struct LidarEvaluateConfig {
     /// Distances in metres within which a centre that was found is right (Beyer et al. 2016). Default [0.5, 0.25].
     pub distances: Vec<f32>,
+    /// Objects that fewer points lie on need not be found. Default 1.
+    pub min_points: usize,
+    /// What is farther away is not judged, in metres; 0, the default, is no limit.
+    pub max_distance: f32,
 }
 
 impl Default for LidarEvaluateConfig {
     fn default() -> Self {
-        Self { distances: vec![0.5, 0.25] }
+        Self { distances: vec![0.5, 0.25], min_points: 1, max_distance: 0.0 }
     }
 }
 
@@ -210,6 +217,15 @@ impl LidarEvaluateConfig {
             let mend = format!("{:?} must be one or several distances above 0 in metres", self.distances);
             return Err(("evaluate.distances", mend));
         }
+        if !(self.max_distance.is_finite() && self.max_distance >= 0.0) {
+            return Err(("evaluate.max_distance", format!("{} must be metres, or 0 for no limit", self.max_distance)));
+        }
         Ok(())
+    }
+
+    /// How sweeps are judged by these.
+    pub fn options(&self, by: JudgeBy) -> JudgeOptions {
+        let Self { distances, min_points, max_distance } = self.clone();
+        JudgeOptions { by, distances, min_points, max_distance, ..JudgeOptions::default() }
     }
 }

@@ -76,7 +76,7 @@ pub fn train_lidar(job: &LidarTrainJob<'_>, observer: &mut dyn Observer) -> Resu
         return Err(TrainError::NothingToLearn("there is no sweep to train on".into()));
     }
     let config = &job.experiment.train;
-    let validator = LidarValidator::new(job.validation, job.spec, &job.experiment.evaluate.distances, config.batch);
+    let validator = LidarValidator::new(job.validation, job.spec, &job.experiment.evaluate, config.batch);
     let mut run = Run::start(job, validator, device(&config.device)?)?;
     while run.position.epoch < config.epochs && !run.is_out_of_patience() {
         if run.epoch(observer)?.is_break() {

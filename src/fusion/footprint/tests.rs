@@ -43,9 +43,12 @@ fn a_turned_box_is_filled_and_nothing_beside_it() {
     assert!((wider.len() as f64 - expected).abs() < 0.06 * expected, "{} {expected}", wider.len());
 }
 
+/// A cell of a costmap.
+type Cell = (i64, i64);
+
 /// Cells of a costmap of 5 cm that is turned and shifted against the track's frame: those that lie in the box of 2 m x 1 m at
 /// the origin, turned by `yaw`, and those that have a point in them.
-fn marked(points: &[[f32; 3]], yaw: f64, turn: f64, shift: f64) -> (Vec<(i64, i64)>, BTreeSet<(i64, i64)>) {
+fn marked(points: &[[f32; 3]], yaw: f64, turn: f64, shift: f64) -> (Vec<Cell>, BTreeSet<Cell>) {
     let rotate = |[x, y]: [f64; 2], angle: f64| {
         let (sin, cos) = angle.sin_cos();
         [x * cos - y * sin, x * sin + y * cos]

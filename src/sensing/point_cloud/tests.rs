@@ -166,3 +166,56 @@ fn rings_are_integers_within_16_bits() {
         assert_eq!(Sweep::from_cloud(&cloud).unwrap().rings, [ring], "{name}");
     }
 }
+
+/// A cloud whose rows have no padding.
+fn numbered<'a>(fields: Vec<PointField<'a>>, data: &'a [u8], height: u32, width: u32, step: u32) -> PointCloud2<'a> {
+    PointCloud2 { height, width, fields, point_step: step, row_step: width * step, data, ..PointCloud2::default() }
+}
+
+#[test]
+fn whole_numbers_of_every_type_and_byte_order() {
+    for (datatype, little, expected) in [
+        (PointField::UINT8, &[200u8][..], 200),
+        (PointField::INT8, &[255][..], NO_NUMBER),
+        (PointField::UINT16, &[2, 1][..], 258),
+        (PointField::INT16, &[0xff, 0xff][..], NO_NUMBER),
+        (PointField::UINT32, &[1, 0, 0, 1][..], 0x0100_0001),
+        (PointField::INT32, &[3, 0, 0, 0][..], 3),
+        (PointField::FLOAT32, &7.0f32.to_le_bytes()[..], 7),
+        (PointField::FLOAT32, &0.5f32.to_le_bytes()[..], NO_NUMBER),
+        (PointField::FLOAT32, &f32::NAN.to_le_bytes()[..], NO_NUMBER),
+        (PointField::FLOAT64, &9.0f64.to_le_bytes()[..], 9),
+    ] {
+        let mut data = vec![0xaa];
+        data.extend(little);
+        let fields = || vec![entry("class", 1, datatype)];
+        let step = data.len() as u32;
+        let read = whole_numbers(&numbered(fields(), &data, 1, 1, step), "class");
+        assert_eq!(read.unwrap(), Some(vec![expected]), "{datatype}");
+        data[1..].reverse();
+        let swapped = PointCloud2 { is_bigendian: true, ..numbered(fields(), &data, 1, 1, step) };
+        assert_eq!(whole_numbers(&swapped, "class").unwrap(), Some(vec![expected]), "{datatype}, big endian");
+    }
+}
+
+#[test]
+fn rows_of_whole_numbers_may_be_padded_and_must_fit() {
+    let data = [1, 2, 0, 3, 4, 0];
+    let class = || vec![entry("class", 0, PointField::UINT8)];
+    let padded = PointCloud2 { row_step: 3, ..numbered(class(), &data, 2, 2, 1) };
+    assert_eq!(whole_numbers(&padded, "class").unwrap(), Some(vec![1, 2, 3, 4]));
+    assert_eq!(whole_numbers(&padded, "object").unwrap(), None);
+    assert_eq!(whole_numbers(&numbered(class(), &[], 1, 0, 1), "class").unwrap(), Some(vec![]));
+    // A row's length that is not filled in.
+    let flat = PointCloud2 { row_step: 0, ..numbered(class(), &data, 1, 6, 1) };
+    assert_eq!(whole_numbers(&flat, "class").unwrap().unwrap().len(), 6);
+    for wrong in [
+        numbered(class(), &data, 2, 4, 1),
+        numbered(class(), &data, 1, u32::MAX, 0),
+        PointCloud2 { row_step: 0, ..numbered(class(), &data, 3, 2, 1) },
+        numbered(vec![entry("class", 1, PointField::UINT8)], &data, 1, 6, 1),
+        numbered(vec![entry("class", 0, 9)], &data, 1, 6, 1),
+    ] {
+        assert!(whole_numbers(&wrong, "class").is_err(), "{wrong:?}");
+    }
+}

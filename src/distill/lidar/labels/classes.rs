@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::sensing::point_cloud::NO_NUMBER;
+
 /// What a number or name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -37,8 +39,11 @@ impl ClassNumbers {
         self.classes.iter().position(|class| class == name)
     }
 
-    /// What a class number means. 0 is background unless LabelInfo names it.
+    /// What a class number means. 0 is background unless LabelInfo names it; what is no number means nothing.
     pub fn of_number(&self, number: u32) -> Meaning {
+        if number == NO_NUMBER {
+            return Meaning::Unknown;
+        }
         let Some(names) = &self.names else {
             let place = (number as usize).checked_sub(1).filter(|place| *place < self.classes.len());
             return Meaning::of_place(place);
@@ -102,6 +107,7 @@ mod tests {
         let numbers = ClassNumbers::new(&classes(), None);
         let found: Vec<Meaning> = (0..4).map(|number| numbers.of_number(number)).collect();
         assert_eq!(found, [Meaning::Background, Meaning::Class(0), Meaning::Class(1), Meaning::Background]);
+        assert_eq!(numbers.of_number(NO_NUMBER), Meaning::Unknown, "-1 and NaN stand for points that nobody looked at");
         assert_eq!(numbers.of_name("dog"), Meaning::Background);
         assert_eq!(numbers.names(), Vec::<String>::new());
     }

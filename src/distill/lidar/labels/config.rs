@@ -191,8 +191,7 @@ impl LidarData {
             let (kind, checked) = match source {
                 LabelSource::Truth(truth) => ("truth", truth.check(classes)),
                 LabelSource::Teacher(teacher) => ("teacher", teacher.check(classes)),
-                // The camera's labeller looks at its own entry.
-                LabelSource::Camera(_) => ("camera", Ok(())),
+                LabelSource::Camera(camera) => ("camera", camera.check(classes)),
             };
             checked.map_err(|(key, message)| (format!("labels.{index}.{kind}.{key}"), message))?;
         }
@@ -329,6 +328,8 @@ block: test
             ("{truth: {poses: /p, class: leg, boxes: /b}}", "labels.0.truth.poses: stands alone"),
             ("{truth: {boxes: /b, radius: 1}}", "labels.0.truth.poses: `class` and `radius`"),
             ("{truth: {boxes: /b}}, {teacher: {model: m, min_score: 2}}", "labels.1.teacher.min_score"),
+            ("{camera: {min_score: 2}}", "labels.0.camera.min_score: must be"),
+            ("{camera: {size_priors: {dog: [1, 1, 1]}}}", "labels.0.camera.size_priors: the student has no class"),
             ("{teacher: {model: m, min_score: 0.1}}", "labels.0.teacher.uncertain_score"),
             ("{teacher: {model: m, class_map: {a: dog}}}", "labels.0.teacher.class_map: the student has no class"),
         ] {

@@ -26,6 +26,31 @@ impl Default for ConsistencyOptions {
     }
 }
 
+impl ConsistencyOptions {
+    /// Says what makes no sense.
+    ///
+    /// # Errors
+    /// The key (`distance`, say) and the mend.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        for (key, score) in [("min_score", self.min_score), ("uncertain_score", self.uncertain_score)] {
+            if !(0.0..=1.0).contains(&score) {
+                return Err((key, format!("must be between 0 and 1, not {score}")));
+            }
+        }
+        if self.uncertain_score > self.min_score {
+            let message = format!("{} is more than min_score ({})", self.uncertain_score, self.min_score);
+            return Err(("uncertain_score", message));
+        }
+        if !(self.distance > 0.0 && self.distance <= 10.0) {
+            return Err(("distance", format!("must be more than 0 and at most 10 metres, not {}", self.distance)));
+        }
+        if !(self.most_gap > 0.0 && self.most_gap <= 60.0) {
+            return Err(("most_gap", format!("must be more than 0 and at most 60 seconds, not {}", self.most_gap)));
+        }
+        Ok(())
+    }
+}
+
 /// Labels sweeps by what a detector with the experiment's classes found in them, with `uncertain_score` as its threshold: what it
 /// holds back confirms nothing. `sweeps` are in the order of time, recording after recording; `predictions` has one entry for each.
 ///

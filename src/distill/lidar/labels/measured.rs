@@ -1,16 +1,18 @@
 //! The sweeps of a recording, and what is read beside them in one pass.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::ops::ControlFlow;
 
-use super::{LidarData, LidarLabelError, config::LabelSource, truth::TruthReader};
+use super::{
+    LidarData, LidarLabelError,
+    config::LabelSource,
+    transforms::{is_transforms, take_transforms, whole_recording},
+    truth::TruthReader,
+};
 use crate::{
     distill::bag::{Bag, BagError, Loss, Topic, TopicFilter},
-    messages::{LaserScan, PointCloud2, TFMessage},
+    messages::{LaserScan, PointCloud2},
     sensing::{range_image::Sweep, transforms::TransformBuffer},
 };
-
-/// Transforms are kept for the whole recording; this is longer than any.
-const KEEP_TRANSFORMS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A sweep as it was measured.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ pub fn read(
     let mut messages = bag.messages(&TopicFilter::Only(wanted))?;
     let expected = topic.message_count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
     let (mut place, mut sweeps, mut broken) = (0, Vec::new(), Loss::default());
-    let mut transforms = TransformBuffer::new(KEEP_TRANSFORMS);
+    let mut transforms = whole_recording();
     while let Some(message) = messages.read_next()? {
         let name = message.topic.name.as_str();
         let mut taken = if name == topic.name {
@@ -115,7 +117,7 @@ pub fn read(
             place += 1;
             read_sweep(message.data, &topic.type_name, place - 1).map(|sweep| sweeps.push(sweep))
         } else if is_transforms(message.topic) {
-            take_transforms(&mut transforms, name, message.data)
+            take_transforms(&mut transforms, message.topic, message.data)
         } else {
             Ok(())
         };
@@ -152,19 +154,4 @@ fn read_sweep(data: &[u8], type_name: &str, place: usize) -> Result<MeasuredSwee
         (cloud.header, Sweep::from_cloud(&cloud).map_err(|error| error.to_string())?)
     };
     Ok(MeasuredSweep { place, stamp: header.stamp.to_nanoseconds(), frame_id: header.frame_id.to_owned(), sweep })
-}
-
-fn is_transforms(topic: &Topic) -> bool {
-    matches!(topic.name.as_str(), "/tf" | "/tf_static") && topic.type_name == TFMessage::TYPE_NAME
-}
-
-/// Takes in a message's transforms; all of them, even when one is wrong.
-fn take_transforms(buffer: &mut TransformBuffer, topic: &str, data: &[u8]) -> Result<(), String> {
-    let message = TFMessage::decode(data).map_err(|error| error.to_string())?;
-    let mut taken = Ok(());
-    for transform in &message.transforms {
-        let inserted = buffer.insert(transform, topic == "/tf_static");
-        taken = taken.and(inserted.map_err(|error| error.to_string()));
-    }
-    taken
 }

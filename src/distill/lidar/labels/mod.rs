@@ -10,18 +10,17 @@
 //! | `config` | the entries of an experiment: [`LidarData`] and its [`LabelSource`]s |
 //! | `target` | what is learnt of a point and of a sweep: [`PointTarget`], [`LabelledSweep`] |
 //! | `read` | [`label_recording`] |
-//! | `measured` | the one pass over a recording |
+//! | `measured`, `transforms` | the one pass over a recording |
 //! | `truth` | the recording's own truth: points, boxes, poses |
 //! | `camera` | camera teachers' boxes carried over to points |
 //! | `teacher`, `predicted` | a lidar detector's finds as labels |
 //! | `consistency` | a student's own finds as labels, where neighbouring sweeps agree |
 //! | `merge` | several sources made into one |
-//! | `classes`, `cloud_field` | class numbers and where they stand in clouds |
+//! | `classes` | what class numbers mean |
 //! | `store` | a labelled recording as a Parquet file |
 
 pub mod camera;
 mod classes;
-mod cloud_field;
 mod config;
 mod consistency;
 mod error;
@@ -33,6 +32,7 @@ mod read;
 mod store;
 mod target;
 mod teacher;
+mod transforms;
 mod truth;
 
 pub use camera::{CalibrationEstimate, CalibrationVerdict, CameraLabels};

@@ -40,6 +40,16 @@ impl PointTarget {
     }
 }
 
+impl PointClass {
+    /// The class; none for background.
+    pub fn class(self) -> Option<u16> {
+        match self {
+            Self::Background => None,
+            Self::Class(class) => Some(class),
+        }
+    }
+}
+
 /// An object around the sensor, in its frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledObject {

@@ -1,6 +1,6 @@
 //! What the teachers see in a recording's images.
 
-use std::{num::NonZero, ops::ControlFlow, path::Path, thread};
+use std::{ops::ControlFlow, path::Path, thread};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -40,7 +40,7 @@ pub(super) struct CameraImages {
 /// What a worker found in a frame; the reason where the frame cannot be decoded.
 type Found = Result<Result<(CameraImage, (u32, u32)), String>, LidarLabelError>;
 
-/// Asks the teachers about every image of the topic, on all cores, and keeps boxes with at least `least_score`. `watch` is told how many
+/// Asks the teachers about every image of the topic, on as many threads as compute, and keeps boxes with at least `least_score`. `watch` is told how many
 /// images are done and how many to expect (0 where that is not known), and may stop the work.
 ///
 /// # Errors
@@ -54,7 +54,7 @@ pub(super) fn detect(
 ) -> Result<CameraImages, LidarLabelError> {
     let mut frames = Frames::open(path, topic, TruthSource::None)?;
     let total = frames.len_hint().and_then(|total| usize::try_from(total).ok()).unwrap_or(0);
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+    let threads = rayon::current_num_threads().min(MOST_THREADS);
     // The first here, so that what is wrong with a teacher is told before the others are loaded.
     let mut first = Some(Ensemble::load(context.teachers, context.classes, context.fusion)?);
     let (task_sender, tasks) = bounded::<EncodedFrame>(2 * threads);

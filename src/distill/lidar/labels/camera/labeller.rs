@@ -56,7 +56,7 @@ pub struct CameraLabeller {
 }
 
 impl CameraLabeller {
-    /// Runs the ensemble over the recording's images, on all cores, and reads calibration and transforms.
+    /// Runs the ensemble over the recording's images, on as many threads as compute, and reads calibration and transforms.
     ///
     /// # Errors
     /// The entry makes no sense for this recording, the recording cannot be read, or a teacher cannot be loaded or run.

@@ -1,17 +1,20 @@
 //! What of a recording is needed beside images and sweeps: the camera's calibration and the transforms.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::ops::ControlFlow;
 
-use super::{super::LidarLabelError, CameraLabels};
+use super::{
+    super::{
+        LidarLabelError,
+        transforms::{is_transforms, take_transforms, whole_recording},
+    },
+    CameraLabels,
+};
 use crate::{
     distill::bag::{Bag, BagError, Loss, Topic, TopicFilter},
     geometry::CameraModel,
-    messages::{CameraInfo, TFMessage},
+    messages::CameraInfo,
     sensing::transforms::TransformBuffer,
 };
-
-/// Transforms are kept for the whole recording; this is longer than any.
-const KEEP_TRANSFORMS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The calibration and the transforms of a recording.
 pub(super) struct Recorded {
@@ -41,7 +44,7 @@ impl Recorded {
         }
         let mut camera: Option<(CameraModel, String)> = None;
         let mut fault = None;
-        let mut transforms = TransformBuffer::new(KEEP_TRANSFORMS);
+        let mut transforms = whole_recording();
         let mut broken = Loss::default();
         let mut loss = bag.read(&TopicFilter::only(names), |message| {
             let topic = message.topic;
@@ -69,19 +72,6 @@ impl Recorded {
 /// The complaint about a value of the entry.
 pub(super) fn wrong(bag: &Bag, key: &str, message: &str) -> LidarLabelError {
     LidarLabelError::Config { path: bag.path().into(), key: key.into(), message: message.into() }
-}
-
-fn is_transforms(topic: &Topic) -> bool {
-    topic.type_name == TFMessage::TYPE_NAME
-}
-
-fn take_transforms(transforms: &mut TransformBuffer, topic: &Topic, data: &[u8]) -> Result<(), String> {
-    let message = TFMessage::decode(data).map_err(|error| error.to_string())?;
-    let is_static = topic.name.ends_with("tf_static");
-    for transform in &message.transforms {
-        transforms.insert(transform, is_static).map_err(|error| error.to_string())?;
-    }
-    Ok(())
 }
 
 /// Takes the first usable calibration; `fault` keeps why the first one was not.

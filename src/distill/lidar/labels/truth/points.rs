@@ -7,10 +7,12 @@ use crate::{
     distill::lidar::labels::{
         LabelledObject, PointTarget, SweepLabels,
         classes::{ClassNumbers, Meaning},
-        cloud_field::{NO_NUMBER, whole_numbers},
     },
     messages::PointCloud2,
-    sensing::range_image::{Sweep, is_void},
+    sensing::{
+        point_cloud::{NO_NUMBER, whole_numbers},
+        range_image::{Sweep, is_void},
+    },
 };
 
 /// Class and object of every point, as the message numbers them.
@@ -27,8 +29,9 @@ pub struct PointTruth {
 /// # Errors
 /// The field that is missing or does not fit.
 pub fn points_of(cloud: &PointCloud2<'_>) -> Result<PointTruth, String> {
-    let classes = whole_numbers(cloud, "class")?.ok_or("it has no field `class`")?;
-    Ok(PointTruth { classes, objects: whole_numbers(cloud, "object")? })
+    let numbers = |name| whole_numbers(cloud, name).map_err(|error| error.to_string());
+    let classes = numbers("class")?.ok_or("it has no field `class`")?;
+    Ok(PointTruth { classes, objects: numbers("object")? })
 }
 
 /// Labels a sweep by the class of each point. Points of one class and object number are an object, and so are points without object
