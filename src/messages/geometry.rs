@@ -51,6 +51,20 @@ impl Default for Quaternion {
     }
 }
 
+impl Quaternion {
+    /// A turn about z by so many radians, anticlockwise seen from above.
+    pub fn from_yaw(yaw: f64) -> Self {
+        let half = yaw / 2.0;
+        Self { x: 0.0, y: 0.0, z: half.sin(), w: half.cos() }
+    }
+
+    /// The turn about z in radians.
+    pub fn yaw(&self) -> f64 {
+        let Self { x, y, z, w } = *self;
+        (2.0 * (w * z + x * y)).atan2(1.0 - 2.0 * (y * y + z * z))
+    }
+}
+
 cdr_struct!(@implement ['a] [Quaternion] { x: f64, y: f64, z: f64, w: f64, });
 
 cdr_struct! {

@@ -146,8 +146,7 @@ impl SweepWork {
 fn detection_array<'a>(header: Header<'a>, objects: &[LidarObject], classes: &'a [String]) -> Detection3DArray<'a> {
     let detections = objects.iter().map(|object| {
         let [x, y, z] = object.center.map(f64::from);
-        let half = f64::from(object.yaw) / 2.0;
-        let orientation = Quaternion { x: 0.0, y: 0.0, z: half.sin(), w: half.cos() };
+        let orientation = Quaternion::from_yaw(f64::from(object.yaw));
         let center = Pose { position: Point { x, y, z }, orientation };
         let [x, y, z] = object.size.map(f64::from);
         let class_id = classes.get(object.class).map_or("", String::as_str);

@@ -85,8 +85,7 @@ impl Batch {
             let center = [position.x, position.y, position.z].map(|value| value as f32);
             let size = detection.bbox.size;
             let size = [size.x, size.y, size.z].map(|value| value as f32);
-            let yaw = (2.0 * (turn.w * turn.z + turn.x * turn.y)).atan2(1.0 - 2.0 * (turn.y * turn.y + turn.z * turn.z))
-                as f32;
+            let yaw = turn.yaw() as f32;
             let is_sound = center.iter().chain(&size).chain([&yaw]).all(|value| value.is_finite())
                 && size.iter().all(|&side| side >= 0.0);
             if let Some((class, score)) = best(&detection.results, classes)
@@ -176,9 +175,7 @@ mod tests {
 
     #[test]
     fn objects_keep_place_size_and_turn() {
-        let half = 0.3_f64;
-        let orientation = Quaternion { x: 0.0, y: 0.0, z: half.sin(), w: half.cos() };
-        let center = Pose { position: Point { x: 1.0, y: 2.0, z: 0.5 }, orientation };
+        let center = Pose { position: Point { x: 1.0, y: 2.0, z: 0.5 }, orientation: Quaternion::from_yaw(0.6) };
         let bbox = BoundingBox3D { center, size: Vector3 { x: 0.4, y: 0.5, z: 1.0 } };
         let detection = Detection3D { header: header(), results: hypotheses(&[("person", 0.8)]), bbox, id: "" };
         let mut upside_down = detection.clone();

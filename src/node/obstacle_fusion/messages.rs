@@ -41,9 +41,7 @@ pub(super) fn detections(header: Header<'_>, tracks: &[Track], classes: &Classes
     let ids: Vec<String> = tracks.iter().map(|track| track.id.to_string()).collect();
     let detections = tracks.iter().zip(&ids).map(|(track, id)| {
         let [x, y, z] = track.position;
-        let half = track.yaw / 2.0;
-        let orientation = Quaternion { x: 0.0, y: 0.0, z: half.sin(), w: half.cos() };
-        let center = Pose { position: Point { x, y, z }, orientation };
+        let center = Pose { position: Point { x, y, z }, orientation: Quaternion::from_yaw(track.yaw) };
         let mut covariance = Covariance::default();
         // Row by row, six to a row.
         for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
