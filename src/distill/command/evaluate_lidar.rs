@@ -43,7 +43,7 @@ impl LidarRun<'_> {
         let output = &experiment.output;
         let path = output.join("report.json");
         let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
-        let hash = hash_of(&(&trained.hash, &labelled.hash, &experiment.evaluate));
+        let hash = hash_of(&(self.export_hash(trained), &labelled.hash, &experiment.evaluate));
         if book.is_done("evaluate", &hash, &path)
             && SweepGallery::path(output).exists()
             && let Some(result) = LidarResult::read(&path)

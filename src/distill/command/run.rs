@@ -92,6 +92,8 @@ const SHOWN: [&str; 7] = [
 ///
 ///   distill run config/distill/legs.yaml --set class_thresholds.leg=0.5
 ///
+/// Nothing is trained anew for another threshold; the student is exported and judged again.
+///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
 /// as a page to look at), forgetting.json (what was forgotten of a retained run), config.yaml, versions.json.

@@ -1,6 +1,7 @@
 //! `distill run` of a lidar experiment: label -> train -> export -> evaluate -> report.
 
 use std::{
+    collections::BTreeMap,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -69,7 +70,8 @@ pub(super) fn run_lidar(args: &ExperimentArgs) -> anyhow::Result<Outcome> {
     let sweeps = blocks.recordings.iter().flat_map(|recording| &recording.train).map(|sweep| &sweep.sweep);
     let grid = experiment.sensor.grid(sweeps);
     let grid = grid.map_err(|message| anyhow::anyhow!("{}: sensor: {message}", args.config.display()))?;
-    let spec = experiment.spec(grid);
+    // Thresholds are none of the training's business: one that is changed costs no training.
+    let spec = LidarSpec { class_thresholds: BTreeMap::new(), ..experiment.spec(grid) };
     let run = LidarRun { experiment: &experiment, args, blocks: &blocks, spec: &spec, stop: &stop };
 
     header("train");
@@ -123,7 +125,7 @@ fn lidar_teachers(experiment: &LidarExperiment) -> Vec<&LidarTeacher> {
 /// A trained student.
 pub(super) struct Trained {
     /// Over all that decided its weights.
-    pub hash: String,
+    hash: String,
     /// Where they are.
     pub weights: PathBuf,
 }
@@ -275,7 +277,8 @@ impl LidarRun<'_> {
     fn export_stage(&self, trained: &Trained, book: &mut StageBook) -> anyhow::Result<()> {
         let experiment = self.experiment;
         let bundle = bundle_path(&experiment.output);
-        if book.is_done("export", &trained.hash, &bundle) {
+        let hash = self.export_hash(trained);
+        if book.is_done("export", &hash, &bundle) {
             outln!("export: done already, {}", bundle.display());
             return Ok(());
         }
@@ -289,11 +292,16 @@ impl LidarRun<'_> {
         let spec = self.with_thresholds(&student)?;
         let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(spec) };
         let written = export_lidar(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
-        finish_export(&bundle, written.parameters, written.macs, &trained.hash, book)
+        finish_export(&bundle, written.parameters, written.macs, &hash, book)
     }
 
-    /// The specification with the thresholds at which the student's points agree best with the labels of the validation block, where the
-    /// experiment says none.
+    /// A hash over all that decides the bundle.
+    pub fn export_hash(&self, trained: &Trained) -> String {
+        hash_of(&(&trained.hash, &self.experiment.class_thresholds))
+    }
+
+    /// The specification with the experiment's thresholds, and for other classes those at which the student's points agree best with the
+    /// labels of the validation block.
     fn with_thresholds(&self, student: &LidarStudent) -> anyhow::Result<LidarSpec> {
         let (experiment, validation) = (self.experiment, self.blocks.validation());
         let mut spec = self.spec.clone();
@@ -304,6 +312,7 @@ impl LidarRun<'_> {
                 spec.class_thresholds.insert(chosen.class, chosen.score);
             }
         }
+        spec.class_thresholds.extend(experiment.class_thresholds.clone());
         for (class, name) in spec.classes.iter().enumerate() {
             let reason = if experiment.class_thresholds.contains_key(name) {
                 "as the experiment says"

@@ -196,7 +196,10 @@ impl LidarExperiment {
         check_teacher_names(&teachers).map_err(|(key, message)| wrong(&key, message))?;
         self.split.check().map_err(|source| ConfigError::Split { path: file.to_owned(), source })?;
         let grid = RangeGrid { rows: 1, columns: TOTAL_STRIDE, azimuth: [-1.0, 1.0], elevation: [0.0, 0.0] };
-        self.spec(grid).validate().map_err(|message| wrong("classes", message))?;
+        self.spec(grid).validate().map_err(|message| {
+            let key = ["class_thresholds", "grouping"].into_iter().find(|key| message.starts_with(key));
+            wrong(key.unwrap_or("classes"), message)
+        })?;
         // The columns are known once the recordings are; the rest of the student is checked here.
         let columns = self.sensor.columns.unwrap_or(TOTAL_STRIDE).next_multiple_of(TOTAL_STRIDE);
         let rows = if self.sensor.rows == 1 { 1 } else { self.sensor.rows.next_multiple_of(TOTAL_STRIDE) };
@@ -308,6 +311,8 @@ train: {epochs: 3}
             ("train.workers=2", "train.workers"),
             ("evaluate.distances=[]", "evaluate.distances"),
             ("evaluate.max_distance=-1", "evaluate.max_distance"),
+            ("class_thresholds={dog: 0.5}", "e.yaml: class_thresholds"),
+            ("grouping={leg: {radius: 0, min_points: 1}}", "e.yaml: grouping"),
             ("data.0.labels=[camera: {}]", "teachers"),
             ("data.0.labels=[]", "data.0.labels"),
             ("self_training={consistency: {min_score: 0.1}}", "self_training.consistency.uncertain_score"),

@@ -5,13 +5,14 @@
 
 use crate::{
     metrics::{PointIou, PointIouAccumulator},
-    model::lidar::{LidarSpec, PointLabel},
+    model::lidar::PointLabel,
 };
 
 /// Steps of the thresholds that are tried, in one unit of score.
 const STEPS: u8 = 20;
 
-/// The least threshold that is tried. A student that needs a lower one has learnt nothing of the class.
+/// The least threshold that is tried: what was found must have been decoded with this one or less. A student that needs a lower one
+/// has learnt nothing of the class.
 pub const LEAST: f32 = 0.1;
 
 /// The threshold of a class.
@@ -25,30 +26,19 @@ pub struct ChosenThreshold {
     pub iou: f64,
 }
 
-/// Point IoU at many thresholds at once.
+/// Point IoU at many thresholds at once: every 0.05 from [`LEAST`] up.
 #[derive(Debug, Clone)]
-pub struct ThresholdSweep<'a> {
-    spec: &'a LidarSpec,
-    /// All that are tried: the steps, then the specification's own.
+pub struct ThresholdSweep {
+    classes: Vec<String>,
     tried: Vec<(f32, PointIouAccumulator)>,
-    /// How many of them are steps.
-    steps: usize,
 }
 
-impl<'a> ThresholdSweep<'a> {
-    /// Tries every 0.05 from [`LEAST`] up, and the specification's own thresholds of single classes.
-    pub fn new(spec: &'a LidarSpec) -> Self {
-        let steps = (1..STEPS).map(|step| f32::from(step) / f32::from(STEPS));
-        let steps: Vec<f32> = steps.filter(|&threshold| threshold >= LEAST).collect();
-        let count = steps.len();
-        let own = spec.class_thresholds.values().copied();
-        let accumulator = |threshold: f32| (threshold, PointIouAccumulator::new(&spec.classes));
-        Self { spec, tried: steps.into_iter().chain(own).map(accumulator).collect(), steps: count }
-    }
-
-    /// The least threshold of all that are tried: what was found must have been decoded with this one or less.
-    pub fn least(&self) -> f32 {
-        self.tried.iter().map(|(threshold, _)| *threshold).fold(LEAST, f32::min)
+impl ThresholdSweep {
+    /// Nothing judged yet, for classes of these names.
+    pub fn new(classes: &[String]) -> Self {
+        let steps = (1..STEPS).map(|step| f32::from(step) / f32::from(STEPS)).filter(|&threshold| threshold >= LEAST);
+        let tried = steps.map(|threshold| (threshold, PointIouAccumulator::new(classes))).collect();
+        Self { classes: classes.to_vec(), tried }
     }
 
     /// Judges the points of one sweep, as far as they count.
@@ -61,65 +51,49 @@ impl<'a> ThresholdSweep<'a> {
         }
     }
 
-    /// Each class of which there are points, with the specification's own threshold or else the best one, of several as good the least.
+    /// The best threshold of each class of which there are points; of several as good the least. A class that is never right has the
+    /// highest, with which it is wrong least often.
     pub fn finish(&self) -> Vec<ChosenThreshold> {
         let figures: Vec<(f32, PointIou)> =
             self.tried.iter().map(|(threshold, points)| (*threshold, points.finish())).collect();
         let choose = |(class, name): (usize, &String)| {
-            let own = self.spec.class_thresholds.get(name);
             let mut best: Option<ChosenThreshold> = None;
-            for (place, (score, figures)) in figures.iter().enumerate() {
+            for (score, figures) in &figures {
                 let figures = &figures.per_class[class];
                 let Some(iou) = figures.iou.filter(|_| figures.points > 0) else { continue };
-                let is_allowed = own.map_or(place < self.steps, |own| own == score);
-                if is_allowed && best.as_ref().is_none_or(|best| iou > best.iou) {
+                if best.as_ref().is_none_or(|best| iou > best.iou || best.iou <= 0.0) {
                     best = Some(ChosenThreshold { class: name.clone(), score: *score, iou });
                 }
             }
             best
         };
-        self.spec.classes.iter().enumerate().filter_map(choose).collect()
+        self.classes.iter().enumerate().filter_map(choose).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::lidar::batch::tests::spec;
 
-    fn sweep(spec: &LidarSpec) -> Vec<ChosenThreshold> {
-        let mut sweep = ThresholdSweep::new(spec);
-        let found = [0.9, 0.6, 0.55, 0.2, 0.95].map(|score| PointLabel {
-            class: (score >= sweep.least()).then_some(0),
-            score,
-            object: None,
-        });
-        let truth = [Some(0), Some(0), None, None, None];
-        // The last one is not known.
-        sweep.add(&truth, &found, &|point| point < 4);
-        sweep.finish()
+    fn label(class: u16, score: f32) -> PointLabel {
+        PointLabel { class: Some(class), score, object: None }
     }
 
     #[test]
-    fn the_threshold_lies_where_points_agree_best() {
-        let chosen = sweep(&spec());
-        assert_eq!(chosen, [ChosenThreshold { class: "post".into(), score: 0.6, iou: 1.0 }]);
+    fn thresholds_lie_where_points_agree_best() {
+        let mut sweep = ThresholdSweep::new(&["post".to_owned(), "wall".to_owned(), "cat".to_owned()]);
+        let found = [label(0, 0.9), label(0, 0.6), label(0, 0.55), label(0, 0.12), label(1, 0.12), label(0, 0.95)];
+        let truth = [Some(0), Some(0), None, None, Some(1), None];
+        // The last point is not known.
+        sweep.add(&truth, &found, &|point| point < 5);
+        let chosen = |class: &str, score| ChosenThreshold { class: class.into(), score, iou: 1.0 };
+        assert_eq!(sweep.finish(), [chosen("post", 0.6), chosen("wall", 0.1)]);
     }
 
     #[test]
-    fn an_own_threshold_stays_and_is_what_counts() {
-        let mut spec = spec();
-        spec.class_thresholds.insert("post".into(), 0.03);
-        assert_eq!(ThresholdSweep::new(&spec).least(), 0.03);
-        let chosen = sweep(&spec);
-        assert_eq!((chosen[0].score, chosen[0].iou), (0.03, 0.5));
-    }
-
-    #[test]
-    fn a_class_without_points_has_none() {
-        let spec = spec();
-        let mut sweep = ThresholdSweep::new(&spec);
-        sweep.add(&[None], &[PointLabel { class: Some(0), score: 0.9, object: None }], &|_| true);
-        assert!(sweep.finish().is_empty());
+    fn what_is_never_right_is_kept_quiet() {
+        let mut sweep = ThresholdSweep::new(&["post".to_owned()]);
+        sweep.add(&[Some(0), None], &[PointLabel::default(), label(0, 0.99)], &|_| true);
+        assert_eq!(sweep.finish(), [ChosenThreshold { class: "post".into(), score: 0.95, iou: 0.0 }]);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     evaluate::{JudgeBy, JudgeOptions, center_truths, scored_centers},
     labels::{LabelledSweep, PointTarget},
     student::LidarStudent,
-    thresholds::{ChosenThreshold, ThresholdSweep},
+    thresholds::{ChosenThreshold, LEAST, ThresholdSweep},
 };
 use crate::{
     distill::train::TrainError,
@@ -24,9 +24,9 @@ pub struct LidarValidation {
     pub ap: Option<f64>,
     /// That at the largest distance alone.
     pub ap_far: Option<f64>,
-    /// Mean intersection over union of the points' classes, each at its threshold; none without any point of a class.
+    /// Mean intersection over union of the points' classes, each at its best threshold; none without any point of a class.
     pub point_iou: Option<f64>,
-    /// The thresholds of the classes that have points: the specification's own, or else the best ones.
+    /// The best thresholds of the classes that have points.
     pub thresholds: Vec<ChosenThreshold>,
 }
 
@@ -128,8 +128,8 @@ impl<'a> LidarValidator<'a> {
     /// When the outputs cannot be read from the device.
     pub fn judge(&self, student: &LidarStudent, device: &Device) -> Result<LidarValidation, TrainError> {
         let options = &self.options;
-        let mut points = ThresholdSweep::new(self.spec);
-        let lowest = with_threshold(self.spec, points.least());
+        let mut points = ThresholdSweep::new(&self.spec.classes);
+        let lowest = with_threshold(self.spec, LEAST);
         let mut centers: Vec<CenterApAccumulator> =
             options.distances.iter().map(|&distance| CenterApAccumulator::new(&self.spec.classes, distance)).collect();
         for (images, sweeps) in self.images.chunks(self.batch).zip(self.sweeps.chunks(self.batch)) {
