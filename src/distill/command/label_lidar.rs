@@ -137,6 +137,14 @@ fn tell_labels(name: &str, recording: &LabelledRecording) {
             .collect();
         outln!("  {}: {}, background {} points", source.name, classes.join(", "), source.background);
     }
+    if let Some(carried) = &facts.carried_over {
+        outln!(
+            "  carried over from other sweeps: {} points of classes, {} of background; {} labels that other sweeps contradict are dropped",
+            carried.of_class,
+            carried.background,
+            carried.dropped
+        );
+    }
     if let Some(calibration) = &facts.calibration
         && calibration.is_suspect
     {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::camera::CameraLabels;
+use super::{camera::CameraLabels, carry_over::CarryOver};
 use crate::distill::split::Block;
 
 /// More sources of labels than anybody has for one recording.
@@ -41,6 +41,10 @@ pub struct LidarData {
     /// the recording is only judged by, or labelled by the student itself.
     #[serde(default)]
     pub labels: Vec<LabelSource>,
+    /// Carries labels of what stands still over to sweeps in which nobody labelled it: a camera looks ahead, a lidar all around. Off by
+    /// default; `carry_over: {}` turns it on. Needs transforms.
+    #[serde(default)]
+    pub carry_over: Option<CarryOver>,
     /// Where the recording's own truth is, to judge the student by.
     #[serde(default)]
     pub truth: Option<TruthLabels>,
@@ -194,6 +198,9 @@ impl LidarData {
                 LabelSource::Camera(camera) => ("camera", camera.check(classes)),
             };
             checked.map_err(|(key, message)| (format!("labels.{index}.{kind}.{key}"), message))?;
+        }
+        if let Some(carry_over) = &self.carry_over {
+            carry_over.check().map_err(|(key, message)| (format!("carry_over.{key}"), message))?;
         }
         match &self.truth {
             Some(truth) => truth.check(classes).map_err(|(key, message)| (format!("truth.{key}"), message)),

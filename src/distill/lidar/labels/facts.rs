@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::camera::CalibrationEstimate;
+use super::{camera::CalibrationEstimate, carry_over::CarriedOver};
 
 /// What came of labelling one recording.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct LabelFacts {
     pub sources: Vec<SourceFacts>,
     /// What the truth to judge by says.
     pub truth: Option<SourceFacts>,
+    /// What came of carrying labels over to other sweeps, where that is wanted.
+    #[serde(default)]
+    pub carried_over: Option<CarriedOver>,
     /// How well camera and lidar fit together, where a camera labelled.
     pub calibration: Option<CalibrationEstimate>,
 }

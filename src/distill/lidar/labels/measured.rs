@@ -31,7 +31,7 @@ pub struct MeasuredSweep {
 pub struct Pass {
     /// The sweeps that can be read, by stamp.
     pub sweeps: Vec<MeasuredSweep>,
-    /// Where frames are; empty where no truth asks for that.
+    /// Where frames are; empty where nobody asks for that.
     pub transforms: TransformBuffer,
     /// What could not be read.
     pub loss: Loss,
@@ -87,7 +87,7 @@ pub fn sweep_topic<'b>(bag: &'b Bag, data: &LidarData) -> Result<&'b Topic, Lida
     }
 }
 
-/// Reads sweeps, truth and, where truth asks for them, transforms. `watch` is called for every sweep with 0 and the number of sweeps
+/// Reads sweeps, truth and, where truth or `needs_transforms` asks for them, transforms. `watch` is called for every sweep with 0 and the number of sweeps
 /// to come, and may stop.
 ///
 /// # Errors
@@ -96,11 +96,12 @@ pub fn read(
     bag: &Bag,
     topic: &Topic,
     truths: &mut [TruthReader],
+    needs_transforms: bool,
     watch: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Pass, LidarLabelError> {
     let mut wanted = vec![topic.name.clone()];
     wanted.extend(truths.iter().flat_map(TruthReader::topics).map(str::to_owned));
-    if truths.iter().any(TruthReader::needs_transforms) {
+    if needs_transforms || truths.iter().any(TruthReader::needs_transforms) {
         let transforms = bag.topics().iter().filter(|topic| is_transforms(topic));
         wanted.extend(transforms.map(|topic| topic.name.clone()));
     }

@@ -16,10 +16,12 @@
 //! | `teacher`, `predicted` | a lidar detector's finds as labels |
 //! | `consistency` | a student's own finds as labels, where neighbouring sweeps agree |
 //! | `merge` | several sources made into one |
+//! | `carry_over` | labels of what stands still for sweeps in which nobody labelled it |
 //! | `classes` | what class numbers mean |
 //! | `store` | a labelled recording as a Parquet file |
 
 pub mod camera;
+mod carry_over;
 mod classes;
 mod config;
 mod consistency;
@@ -36,6 +38,7 @@ mod transforms;
 mod truth;
 
 pub use camera::{CalibrationEstimate, CalibrationVerdict, CameraLabels};
+pub use carry_over::{CarriedOver, CarryOver};
 pub use config::{LabelSource, LidarData, LidarTeacher, Pairing, TruthLabels};
 pub use consistency::{ConsistencyOptions, consistent};
 pub use error::LidarLabelError;

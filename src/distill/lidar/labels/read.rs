@@ -66,7 +66,7 @@ pub fn label_recording(
     for source in &data.labels {
         sources.push(Source::open(source, &mut truths, &bag, context, watch)?);
     }
-    let Pass { sweeps, transforms, mut loss } = measured::read(&bag, topic, &mut truths, watch)?;
+    let Pass { sweeps, transforms, mut loss } = measured::read(&bag, topic, &mut truths, data.carry_over.is_some(), watch)?;
     let merger = Merger::new(sources.iter().map(|source| source.knows(&truths, classes)).collect());
     let mut facts = LabelFacts {
         classes: classes.to_vec(),
@@ -105,6 +105,12 @@ pub fn label_recording(
     }
     for truth in &truths {
         truth.check_use(&bag)?;
+    }
+    if let Some(carry_over) = &data.carry_over {
+        let carried = carry_over.apply(&mut labelled, &transforms, classes);
+        facts.ignored = facts.ignored.saturating_sub(carried.of_class + carried.background) + carried.dropped;
+        facts.without_labels = labelled.iter().filter(|sweep| !sweep.labels.is_known()).count();
+        facts.carried_over = Some(carried);
     }
     for camera in sources.iter().filter_map(Source::camera) {
         loss.merge(camera.loss());
