@@ -36,6 +36,7 @@ fn data(path: impl Into<PathBuf>, topic: Option<&str>, truth: &TruthLabels) -> L
         topic: topic.map(Into::into),
         labels: vec![LabelSource::Truth(truth.clone())],
         truth: Some(truth.clone()),
+        carry_over: None,
         block: None,
     }
 }

@@ -7,6 +7,8 @@
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
+//!
+//! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,15 +20,16 @@ use r2r::PublisherUntyped;
 
 use super::{
     Shutdown, Stage, clock,
-    detection_loop::{Report, Work, serve},
-    host::{Host, casual, latched, lock, reliable, sensor},
+    detection_loop::{Detection, Report, Source, Work},
+    host::{Host, casual, lock, reliable},
     labels::label_info,
+    lifecycle::serve,
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
 };
 use crate::{
     messages::{
-        BoundingBox2D, CompressedImage, Detection2D, Detection2DArray, Header, Image, LabelInfo, ObjectHypothesis,
+        BoundingBox2D, CompressedImage, Detection2D, Detection2DArray, Header, Image, ObjectHypothesis,
         ObjectHypothesisWithPose, Point2D, Pose2D, PoseWithCovariance,
     },
     model::{Detector, ModelSpec, SoftDetection},
@@ -39,40 +42,9 @@ pub const NAME: &str = "camera_detector";
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// Parameters that make no sense, a model that cannot be run, or a ROS 2 that refuses the node.
+/// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    let mut host = Host::<CameraDetectorParameters>::create(NAME)?;
-    let parameters = host.parameters();
-    parameters.check()?;
-
-    let mut detector = Detector::load(&parameters.model, &parameters.session_options()?)?;
-    let own = detector.spec().clone();
-    apply_thresholds(&mut detector, &parameters, &own);
-    let warm_up = detector.warm_up()?;
-    tracing::info!(
-        "{}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
-        parameters.model,
-        detector.spec().classes.len(),
-        detector.source(),
-        detector.session().provider().name(),
-        warm_up.as_secs_f64() * 1e3
-    );
-
-    let transport = parameters.transport()?;
-    let type_name = match transport {
-        ImageTransport::Raw => Image::TYPE_NAME,
-        ImageTransport::Compressed => CompressedImage::TYPE_NAME,
-    };
-    let images = host.subscribe(&parameters.image_topic, type_name, sensor(parameters.reliable()?))?;
-    let detections = host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?;
-    let labels = host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?;
-    let annotated = host.advertise("~/annotated", Image::TYPE_NAME, casual())?;
-    let spec = detector.spec();
-    labels.publish_raw(&label_info(&spec.classes, 0, spec.score_threshold))?;
-
-    let work = ImageWork { parameters: host.shared_parameters(), own, detector, transport, detections, annotated };
-    tracing::info!("{} listens to {} ({type_name})", host.name, parameters.image_topic);
-    serve(host, images, work, &parameters.model, shutdown)
+    serve(Host::<CameraDetectorParameters>::create(NAME)?, Detection::<ImageWork>::new(), shutdown)
 }
 
 /// Everything that the inference thread works with.
@@ -87,6 +59,55 @@ struct ImageWork {
 
 impl Work for ImageWork {
     const NOUN: &'static str = "image";
+    type Parameters = CameraDetectorParameters;
+    /// With the bundle's own specification, whose thresholds the parameters may put aside.
+    type Model = (Detector, ModelSpec);
+
+    fn load(parameters: &CameraDetectorParameters) -> anyhow::Result<(Detector, ModelSpec)> {
+        parameters.check()?;
+        let mut detector = Detector::load(&parameters.model, &parameters.session_options()?)?;
+        let own = detector.spec().clone();
+        apply_thresholds(&mut detector, parameters, &own);
+        let warm_up = detector.warm_up()?;
+        tracing::info!(
+            "{}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
+            parameters.model,
+            detector.spec().classes.len(),
+            detector.source(),
+            detector.session().provider().name(),
+            warm_up.as_secs_f64() * 1e3
+        );
+        Ok((detector, own))
+    }
+
+    fn source(parameters: &CameraDetectorParameters) -> anyhow::Result<Source> {
+        let type_name = match parameters.transport()? {
+            ImageTransport::Raw => Image::TYPE_NAME,
+            ImageTransport::Compressed => CompressedImage::TYPE_NAME,
+        };
+        let (topic, model) = (parameters.image_topic.clone(), parameters.model.clone());
+        Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
+    }
+
+    fn labels((detector, _): &(Detector, ModelSpec)) -> Vec<u8> {
+        let spec = detector.spec();
+        label_info(&spec.classes, 0, spec.score_threshold)
+    }
+
+    fn create(
+        (detector, own): (Detector, ModelSpec),
+        parameters: &CameraDetectorParameters,
+        host: &mut Host<CameraDetectorParameters>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            own,
+            detector,
+            transport: parameters.transport()?,
+            detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
+            annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
+            parameters: host.shared_parameters(),
+        })
+    }
 
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
         let parameters = lock(&self.parameters).clone();

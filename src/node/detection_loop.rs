@@ -1,29 +1,77 @@
-//! The loop of every detector node: one thread owns the r2r node and spins, messages go through a slot where the newest wins, and
-//! one thread works on them.
+//! What every detector node does: the spinning thread puts messages into a slot where the newest wins, and one thread works on them,
+//! while the node is active. The model is loaded when the node is configured and freed when it is cleaned up.
 
 use std::{
+    marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
-    thread,
-    time::{Duration, Instant},
+    thread::{self, JoinHandle},
+    time::Duration,
 };
+
+use r2r::{PublisherUntyped, diagnostic_msgs::msg::DiagnosticStatus};
 
 use super::{
-    Latest, NodeStatistics, Shutdown, Stage, Taken,
-    host::{DIAGNOSTICS_PERIOD, Host, MessageStream, SPIN, drain, lock},
+    Latest, NodeStatistics, Stage, Taken,
+    gate::Gate,
+    host::{Host, latched, lock, sensor},
+    lifecycle::{Activity, Job, Managed, ManagedParameters, job},
+    subscriptions::Subscription,
     warnings::Warnings,
 };
+use crate::messages::LabelInfo;
 
 /// What a detector does with the messages of its sensor.
-pub(super) trait Work: Send + 'static {
+pub(super) trait Work: Send + Sized + 'static {
     /// What one message is called in logs and diagnostics.
     const NOUN: &'static str;
+    /// The node's parameters.
+    type Parameters: ManagedParameters;
+    /// A model that is ready to run.
+    type Model: Send + 'static;
+
+    /// Checks the parameters, loads the model and runs it once. It may take long.
+    ///
+    /// # Errors
+    /// Parameters that make no sense, or a model that cannot be run.
+    fn load(parameters: &Self::Parameters) -> anyhow::Result<Self::Model>;
+
+    /// What the node listens to.
+    ///
+    /// # Errors
+    /// Parameters that make no sense.
+    fn source(parameters: &Self::Parameters) -> anyhow::Result<Source>;
+
+    /// The message of `~/label_info`.
+    fn labels(model: &Self::Model) -> Vec<u8>;
+
+    /// Offers the topics.
+    ///
+    /// # Errors
+    /// When ROS 2 refuses one.
+    fn create(
+        model: Self::Model,
+        parameters: &Self::Parameters,
+        host: &mut Host<Self::Parameters>,
+    ) -> anyhow::Result<Self>;
 
     /// Detects in one message and publishes what was found.
     ///
     /// # Errors
     /// Whatever costs the message; it is logged and counted.
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()>;
+}
+
+/// What a detector listens to.
+pub(super) struct Source {
+    /// The topic.
+    pub(super) topic: String,
+    /// Type of its messages.
+    pub(super) type_name: &'static str,
+    /// Whether lost messages are sent again.
+    pub(super) is_reliable: bool,
+    /// The model, for diagnostics.
+    pub(super) model: String,
 }
 
 /// Where work tells how it goes.
@@ -49,61 +97,166 @@ impl Report {
     }
 }
 
-/// Runs a detector on the messages of one subscription until it shall end. `model` is named in the diagnostics.
-///
-/// # Errors
-/// When the working thread cannot begin or ended by a fault in the program.
-pub(super) fn serve<P, W: Work>(
-    mut host: Host<P>,
-    mut messages: MessageStream,
-    work: W,
-    model: &str,
-    shutdown: &Shutdown,
-) -> anyhow::Result<()> {
-    let slot = Arc::new(Latest::<Vec<u8>>::new());
-    let statistics = Arc::new(Mutex::new(NodeStatistics::of(W::NOUN)));
-    let report = Report { statistics: statistics.clone(), warnings: Warnings::default() };
-    let worker_slot = slot.clone();
-    let working = thread::Builder::new().name("inference".into()).spawn(move || run(work, &worker_slot, report))?;
-
-    let mut told = Instant::now();
-    while !shutdown.is_requested() && !working.is_finished() {
-        host.node.spin_once(SPIN);
-        drain(&mut messages, |message| {
-            lock(&statistics).arrived();
-            slot.put(message);
-        });
-        if told.elapsed() >= DIAGNOSTICS_PERIOD {
-            told = Instant::now();
-            let mut statistics = lock(&statistics);
-            statistics.counters.dropped = slot.replaced();
-            let status = statistics.status(&format!("{}: detection", host.name), &[("model", model)]);
-            drop(statistics);
-            host.tell(vec![status]);
-        }
-    }
-    slot.close();
-    let ended = working.join();
-    drop(messages);
-    host.end();
-    anyhow::ensure!(ended.is_ok(), "the inference thread ended by a fault in the program; please report it");
-    Ok(())
+/// A detector as a managed node.
+pub(super) struct Detection<W: Work> {
+    configured: Option<Configured>,
+    work: PhantomData<W>,
 }
 
-fn run<W: Work>(mut work: W, slot: &Latest<Vec<u8>>, mut report: Report) {
+/// What a node has from its configuration to its clean-up.
+struct Configured {
+    model: String,
+    subscription: Subscription,
+    labels: (PublisherUntyped, Vec<u8>),
+    statistics: Arc<Mutex<NodeStatistics>>,
+    slot: Arc<Latest<Vec<u8>>>,
+    gate: Arc<Gate>,
+    working: JoinHandle<()>,
+}
+
+/// What configuring brings.
+pub(super) struct Loaded<W: Work> {
+    parameters: W::Parameters,
+    model: W::Model,
+}
+
+impl<W: Work> Detection<W> {
+    /// A node that is not configured.
+    pub(super) fn new() -> Self {
+        Self { configured: None, work: PhantomData }
+    }
+
+    fn configure(&mut self, loaded: Loaded<W>, host: &mut Host<W::Parameters>) -> anyhow::Result<()> {
+        let Loaded { parameters, model } = loaded;
+        let source = W::source(&parameters)?;
+        let labels = (host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?, W::labels(&model));
+        let work = W::create(model, &parameters, host)?;
+        let subscription = host.subscribe(&source.topic, source.type_name, sensor(source.is_reliable))?;
+        let slot = Arc::new(Latest::<Vec<u8>>::new());
+        let gate = Arc::new(Gate::default());
+        let statistics = Arc::new(Mutex::new(NodeStatistics::of(W::NOUN)));
+        let report = Report { statistics: statistics.clone(), warnings: Warnings::default() };
+        let (worker_slot, worker_gate) = (slot.clone(), gate.clone());
+        let working = thread::Builder::new()
+            .name("inference".into())
+            .spawn(move || run(work, &worker_slot, &worker_gate, report))?;
+        tracing::info!("{} listens to {} ({})", host.name, source.topic, source.type_name);
+        self.configured =
+            Some(Configured { model: source.model, subscription, labels, statistics, slot, gate, working });
+        Ok(())
+    }
+}
+
+impl<W: Work> Managed for Detection<W> {
+    type Parameters = W::Parameters;
+    type Product = Option<Loaded<W>>;
+    const ABOUT: &'static str = "detection";
+
+    fn begin(&mut self, activity: Activity, host: &mut Host<Self::Parameters>) -> anyhow::Result<Job<Self::Product>> {
+        Ok(match activity {
+            Activity::Configure => {
+                let parameters = host.parameters();
+                job(move || {
+                    let model = W::load(&parameters)?;
+                    Ok(Some(Loaded::<W> { parameters, model }))
+                })
+            }
+            Activity::Activate => job(|| Ok(None)),
+            Activity::Deactivate => {
+                let parts =
+                    self.configured.as_ref().map(|configured| (configured.gate.clone(), configured.slot.clone()));
+                job(move || {
+                    // The message that is worked on is finished and published first.
+                    if let Some((gate, slot)) = parts {
+                        gate.close();
+                        slot.clear();
+                    }
+                    Ok(None)
+                })
+            }
+            Activity::CleanUp | Activity::ShutDown | Activity::ProcessError => {
+                let Some(Configured { subscription, slot, working, .. }) = self.configured.take() else {
+                    return Ok(job(|| Ok(None)));
+                };
+                host.unsubscribe(subscription);
+                job(move || {
+                    slot.close();
+                    anyhow::ensure!(working.join().is_ok(), ENDED);
+                    Ok(None)
+                })
+            }
+        })
+    }
+
+    fn end(
+        &mut self,
+        activity: Activity,
+        product: Self::Product,
+        host: &mut Host<Self::Parameters>,
+    ) -> anyhow::Result<()> {
+        match activity {
+            Activity::Configure => match product {
+                Some(loaded) => self.configure(loaded, host)?,
+                None => anyhow::bail!("no model was loaded"),
+            },
+            Activity::Activate => {
+                if let Some(Configured { labels: (topic, labels), gate, .. }) = &self.configured {
+                    topic.publish_raw(labels)?;
+                    gate.open();
+                }
+            }
+            Activity::Deactivate => {}
+            // The model went with the thread that had it.
+            Activity::CleanUp | Activity::ShutDown | Activity::ProcessError => host.withdraw(),
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, is_active: bool, _host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
+        let Some(Configured { subscription, statistics, slot, working, .. }) = &mut self.configured else {
+            return Ok(());
+        };
+        anyhow::ensure!(!working.is_finished(), ENDED);
+        subscription.drain(|message| {
+            if is_active {
+                lock(statistics).arrived();
+                slot.put(message);
+            }
+        });
+        Ok(())
+    }
+
+    fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
+        let Some(Configured { model, statistics, slot, .. }) = &self.configured else { return Vec::new() };
+        let mut statistics = lock(statistics);
+        statistics.counters.dropped = slot.replaced();
+        vec![statistics.status(&format!("{name}: {}", Self::ABOUT), &[("model", model)])]
+    }
+}
+
+const ENDED: &str = "the inference thread ended by a fault in the program; please report it";
+
+fn run<W: Work>(mut work: W, slot: &Latest<Vec<u8>>, gate: &Gate, mut report: Report) {
     loop {
         match slot.take(Duration::from_millis(200)) {
             Taken::Closed => return,
             Taken::Nothing => {}
             Taken::Value(message) => {
-                // A fault in a decoder must cost one message, not the robot's sight.
-                let result = catch_unwind(AssertUnwindSafe(|| work.process(&message, &mut report)));
-                let failure = match result {
-                    Ok(Ok(())) => continue,
-                    Ok(Err(error)) => format!("{error:#}"),
-                    Err(_) => "a fault in the program; please report it with a recording".to_owned(),
-                };
-                report.fail(W::NOUN, failure);
+                let is_done = gate.pass(|| {
+                    // A fault in a decoder must cost one message, not the robot's sight.
+                    let result = catch_unwind(AssertUnwindSafe(|| work.process(&message, &mut report)));
+                    match result {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => report.fail(W::NOUN, format!("{error:#}")),
+                        Err(_) => {
+                            let failure = "a fault in the program; please report it with a recording";
+                            report.fail(W::NOUN, failure.to_owned());
+                        }
+                    }
+                });
+                if !is_done {
+                    slot.discard(message);
+                }
             }
         }
     }

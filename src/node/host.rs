@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures::{FutureExt, StreamExt, stream::LocalBoxStream};
+use futures::FutureExt as _;
 use r2r::{
     Publisher, PublisherUntyped, QosProfile, WrappedTypesupport,
     diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus},
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::{
     clock,
     parameters::{Guarded, NodeParameters},
+    subscriptions::{Subscription, Subscriptions},
 };
 
 /// How long the spinning thread waits for messages before it looks at other things.
@@ -27,8 +28,8 @@ pub(super) const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// is dropped is dropped, and counted, by us.
 const DEPTH: usize = 4;
 
-/// CDR bytes of the messages of one subscription.
-pub(super) type MessageStream = LocalBoxStream<'static, Vec<u8>>;
+/// Takes a publisher away from the node.
+type Withdrawal = Box<dyn FnOnce(&mut r2r::Node)>;
 
 /// A running ROS 2 node with parameters of type `P`.
 pub(super) struct Host<P> {
@@ -39,6 +40,8 @@ pub(super) struct Host<P> {
     parameters: Arc<Mutex<P>>,
     handler: JoinHandle<()>,
     diagnostics: Publisher<DiagnosticArray>,
+    subscriptions: Subscriptions,
+    offered: Vec<Withdrawal>,
 }
 
 impl<P: NodeParameters> Host<P> {
@@ -65,7 +68,8 @@ impl<P: NodeParameters> Host<P> {
         }));
         let diagnostics =
             node.create_publisher("/diagnostics", reliable(5)).with_context(|| refused("/diagnostics"))?;
-        Ok(Self { node, name, parameters, handler, diagnostics })
+        let subscriptions = Subscriptions::default();
+        Ok(Self { node, name, parameters, handler, diagnostics, subscriptions, offered: Vec::new() })
     }
 
     /// The parameters as they are now.
@@ -80,16 +84,31 @@ impl<P: NodeParameters> Host<P> {
 }
 
 impl<P> Host<P> {
+    /// Waits for messages, at most so long, and takes them in.
+    pub(super) fn spin(&mut self, patience: Duration) {
+        self.node.spin_once(patience);
+        self.subscriptions.drain();
+    }
+
     /// Listens to a topic and gets its messages as bytes.
     ///
     /// # Errors
     /// A name or type that ROS 2 refuses.
-    pub(super) fn subscribe(&mut self, topic: &str, type_name: &str, qos: QosProfile) -> anyhow::Result<MessageStream> {
-        let stream = self.node.subscribe_raw(topic, type_name, qos).with_context(|| refused(topic))?;
-        Ok(stream.boxed_local())
+    pub(super) fn subscribe(&mut self, topic: &str, type_name: &str, qos: QosProfile) -> anyhow::Result<Subscription> {
+        self.subscriptions.take(&mut self.node, topic, type_name, qos).with_context(|| refused(topic))
     }
 
-    /// Offers a topic whose messages are given as bytes.
+    /// Takes back a subscription that is not used any more.
+    pub(super) fn unsubscribe(&mut self, subscription: Subscription) {
+        self.subscriptions.put(subscription);
+    }
+
+    /// Ends the subscriptions that were taken back and not wanted again.
+    pub(super) fn release_idle(&mut self) {
+        self.subscriptions.clear();
+    }
+
+    /// Offers a topic whose messages are given as bytes, until [`Self::withdraw`].
     ///
     /// # Errors
     /// A name or type that ROS 2 refuses.
@@ -99,19 +118,32 @@ impl<P> Host<P> {
         type_name: &str,
         qos: QosProfile,
     ) -> anyhow::Result<PublisherUntyped> {
-        self.node.create_publisher_untyped(topic, type_name, qos).with_context(|| refused(topic))
+        let publisher = self.node.create_publisher_untyped(topic, type_name, qos).with_context(|| refused(topic))?;
+        let offered = publisher.clone();
+        self.offered.push(Box::new(move |node| node.destroy_publisher_untyped(offered)));
+        Ok(publisher)
     }
 
-    /// Offers a topic of r2r's own messages.
+    /// Offers a topic of r2r's own messages, until [`Self::withdraw`].
     ///
     /// # Errors
     /// A name that ROS 2 refuses.
-    pub(super) fn advertise_typed<T: WrappedTypesupport>(
+    pub(super) fn advertise_typed<T: WrappedTypesupport + 'static>(
         &mut self,
         topic: &str,
         qos: QosProfile,
     ) -> anyhow::Result<Publisher<T>> {
-        self.node.create_publisher(topic, qos).with_context(|| refused(topic))
+        let publisher = self.node.create_publisher::<T>(topic, qos).with_context(|| refused(topic))?;
+        let offered = publisher.clone();
+        self.offered.push(Box::new(move |node| node.destroy_publisher(offered)));
+        Ok(publisher)
+    }
+
+    /// Takes back all topics that were offered.
+    pub(super) fn withdraw(&mut self) {
+        for withdrawal in self.offered.drain(..) {
+            withdrawal(&mut self.node);
+        }
     }
 
     /// Publishes diagnostics, stamped with the system's clock.
@@ -126,15 +158,8 @@ impl<P> Host<P> {
     /// Leaves ROS 2. All other users of the node's publishers must have ended.
     pub(super) fn end(self) {
         self.handler.abort();
-        drop(self.diagnostics);
+        drop((self.diagnostics, self.subscriptions, self.offered));
         drop(self.node);
-    }
-}
-
-/// Takes all messages that wait in a stream.
-pub(super) fn drain(stream: &mut MessageStream, mut each: impl FnMut(Vec<u8>)) {
-    while let Some(Some(message)) = stream.next().now_or_never() {
-        each(message);
     }
 }
 

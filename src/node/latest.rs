@@ -71,6 +71,20 @@ impl<T> Latest<T> {
         }
     }
 
+    /// Takes a value that nobody shall have any more out of the slot, and counts it as replaced.
+    pub fn clear(&self) {
+        let mut state = self.lock();
+        if state.value.take().is_some() {
+            state.replaced += 1;
+        }
+    }
+
+    /// Counts a value that was taken, but is not wanted after all, as replaced.
+    pub fn discard(&self, value: T) {
+        drop(value);
+        self.lock().replaced += 1;
+    }
+
     /// Says that no value will come any more; who waits is woken.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -96,6 +110,18 @@ mod tests {
         assert_eq!(slot.take(Duration::ZERO), Taken::Value(4));
         assert_eq!(slot.take(Duration::ZERO), Taken::Nothing);
         assert_eq!(slot.replaced(), 4);
+    }
+
+    #[test]
+    fn what_is_cleared_or_discarded_is_counted() {
+        let slot = Latest::new();
+        slot.clear();
+        assert_eq!(slot.replaced(), 0);
+        slot.put(1);
+        slot.clear();
+        assert_eq!((slot.take(Duration::ZERO), slot.replaced()), (Taken::Nothing, 1));
+        slot.discard(2);
+        assert_eq!(slot.replaced(), 2);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! | `~/label_info` | vision_msgs/msg/LabelInfo, numbered as the classes in `~/points` | reliable, latched |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
+//! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
+//!
 //! `~/points` has a point for each beam or point that came in, in the same order, so that it can label a recording. Its fields are
 //! `x`, `y`, `z` (`float32`), `class` (`uint16`: 0 is background, else the class's number in `~/label_info`), `object` (`uint16`: 0 is
 //! none, else one more than the place in `~/detections`) and `score` (`float32`).
@@ -22,15 +24,16 @@ use r2r::PublisherUntyped;
 
 use super::{
     Shutdown, Stage, clock,
-    detection_loop::{Report, Work, serve},
-    host::{Host, casual, latched, lock, reliable, sensor},
+    detection_loop::{Detection, Report, Source, Work},
+    host::{Host, casual, lock, reliable},
     labels::label_info,
+    lifecycle::serve,
     parameters::{LidarDetectorParameters, SweepKind, share},
 };
 use crate::{
     messages::{
-        BoundingBox3D, Detection3D, Detection3DArray, Header, LabelInfo, LaserScan, ObjectHypothesis,
-        ObjectHypothesisWithPose, Point, PointCloud2, PointField, Pose, PoseWithCovariance, Quaternion, Vector3,
+        BoundingBox3D, Detection3D, Detection3DArray, Header, LaserScan, ObjectHypothesis, ObjectHypothesisWithPose,
+        Point, PointCloud2, PointField, Pose, PoseWithCovariance, Quaternion, Vector3,
     },
     model::lidar::{LidarDetections, LidarDetector, LidarObject, PointLabel},
     sensing::range_image::Sweep,
@@ -44,37 +47,9 @@ const POINT_STEP: u32 = 20;
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// Parameters that make no sense, a model that cannot be run, or a ROS 2 that refuses the node.
+/// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    let mut host = Host::<LidarDetectorParameters>::create(NAME)?;
-    let parameters = host.parameters();
-    parameters.check()?;
-
-    let mut detector = LidarDetector::load(Path::new(&parameters.model), &parameters.session_options()?)?;
-    let warm_up = detector.warm_up()?;
-    let classes = detector.spec().classes.clone();
-    tracing::info!(
-        "{}: {} classes, computed by {}, first inference {:.1} ms",
-        parameters.model,
-        classes.len(),
-        detector.session().provider().name(),
-        warm_up.as_secs_f64() * 1e3
-    );
-
-    let kind = parameters.kind()?;
-    let type_name = match kind {
-        SweepKind::Scan => LaserScan::TYPE_NAME,
-        SweepKind::Cloud => PointCloud2::TYPE_NAME,
-    };
-    let sweeps = host.subscribe(&parameters.input_topic, type_name, sensor(parameters.reliable()?))?;
-    let detections = host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?;
-    let labels = host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?;
-    let points = host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?;
-    labels.publish_raw(&label_info(&classes, 1, detector.spec().score_threshold))?;
-
-    let work = SweepWork { parameters: host.shared_parameters(), detector, classes, kind, detections, points };
-    tracing::info!("{} listens to {} ({type_name})", host.name, parameters.input_topic);
-    serve(host, sweeps, work, &parameters.model, shutdown)
+    serve(Host::<LidarDetectorParameters>::create(NAME)?, Detection::<SweepWork>::new(), shutdown)
 }
 
 /// Everything that the inference thread works with.
@@ -89,6 +64,51 @@ struct SweepWork {
 
 impl Work for SweepWork {
     const NOUN: &'static str = "sweep";
+    type Parameters = LidarDetectorParameters;
+    type Model = LidarDetector;
+
+    fn load(parameters: &LidarDetectorParameters) -> anyhow::Result<LidarDetector> {
+        parameters.check()?;
+        let mut detector = LidarDetector::load(Path::new(&parameters.model), &parameters.session_options()?)?;
+        let warm_up = detector.warm_up()?;
+        tracing::info!(
+            "{}: {} classes, computed by {}, first inference {:.1} ms",
+            parameters.model,
+            detector.spec().classes.len(),
+            detector.session().provider().name(),
+            warm_up.as_secs_f64() * 1e3
+        );
+        Ok(detector)
+    }
+
+    fn source(parameters: &LidarDetectorParameters) -> anyhow::Result<Source> {
+        let type_name = match parameters.kind()? {
+            SweepKind::Scan => LaserScan::TYPE_NAME,
+            SweepKind::Cloud => PointCloud2::TYPE_NAME,
+        };
+        let (topic, model) = (parameters.input_topic.clone(), parameters.model.clone());
+        Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
+    }
+
+    fn labels(detector: &LidarDetector) -> Vec<u8> {
+        let spec = detector.spec();
+        label_info(&spec.classes, 1, spec.score_threshold)
+    }
+
+    fn create(
+        detector: LidarDetector,
+        parameters: &LidarDetectorParameters,
+        host: &mut Host<LidarDetectorParameters>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            classes: detector.spec().classes.clone(),
+            detector,
+            kind: parameters.kind()?,
+            detections: host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?,
+            points: host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?,
+            parameters: host.shared_parameters(),
+        })
+    }
 
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
         let threshold = share(lock(&self.parameters).score_threshold);

@@ -21,7 +21,7 @@ pub(super) const WARN: u8 = 1;
 /// Level of diagnostics: it does not do its work.
 pub(super) const ERROR: u8 = 2;
 
-/// Counts since the node began.
+/// Counts since the node was configured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames that arrived.

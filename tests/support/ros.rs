@@ -36,6 +36,11 @@ pub struct Node {
 impl Node {
     /// Starts a program with parameters such as `rate:=10.0`.
     pub fn start(program: &str, parameters: &[String]) -> Self {
+        Self::start_with(program, parameters, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn start_with(program: &str, parameters: &[String], variables: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
         let mut command = Command::new(program);
@@ -43,8 +48,13 @@ impl Node {
         for parameter in parameters {
             command.args(["-p", parameter]);
         }
-        let child = command.env("ROS_DOMAIN_ID", &domain).spawn().unwrap();
+        let child = command.env("ROS_DOMAIN_ID", &domain).envs(variables.iter().copied()).spawn().unwrap();
         Self { child, domain }
+    }
+
+    /// Number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What a client of tests/ros/ hears when it does what the plan says.

@@ -172,6 +172,11 @@ impl Fuser {
             // What TF said of the same times before may be another run of a simulation.
             lock(&self.transforms).clear();
         }
+        self.forget();
+    }
+
+    /// Drops all tracks and what waits; identities go on.
+    pub(super) fn forget(&mut self) {
         self.tracker.reset();
         self.waiting.clear();
         self.applied.clear();

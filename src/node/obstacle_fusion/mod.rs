@@ -12,6 +12,8 @@
 //! | parameter `speed_limit_topic` | nav2_msgs/msg/SpeedLimit, while somebody of `slow_classes` is nearer than `slow_distance` | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz: one status for the whole, one for each input | reliable, depth 5 |
 //!
+//! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
+//!
 //! **Stamps.** Everything goes out at `rate`, with the newest *sensor* stamp that the tracks were updated with, and shows the tracks as
 //! predicted for that stamp. When all sensors fall silent the same stamp goes out again and again: Nav2's collision monitor sees how old
 //! it is and stops the robot after its `source_timeout`, and the costmap forgets the cloud after its `observation_persistence`. A fresh
@@ -51,9 +53,11 @@ use self::{
 };
 use super::{
     NodeStatistics, Shutdown, Stage, TransformListener, clock,
-    host::{DIAGNOSTICS_PERIOD, Host, MessageStream, SPIN, drain, lock, sensor},
+    host::{Host, SPIN, lock, sensor},
+    lifecycle::{Activity, Job, Managed, job, serve},
     parameters::ObstacleFusionParameters,
     statistics::{OK, WARN, pair},
+    subscriptions::Subscription,
     warnings::Warnings,
 };
 use crate::{
@@ -67,53 +71,135 @@ pub const NAME: &str = "obstacle_fusion";
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// Parameters that make no sense, or a ROS 2 that refuses the node.
+/// Parameters that make no sense, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    let mut host = Host::<ObstacleFusionParameters>::create(NAME)?;
-    let parameters = host.parameters();
-    parameters.check()?;
-    let mut transforms = TransformListener::subscribe(&mut host.node)?;
-    let mut streams = Vec::new();
-    let inputs = subscribe(&mut host, &parameters, &mut streams)?;
-    let mut fuser = Fuser::new(&parameters, inputs, transforms.buffer());
-    let mut outputs = Outputs::create(&mut host, &parameters)?;
-    let topics: Vec<&str> = fuser.inputs.iter().map(|input| input.topic.as_str()).collect();
-    tracing::info!("{} listens to {} and gives obstacles in {}", host.name, topics.join(", "), parameters.target_frame);
+    serve(Host::<ObstacleFusionParameters>::create(NAME)?, Fusion::default(), shutdown)
+}
 
-    let mut beat = Beat::new(parameters);
-    while !shutdown.is_requested() {
-        host.node.spin_once(beat.until_next().min(SPIN));
-        transforms.drain();
-        let now = Instant::now();
-        for stream in &mut streams {
-            match stream {
-                InputStream::Detections(input, messages) => {
-                    drain(messages, |message| fuser.take(*input, &message, now))
-                }
-                InputStream::Calibration(input, messages) => {
-                    drain(messages, |message| fuser.inputs[*input].calibrate(&message, now));
+/// The fusion as a managed node.
+#[derive(Default)]
+struct Fusion {
+    /// From the first configuration to the end: the static transforms of a robot are told only once.
+    transforms: Option<TransformListener>,
+    configured: Option<Configured>,
+}
+
+/// What the node has from its configuration to its clean-up.
+struct Configured {
+    streams: Vec<InputStream>,
+    fuser: Fuser,
+    outputs: Outputs,
+    beat: Beat,
+}
+
+impl Fusion {
+    fn configure(&mut self, host: &mut Host<ObstacleFusionParameters>) -> anyhow::Result<()> {
+        let parameters = host.parameters();
+        parameters.check()?;
+        let transforms = match self.transforms.take() {
+            Some(transforms) => transforms,
+            None => TransformListener::subscribe(&mut host.node)?,
+        };
+        let buffer = transforms.buffer();
+        self.transforms = Some(transforms);
+        let outputs = Outputs::create(host, &parameters)?;
+        let mut streams = Vec::new();
+        let inputs = subscribe(host, &parameters, &mut streams)?;
+        let fuser = Fuser::new(&parameters, inputs, buffer);
+        let topics: Vec<&str> = fuser.inputs.iter().map(|input| input.topic.as_str()).collect();
+        let frame = &parameters.target_frame;
+        tracing::info!("{} listens to {} and gives obstacles in {frame}", host.name, topics.join(", "));
+        self.configured = Some(Configured { streams, fuser, outputs, beat: Beat::new(parameters) });
+        Ok(())
+    }
+}
+
+impl Managed for Fusion {
+    type Parameters = ObstacleFusionParameters;
+    type Product = ();
+    const ABOUT: &'static str = "fusion";
+
+    fn begin(&mut self, activity: Activity, host: &mut Host<ObstacleFusionParameters>) -> anyhow::Result<Job<()>> {
+        match activity {
+            Activity::Configure | Activity::Activate | Activity::Deactivate => {}
+            Activity::CleanUp | Activity::ShutDown | Activity::ProcessError => {
+                if let Some(Configured { streams, mut outputs, .. }) = self.configured.take() {
+                    outputs.leave();
+                    for stream in streams {
+                        host.unsubscribe(stream.messages);
+                    }
                 }
             }
         }
-        fuser.settle(now, |stamp| clock::age(clock::now(), stamp));
-        if beat.until_next().is_zero() {
-            beat.publish(&host, &mut fuser, &mut outputs, &transforms.buffer());
+        // Nothing here takes long.
+        Ok(job(|| Ok(())))
+    }
+
+    fn end(&mut self, activity: Activity, (): (), host: &mut Host<ObstacleFusionParameters>) -> anyhow::Result<()> {
+        match activity {
+            Activity::Configure => self.configure(host)?,
+            Activity::Activate => {
+                if let Some(configured) = &mut self.configured {
+                    // What was tracked before the pause is no longer there.
+                    configured.fuser.forget();
+                    configured.beat.begin();
+                }
+            }
+            Activity::Deactivate => {
+                if let Some(configured) = &mut self.configured {
+                    configured.outputs.leave();
+                }
+            }
+            Activity::CleanUp | Activity::ShutDown | Activity::ProcessError => host.withdraw(),
         }
-        if beat.told.elapsed() >= DIAGNOSTICS_PERIOD {
-            beat.told = Instant::now();
-            host.tell(beat.diagnostics(&host.name, &fuser, &transforms));
+        Ok(())
+    }
+
+    fn turn(&mut self, is_active: bool, host: &mut Host<ObstacleFusionParameters>) -> anyhow::Result<()> {
+        let Some(transforms) = &mut self.transforms else { return Ok(()) };
+        transforms.drain();
+        let Some(Configured { streams, fuser, outputs, beat }) = &mut self.configured else { return Ok(()) };
+        let now = Instant::now();
+        for InputStream { input, kind, messages } in streams {
+            messages.drain(|message| match kind {
+                // Calibrations come seldom, and what one says holds for longer than a pause.
+                StreamKind::Calibration => fuser.inputs[*input].calibrate(&message, now),
+                StreamKind::Detections if is_active => fuser.take(*input, &message, now),
+                StreamKind::Detections => {}
+            });
+        }
+        if is_active {
+            fuser.settle(now, |stamp| clock::age(clock::now(), stamp));
+            if beat.until_next().is_zero() {
+                beat.publish(host, fuser, outputs, &transforms.buffer());
+            }
+        }
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        self.configured.as_ref().map_or(SPIN, |configured| configured.beat.until_next())
+    }
+
+    fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
+        match (&mut self.configured, &self.transforms) {
+            (Some(Configured { fuser, beat, .. }), Some(transforms)) => beat.diagnostics(name, fuser, transforms),
+            _ => Vec::new(),
         }
     }
-    outputs.leave();
-    drop((streams, outputs, transforms));
-    host.end();
-    Ok(())
 }
 
 /// One subscription and the input that it is for.
-enum InputStream {
-    Detections(usize, MessageStream),
-    Calibration(usize, MessageStream),
+struct InputStream {
+    input: usize,
+    kind: StreamKind,
+    messages: Subscription,
+}
+
+/// What comes on a subscription.
+enum StreamKind {
+    Detections,
+    Calibration,
 }
 
 /// Listens to all inputs.
@@ -125,15 +211,15 @@ fn subscribe(
     let qos = || Ok::<_, anyhow::Error>(sensor(parameters.reliable()?));
     let mut inputs = Vec::new();
     if !parameters.lidar.is_empty() {
-        let stream = host.subscribe(&parameters.lidar, Detection3DArray::TYPE_NAME, qos()?)?;
-        streams.push(InputStream::Detections(inputs.len(), stream));
+        let messages = host.subscribe(&parameters.lidar, Detection3DArray::TYPE_NAME, qos()?)?;
+        streams.push(InputStream { input: inputs.len(), kind: StreamKind::Detections, messages });
         inputs.push(Input::new(parameters.lidar.clone(), InputKind::Lidar));
     }
     for camera in parameters.camera_topics()? {
-        let stream = host.subscribe(&camera.detections, Detection2DArray::TYPE_NAME, qos()?)?;
-        streams.push(InputStream::Detections(inputs.len(), stream));
-        let stream = host.subscribe(&camera.info, CameraInfo::TYPE_NAME, sensor(false))?;
-        streams.push(InputStream::Calibration(inputs.len(), stream));
+        let messages = host.subscribe(&camera.detections, Detection2DArray::TYPE_NAME, qos()?)?;
+        streams.push(InputStream { input: inputs.len(), kind: StreamKind::Detections, messages });
+        let messages = host.subscribe(&camera.info, CameraInfo::TYPE_NAME, sensor(false))?;
+        streams.push(InputStream { input: inputs.len(), kind: StreamKind::Calibration, messages });
         inputs.push(Input::new(camera.detections, InputKind::Camera { info_topic: camera.info, model: None }));
     }
     Ok(inputs)
@@ -145,16 +231,19 @@ struct Beat {
     statistics: NodeStatistics,
     warnings: Warnings,
     next: Instant,
-    told: Instant,
     tracks: usize,
 }
 
 impl Beat {
     fn new(parameters: ObstacleFusionParameters) -> Self {
-        let now = Instant::now();
         let statistics = NodeStatistics::of("message of detections");
-        let next = now + parameters.period();
-        Self { parameters, statistics, warnings: Warnings::default(), next, told: now, tracks: 0 }
+        Self { parameters, statistics, warnings: Warnings::default(), next: Instant::now(), tracks: 0 }
+    }
+
+    /// The first beat is one period from now.
+    fn begin(&mut self) {
+        self.next = Instant::now() + self.parameters.period();
+        self.tracks = 0;
     }
 
     fn until_next(&self) -> Duration {
@@ -213,7 +302,7 @@ impl Beat {
         counters.dropped = sum(|input| input.counters.without_transform + input.counters.late);
         counters.failed = sum(|input| input.counters.failed);
         let frame = self.parameters.target_frame.clone();
-        let mut whole = self.statistics.status(&format!("{name}: fusion"), &[("target_frame", &frame)]);
+        let mut whole = self.statistics.status(&format!("{name}: {}", Fusion::ABOUT), &[("target_frame", &frame)]);
         whole.values.push(pair("tracks", &self.tracks.to_string()));
         whole.values.push(pair("time_jumps", &fuser.jumps.to_string()));
         whole.values.push(pair("transforms_refused", &transforms.refused().to_string()));

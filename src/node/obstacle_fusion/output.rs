@@ -122,13 +122,15 @@ impl Outputs {
         Ok(tracks.len())
     }
 
-    /// Ends a speed limit: who is no longer there cannot lift it.
-    pub(super) fn leave(&self) {
+    /// Ends a speed limit: who is no longer there cannot lift it. What is shown is begun anew by whatever is published next.
+    pub(super) fn leave(&mut self) {
         if let Some(speed) = &self.speed
             && self.governor.is_limited()
             && let Err(error) = speed.publish_raw(&no_limit(Header { frame_id: &self.frame_id, ..Default::default() }))
         {
             tracing::warn!("the speed limit cannot be ended: {error}");
         }
+        self.governor = SpeedGovernor::default();
+        self.board.forget();
     }
 }

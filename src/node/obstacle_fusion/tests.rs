@@ -244,3 +244,22 @@ fn a_new_class_is_learnt_and_identities_stay_unique() {
     assert_eq!(bench.fuser.classes.names(), ["person", "pallet"]);
     assert!(bench.fuser.tracks()[0].id > before);
 }
+
+#[test]
+fn after_a_pause_nothing_of_before_is_left_and_identities_stay_unique() {
+    let mut bench = Bench::new(vec![InputKind::Lidar]);
+    let mut ids = Vec::new();
+    for round in 0..2 {
+        bench.fuser.forget();
+        assert_eq!((bench.fuser.newest(), bench.fuser.tracks().len()), (None, 0));
+        for step in 0..8 {
+            // The second round is long after the first, and that is no jump of the clock.
+            let stamp = START + 60_000 * MS * round + 100 * MS * step;
+            bench.drive(stamp, 0.0);
+            bench.take(0, &scan(stamp, &[2.0]), 60_000 * round as u64 + 100 * step as u64);
+        }
+        assert_eq!((bench.fuser.tracks().len(), bench.fuser.jumps), (1, 0));
+        ids.push(bench.fuser.tracks()[0].id);
+    }
+    assert!(ids[1] > ids[0], "{ids:?}");
+}

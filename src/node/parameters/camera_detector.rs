@@ -1,20 +1,25 @@
 //! Parameters of the node `camera_detector`.
 
+use std::time::Duration;
+
 use r2r::RosParams;
 
-use super::{NodeParameters, ParameterError, check_model, check_share, check_topic, is_reliable, session_options};
-use crate::model::SessionOptions;
+use super::{
+    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic,
+    is_reliable, session_options,
+};
+use crate::{model::SessionOptions, node::lifecycle::ManagedParameters};
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
 pub struct CameraDetectorParameters {
-    /// Path of the model: a bundle of `distill`, or another ONNX detector with a YAML beside it. Read at the start.
+    /// Path of the model: a bundle of `distill`, or another ONNX detector with a YAML beside it. Read on configure.
     pub model: String,
-    /// Topic of the images. Read at the start.
+    /// Topic of the images. Read on configure.
     pub image_topic: String,
-    /// Kind of the images: raw (sensor_msgs/msg/Image) or compressed (sensor_msgs/msg/CompressedImage). Read at the start.
+    /// Kind of the images: raw (sensor_msgs/msg/Image) or compressed (sensor_msgs/msg/CompressedImage). Read on configure.
     pub image_transport: String,
-    /// Reliability of the image subscription: best_effort (hears every camera) or reliable. Read at the start.
+    /// Reliability of the image subscription: best_effort (hears every camera) or reliable. Read on configure.
     pub image_reliability: String,
     /// Detections of a lower score are not published, 0 to 1; negative: as the model says.
     pub score_threshold: f64,
@@ -22,12 +27,16 @@ pub struct CameraDetectorParameters {
     pub iou_threshold: f64,
     /// At most this many detections an image; 0: as the model says.
     pub max_detections: i64,
-    /// Threads of one inference; 0: one per core. Read at the start.
+    /// Threads of one inference; 0: one per core. Read on configure.
     pub threads: i64,
-    /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read at the start.
+    /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read on configure.
     pub provider: String,
-    /// ONNX Runtime's library; empty: searched for. Read at the start.
+    /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
+    pub autostart: bool,
+    /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
+    pub bond_timeout: f64,
 }
 
 impl Default for CameraDetectorParameters {
@@ -43,6 +52,8 @@ impl Default for CameraDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            autostart: true,
+            bond_timeout: 4.0,
         }
     }
 }
@@ -60,6 +71,16 @@ pub(in crate::node) enum ImageTransport {
     Compressed,
 }
 
+impl ManagedParameters for CameraDetectorParameters {
+    fn autostart(&self) -> bool {
+        self.autostart
+    }
+
+    fn bond_timeout(&self) -> Option<Duration> {
+        bond_timeout(self.bond_timeout)
+    }
+}
+
 impl CameraDetectorParameters {
     /// Checks what can be checked without the model.
     ///
@@ -71,6 +92,7 @@ impl CameraDetectorParameters {
         self.transport()?;
         self.reliable()?;
         self.session_options()?;
+        check_bond_timeout(self.bond_timeout)?;
         check_share("score_threshold", self.score_threshold)?;
         check_share("iou_threshold", self.iou_threshold)?;
         if self.max_detections < 0 {
@@ -105,7 +127,7 @@ mod tests {
     fn wrong_values_are_named() {
         let good = CameraDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(CameraDetectorParameters, &str); 8] = [
+        let cases: [(CameraDetectorParameters, &str); 9] = [
             (CameraDetectorParameters { image_topic: String::new(), ..good.clone() }, "image_topic"),
             (CameraDetectorParameters { threads: 1 << 32, ..good.clone() }, "threads"),
             (CameraDetectorParameters { model: String::new(), ..good.clone() }, "model"),
@@ -114,6 +136,7 @@ mod tests {
             (CameraDetectorParameters { score_threshold: 40.0, ..good.clone() }, "score_threshold"),
             (CameraDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (CameraDetectorParameters { provider: "gpu".into(), ..good.clone() }, "provider"),
+            (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
         ];
         for (parameters, name) in cases {
             assert_eq!(parameters.check().unwrap_err().name, name);

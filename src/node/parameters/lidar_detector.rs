@@ -1,29 +1,38 @@
 //! Parameters of the node `lidar_detector`.
 
+use std::time::Duration;
+
 use r2r::RosParams;
 
-use super::{NodeParameters, ParameterError, check_model, check_share, check_topic, is_reliable, session_options};
-use crate::model::SessionOptions;
+use super::{
+    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic,
+    is_reliable, session_options,
+};
+use crate::{model::SessionOptions, node::lifecycle::ManagedParameters};
 
 /// Parameters of `lidar_detector`.
 #[derive(Debug, Clone, RosParams)]
 pub struct LidarDetectorParameters {
-    /// Path of the model: a lidar bundle of `distill`. Read at the start.
+    /// Path of the model: a lidar bundle of `distill`. Read on configure.
     pub model: String,
-    /// Topic of the scans or clouds. Read at the start.
+    /// Topic of the scans or clouds. Read on configure.
     pub input_topic: String,
-    /// Kind of the input: scan (sensor_msgs/msg/LaserScan) or cloud (sensor_msgs/msg/PointCloud2). Read at the start.
+    /// Kind of the input: scan (sensor_msgs/msg/LaserScan) or cloud (sensor_msgs/msg/PointCloud2). Read on configure.
     pub input_type: String,
-    /// Reliability of the subscription: best_effort (hears every lidar) or reliable. Read at the start.
+    /// Reliability of the subscription: best_effort (hears every lidar) or reliable. Read on configure.
     pub input_reliability: String,
     /// Objects of a lower score are not published, 0 to 1; negative: as the model says.
     pub score_threshold: f64,
-    /// Threads of one inference; 0: one per core. Read at the start.
+    /// Threads of one inference; 0: one per core. Read on configure.
     pub threads: i64,
-    /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read at the start.
+    /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read on configure.
     pub provider: String,
-    /// ONNX Runtime's library; empty: searched for. Read at the start.
+    /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
+    pub autostart: bool,
+    /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
+    pub bond_timeout: f64,
 }
 
 impl Default for LidarDetectorParameters {
@@ -37,6 +46,8 @@ impl Default for LidarDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            autostart: true,
+            bond_timeout: 4.0,
         }
     }
 }
@@ -54,6 +65,16 @@ pub(in crate::node) enum SweepKind {
     Cloud,
 }
 
+impl ManagedParameters for LidarDetectorParameters {
+    fn autostart(&self) -> bool {
+        self.autostart
+    }
+
+    fn bond_timeout(&self) -> Option<Duration> {
+        bond_timeout(self.bond_timeout)
+    }
+}
+
 impl LidarDetectorParameters {
     /// Checks what can be checked without the model.
     ///
@@ -65,6 +86,7 @@ impl LidarDetectorParameters {
         self.kind()?;
         self.reliable()?;
         self.session_options()?;
+        check_bond_timeout(self.bond_timeout)?;
         check_share("score_threshold", self.score_threshold)
     }
 
@@ -93,13 +115,14 @@ mod tests {
     fn wrong_values_are_named() {
         let good = LidarDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(LidarDetectorParameters, &str); 6] = [
+        let cases: [(LidarDetectorParameters, &str); 7] = [
             (LidarDetectorParameters { input_topic: String::new(), ..good.clone() }, "input_topic"),
             (LidarDetectorParameters { model: String::new(), ..good.clone() }, "model"),
             (LidarDetectorParameters { input_type: "laser".into(), ..good.clone() }, "input_type"),
             (LidarDetectorParameters { input_reliability: String::new(), ..good.clone() }, "input_reliability"),
             (LidarDetectorParameters { score_threshold: f64::NAN, ..good.clone() }, "score_threshold"),
             (LidarDetectorParameters { threads: -1, ..good.clone() }, "threads"),
+            (LidarDetectorParameters { bond_timeout: f64::NAN, ..good.clone() }, "bond_timeout"),
         ];
         for (parameters, name) in cases {
             assert_eq!(parameters.check().unwrap_err().name, name);

@@ -12,7 +12,7 @@ mod lidar_detector;
 mod list;
 mod obstacle_fusion;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 pub use camera_detector::CameraDetectorParameters;
 pub(super) use camera_detector::ImageTransport;
@@ -78,6 +78,20 @@ fn is_reliable(name: &'static str, value: &str) -> Result<bool, ParameterError> 
         "reliable" => Ok(true),
         other => Err(ParameterError::new(name, format!("`{other}` is neither best_effort nor reliable"))),
     }
+}
+
+/// Seconds that are a timeout; 0 stands for none.
+fn check_bond_timeout(seconds: f64) -> Result<(), ParameterError> {
+    if seconds == 0.0 || (0.5..=3600.0).contains(&seconds) {
+        return Ok(());
+    }
+    let reason = format!("{seconds} is neither 0 (no bond) nor from 0.5 to 3600 s");
+    Err(ParameterError::new("bond_timeout", reason))
+}
+
+/// The timeout that [`check_bond_timeout`] finds good.
+fn bond_timeout(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
 }
 
 /// What `provider`, `threads` and `onnxruntime_library` mean.

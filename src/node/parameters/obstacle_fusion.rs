@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use r2r::RosParams;
 
-use super::{NodeParameters, ParameterError, PerClass, TextList, check_topic, is_reliable};
+use super::{
+    NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_topic, is_reliable,
+};
+use crate::node::lifecycle::ManagedParameters;
 
 /// Between the two topics of a camera.
 const SEPARATOR: char = '|';
@@ -12,25 +15,25 @@ const SEPARATOR: char = '|';
 /// Parameters of `obstacle_fusion`.
 #[derive(Debug, Clone, RosParams)]
 pub struct ObstacleFusionParameters {
-    /// Cameras, each as "topic of its Detection2DArray|topic of its CameraInfo"; empty: none. Read at the start.
+    /// Cameras, each as "topic of its Detection2DArray|topic of its CameraInfo"; empty: none. Read on configure.
     pub cameras: TextList,
-    /// Topic of the lidar's Detection3DArray; empty: no lidar. Read at the start.
+    /// Topic of the lidar's Detection3DArray; empty: no lidar. Read on configure.
     pub lidar: String,
-    /// Reliability of these subscriptions: reliable or best_effort (also hears best-effort publishers). Read at the start.
+    /// Reliability of these subscriptions: reliable or best_effort (also hears best-effort publishers). Read on configure.
     pub input_reliability: String,
-    /// Frame that obstacles are tracked and published in; it must not move with the robot. Read at the start.
+    /// Frame that obstacles are tracked and published in; it must not move with the robot. Read on configure.
     pub target_frame: String,
     /// The robot's own frame: obstacle_range and slow_distance count from it.
     pub base_frame: String,
     /// Clouds, detections and markers a second.
     pub rate: f64,
-    /// Seconds that detections wait for TF that is just late. Read at the start.
+    /// Seconds that detections wait for TF that is just late. Read on configure.
     pub transform_wait: f64,
-    /// Detections at most this many seconds older than the newest ones still count: as long as the slowest detector takes. Read at the start.
+    /// Detections at most this many seconds older than the newest ones still count: as long as the slowest detector takes. Read on configure.
     pub late: f64,
     /// Seconds without detections after which diagnostics call an input dead.
     pub input_timeout: f64,
-    /// Classes that are obstacles; empty: every class that comes. Read at the start.
+    /// Classes that are obstacles; empty: every class that comes. Read on configure.
     pub keep_classes: TextList,
     /// Metres that footprints are made wider on every side: `inflation.<class>`, `inflation.default` for the others; negative: as is typical of the class.
     pub inflation: PerClass,
@@ -44,22 +47,26 @@ pub struct ObstacleFusionParameters {
     pub obstacle_range: f64,
     /// Seconds that footprints are swept ahead along their predicted motion; 0: not.
     pub sweep: f64,
-    /// Metres that the lidar detector sees objects at: farther ones that it does not report are not counted as missed. Read at the start.
+    /// Metres that the lidar detector sees objects at: farther ones that it does not report are not counted as missed. Read on configure.
     pub lidar_range: f64,
-    /// Radians that the lidar sees, symmetric to its x axis. Read at the start.
+    /// Radians that the lidar sees, symmetric to its x axis. Read on configure.
     pub lidar_field_of_view: f64,
-    /// Metres that the camera detectors see objects at; farther boxes are not used. Read at the start.
+    /// Metres that the camera detectors see objects at; farther boxes are not used. Read on configure.
     pub camera_range: f64,
-    /// Detections that confirm a track which cameras alone report where the lidar should see it, 3 being enough for others; 1: as for others. Read at the start.
+    /// Detections that confirm a track which cameras alone report where the lidar should see it, 3 being enough for others; 1: as for others. Read on configure.
     pub doubted_hits: i64,
-    /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read at the start.
+    /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read on configure.
     pub slow_distance: f64,
     /// Speed near such objects in percent of the full speed.
     pub slow_percentage: f64,
     /// Classes that the robot is slow near.
     pub slow_classes: TextList,
-    /// Topic of the speed limits. Read at the start.
+    /// Topic of the speed limits. Read on configure.
     pub speed_limit_topic: String,
+    /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
+    pub autostart: bool,
+    /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
+    pub bond_timeout: f64,
 }
 
 impl Default for ObstacleFusionParameters {
@@ -89,6 +96,8 @@ impl Default for ObstacleFusionParameters {
             slow_percentage: 50.0,
             slow_classes: TextList(vec!["person".into()]),
             speed_limit_topic: "/speed_limit".into(),
+            autostart: true,
+            bond_timeout: 4.0,
         }
     }
 }
@@ -106,6 +115,16 @@ pub(in crate::node) struct CameraTopics {
     pub(in crate::node) info: String,
 }
 
+impl ManagedParameters for ObstacleFusionParameters {
+    fn autostart(&self) -> bool {
+        self.autostart
+    }
+
+    fn bond_timeout(&self) -> Option<Duration> {
+        bond_timeout(self.bond_timeout)
+    }
+}
+
 impl ObstacleFusionParameters {
     /// Checks every value.
     ///
@@ -118,6 +137,7 @@ impl ObstacleFusionParameters {
         }
         self.reliable()?;
         check_topic("speed_limit_topic", &self.speed_limit_topic)?;
+        check_bond_timeout(self.bond_timeout)?;
         for (name, frame) in [("target_frame", &self.target_frame), ("base_frame", &self.base_frame)] {
             if frame.trim_start_matches('/').is_empty() {
                 return Err(ParameterError::new(name, "a frame has a name, such as odom or base_link"));
@@ -196,7 +216,7 @@ mod tests {
         let good = ObstacleFusionParameters { lidar: "/objects".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
         let cameras = |entry: &str| TextList(vec![entry.into()]);
-        let cases: [(ObstacleFusionParameters, &str); 11] = [
+        let cases: [(ObstacleFusionParameters, &str); 12] = [
             (ObstacleFusionParameters { speed_limit_topic: String::new(), ..good.clone() }, "speed_limit_topic"),
             (ObstacleFusionParameters { input_timeout: 0.0, ..good.clone() }, "input_timeout"),
             (ObstacleFusionParameters::default(), "lidar"),
@@ -208,6 +228,7 @@ mod tests {
             (ObstacleFusionParameters { inflation: PerClass::all(f64::NAN), ..good.clone() }, "inflation"),
             (ObstacleFusionParameters { max_height: f64::NAN, ..good.clone() }, "max_height"),
             (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
+            (ObstacleFusionParameters { bond_timeout: 0.01, ..good.clone() }, "bond_timeout"),
         ];
         for (parameters, name) in cases {
             assert_eq!(parameters.check().unwrap_err().name, name);

@@ -66,7 +66,8 @@ pub fn label_recording(
     for source in &data.labels {
         sources.push(Source::open(source, &mut truths, &bag, context, watch)?);
     }
-    let Pass { sweeps, transforms, mut loss } = measured::read(&bag, topic, &mut truths, data.carry_over.is_some(), watch)?;
+    let Pass { sweeps, transforms, mut loss } =
+        measured::read(&bag, topic, &mut truths, data.carry_over.is_some(), watch)?;
     let merger = Merger::new(sources.iter().map(|source| source.knows(&truths, classes)).collect());
     let mut facts = LabelFacts {
         classes: classes.to_vec(),
