@@ -1,16 +1,18 @@
 //! The node `lidar_detector` on real ROS 2, judged by a client in rclpy (tests/ros/sweep_client.py) against the library.
-#![cfg(feature = "ros")]
+#![cfg(all(feature = "ros", feature = "distill"))]
 
 mod support;
 
 use std::{
     collections::BTreeMap,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use distilled_perception::{
-    messages::{Floats, Header, LaserScan, Time},
+    distill::bag::{Bag, TopicFilter},
+    messages::{Header, LaserScan, Time},
     model::{SessionOptions, lidar::LidarDetector},
     sensing::range_image::Sweep,
 };
@@ -19,7 +21,6 @@ use serde_json::json;
 use support::ros::{Node, rclpy, refuses};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lidar_detector");
-const BEAMS: usize = 768;
 const FRAME: &str = "laser, test";
 
 #[derive(Deserialize)]
@@ -65,57 +66,37 @@ fn student() -> Option<PathBuf> {
     (support::onnx_runtime() && rclpy()).then_some(path)
 }
 
-/// Distances in a room of 10 x 6 m with somebody standing at each place, as a scanner in the middle sees it at 0.3 m above the floor:
-/// two legs of 6 cm radius, 25 cm apart. Beams between -120 and 120 degrees; every 97th is void.
-fn room(people: &[[f32; 2]]) -> Vec<f32> {
-    let legs: Vec<[f32; 2]> = people.iter().flat_map(|&[x, y]| [[x, y - 0.125], [x, y + 0.125]]).collect();
-    let beam = |index: usize| {
-        if index % 97 == 13 {
-            return f32::INFINITY;
-        }
-        let (sin, cos) = angle(index).sin_cos();
-        let mut range = (5.0 / cos.abs()).min(3.0 / sin.abs());
-        for [x, y] in &legs {
-            let (along, aside) = (x * cos + y * sin, y * cos - x * sin);
-            if along > 0.0 && aside.abs() < 0.06 {
-                range = range.min(along - (0.06 * 0.06 - aside * aside).sqrt());
-            }
-        }
-        range
-    };
-    (0..BEAMS).map(beam).collect()
-}
-
-fn angle(beam: usize) -> f32 {
-    (-120.0 + 240.0 * beam as f32 / (BEAMS - 1) as f32).to_radians()
+/// Some of the scans of a real recording of people's legs, as they are in the bag but for their headers, by stamp.
+fn scans(data: &Path) -> Vec<(i64, Vec<u8>)> {
+    let bag = Bag::open(data.join("bags/legs_labelled_4")).unwrap();
+    let mut scans = Vec::new();
+    let topic = TopicFilter::Only(vec!["/training_scan".into()]);
+    let loss = bag.read(&topic, |message| {
+        let step = scans.len() as i64;
+        let stamp = 1_700_000_000_000_000_000 + 100_000_000 * step;
+        let header = Header { stamp: Time::from_nanoseconds(stamp), frame_id: FRAME };
+        let scan = LaserScan { header, ..LaserScan::decode(message.data).unwrap() };
+        scans.push((stamp, scan.encode()));
+        ControlFlow::Continue(())
+    });
+    assert!(loss.unwrap().is_empty());
+    scans.into_iter().step_by(25).collect()
 }
 
 #[test]
 fn the_client_sees_what_the_library_finds_with_the_scans_header() {
+    let Some(data) = support::test_data("bags/legs_labelled_4/metadata.yaml") else { return };
     let Some(model) = student() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut detector = LidarDetector::load(&model, &SessionOptions::default()).unwrap();
     let classes = detector.spec().classes.clone();
     let (mut paths, mut expected) = (Vec::new(), Vec::new());
-    for step in 0..12_u8 {
-        let ranges = room(&[[1.5 + 0.2 * f32::from(step), -0.5], [2.5, 0.2 * f32::from(step) - 1.0]]);
-        let stamp = 1_700_000_000_000_000_000 + 100_000_000 * i64::from(step);
-        let scan = LaserScan {
-            header: Header { stamp: Time::from_nanoseconds(stamp), frame_id: FRAME },
-            angle_min: angle(0),
-            angle_max: angle(BEAMS - 1),
-            angle_increment: angle(1) - angle(0),
-            time_increment: 0.0,
-            scan_time: 0.1,
-            range_min: 0.05,
-            range_max: 20.0,
-            ranges: Floats::from(&ranges),
-            intensities: Floats::default(),
-        };
-        let path = folder.path().join(format!("{step}.cdr"));
-        std::fs::write(&path, scan.encode()).unwrap();
+    for (stamp, scan) in scans(&data) {
+        let path = folder.path().join(format!("{stamp}.cdr"));
+        std::fs::write(&path, &scan).unwrap();
         paths.push(path);
-        expected.push((stamp, detector.detect(&Sweep::from_scan(&scan).unwrap()).unwrap()));
+        let sweep = Sweep::from_scan(&LaserScan::decode(&scan).unwrap()).unwrap();
+        expected.push((stamp, detector.detect(&sweep).unwrap()));
     }
     let found: usize = expected.iter().map(|(_, found)| found.objects.len()).sum();
     assert!(found >= expected.len() / 2, "the scans show legs: {found} objects in {} scans", expected.len());

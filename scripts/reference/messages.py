@@ -63,6 +63,9 @@ VISION_MSGS = {
     "LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold",
 }
 
+# Of navigation2's nav2_msgs (Jazzy).
+NAV2_SPEED_LIMIT = "std_msgs/Header header\nbool percentage\nfloat64 speed_limit"
+
 STRINGS = ["", "a", "map", "base_link", "camera_optical", "Überlager/Gang 7", "人", "x" * 13]
 
 # Characters of one to four bytes.
@@ -74,6 +77,7 @@ def typestore():
     types = {}
     for name, text in VISION_MSGS.items():
         types.update(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
+    types.update(get_types_from_msg(NAV2_SPEED_LIMIT, "nav2_msgs/msg/SpeedLimit"))
     store.register(types)
     return store
 

@@ -93,6 +93,7 @@ fn label_hash(experiment: &LidarExperiment, data: &LidarData) -> anyhow::Result<
         "classes": experiment.classes,
         "topic": data.topic,
         "labels": data.labels,
+        "carry_over": data.carry_over,
         "truth": data.truth,
         "teachers": teachers,
         "fusion": asks_teachers.then_some(experiment.fusion),

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn of_two_people_in_one_direction_each_box_takes_its_own() {
         let mut stage = Stage::cloud();
-        stage.person(3.0, 0.2);
+        stage.person(3.6, 0.2);
         stage.person(6.0, 0.9);
         stage.wall(9.0);
         let boxes = stage.boxes();
