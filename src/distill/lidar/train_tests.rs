@@ -4,7 +4,7 @@ use super::*;
 use crate::distill::{
     config::TrainConfig,
     lidar::batch::tests::{examples, painted_sweep, spec},
-    train::read_weights,
+    train::{EpochRecord, read_weights, weights_path},
 };
 
 fn experiment(epochs: usize) -> LidarExperiment {
