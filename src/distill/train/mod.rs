@@ -30,6 +30,8 @@ mod step;
 mod trainer;
 mod tutor;
 mod validate;
+#[cfg(test)]
+pub(in crate::distill) mod watcher;
 
 pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Sample, Viewport};
 pub(in crate::distill) use average::WeightAverage;
