@@ -19,13 +19,14 @@ use image::RgbImage;
 use r2r::PublisherUntyped;
 
 use super::{
-    Shutdown, Stage, clock,
+    Shutdown,
     detection_loop::{Detection, Report, Source, Work},
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
+    stopwatch::Stopwatch,
 };
 use crate::{
     messages::{
@@ -112,26 +113,14 @@ impl Work for ImageWork {
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
         let parameters = lock(&self.parameters).clone();
         apply_thresholds(&mut self.detector, &parameters, &self.own);
-        let (start, begun) = (Instant::now(), clock::now());
+        let stopwatch = Stopwatch::start();
         let (header, mut image) = self.decode(message)?;
-        let decoded = start.elapsed();
-        let age = |time| clock::age(time, header.stamp.to_nanoseconds());
-        let waited = age(begun);
+        let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
         let found = self.detector.detect(&image)?;
         let publish = Instant::now();
         let bytes = detection_array(header, &found.detections, &self.detector.spec().classes).encode();
         self.detections.publish_raw(&bytes)?;
-        let published = publish.elapsed();
-        let timing = found.timing;
-        report.record(&[
-            (Stage::Age, waited),
-            (Stage::Decode, Some(decoded)),
-            (Stage::Preprocess, Some(timing.preprocess)),
-            (Stage::Infer, Some(timing.infer)),
-            (Stage::Postprocess, Some(timing.decode)),
-            (Stage::Publish, Some(published)),
-            (Stage::Pipeline, age(clock::now())),
-        ]);
+        report.record(&decoded.published(found.timing, publish.elapsed()));
         // The frame's detections are out: a picture that nobody gets is no frame lost.
         if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0
             && let Err(error) = self.publish_annotated(header, &mut image, &found.detections)

@@ -23,12 +23,13 @@ use std::{
 use r2r::PublisherUntyped;
 
 use super::{
-    Shutdown, Stage, clock,
+    Shutdown,
     detection_loop::{Detection, Report, Source, Work},
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     parameters::{LidarDetectorParameters, SweepKind, share},
+    stopwatch::Stopwatch,
 };
 use crate::{
     messages::{
@@ -113,25 +114,13 @@ impl Work for SweepWork {
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
         let threshold = share(lock(&self.parameters).score_threshold);
         self.detector.set_score_threshold(threshold);
-        let (start, begun) = (Instant::now(), clock::now());
+        let stopwatch = Stopwatch::start();
         let (header, sweep) = self.decode(message)?;
-        let decoded = start.elapsed();
-        let age = |time| clock::age(time, header.stamp.to_nanoseconds());
-        let waited = age(begun);
+        let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
         let found = self.detector.detect(&sweep)?;
         let publish = Instant::now();
         self.detections.publish_raw(&detection_array(header, &found.objects, &self.classes).encode())?;
-        let published = publish.elapsed();
-        let timing = found.timing;
-        report.record(&[
-            (Stage::Age, waited),
-            (Stage::Decode, Some(decoded)),
-            (Stage::Preprocess, Some(timing.preprocess)),
-            (Stage::Infer, Some(timing.infer)),
-            (Stage::Postprocess, Some(timing.decode)),
-            (Stage::Publish, Some(published)),
-            (Stage::Pipeline, age(clock::now())),
-        ]);
+        report.record(&decoded.published(found.timing, publish.elapsed()));
         // The sweep's objects are out: points that nobody gets are no sweep lost.
         if self.points.get_inter_process_subscription_count().unwrap_or(0) > 0
             && let Err(error) = self.publish_points(header, &sweep, &found)

@@ -28,6 +28,7 @@ mod parameters;
 mod process;
 mod shutdown;
 mod statistics;
+mod stopwatch;
 mod subscriptions;
 mod transform_listener;
 mod warnings;

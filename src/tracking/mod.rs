@@ -88,6 +88,28 @@ pub struct Track {
     pub source: Source,
 }
 
+#[cfg(test)]
+impl Track {
+    /// A person that stands at a place, for tests to change.
+    pub(crate) fn person_at(x: f64, y: f64) -> Self {
+        Self {
+            id: 1,
+            class: 0,
+            score: 0.9,
+            position: [x, y, 0.9],
+            velocity: [0.0; 2],
+            covariance: [[0.0; 4]; 4],
+            size: [0.5, 0.5, 1.8],
+            yaw: 0.0,
+            hits: 5,
+            missed: 0,
+            last_seen: 0,
+            is_confirmed: true,
+            source: Source::Lidar,
+        }
+    }
+}
+
 /// Seconds from one time in nanoseconds to another.
 fn seconds_between(from: i64, to: i64) -> f64 {
     to.saturating_sub(from) as f64 / 1e9

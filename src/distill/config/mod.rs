@@ -103,7 +103,8 @@ pub struct Experiment {
     pub written: String,
 }
 
-fn default_seed() -> u64 {
+/// The seed of experiments that say none.
+pub(in crate::distill) fn default_seed() -> u64 {
     1
 }
 
@@ -155,21 +156,14 @@ impl Experiment {
                 paths.resolve(&format!("data.{index}.truth.coco"), path)?;
             }
         }
-        for (index, teacher) in self.teachers.iter_mut().enumerate() {
-            for path in teacher.paths_mut() {
-                paths.resolve(&format!("teachers.{index}"), path)?;
-            }
-        }
-        Ok(())
+        resolve_teachers(&mut self.teachers, paths)
     }
 
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
         let wrong =
             |key: &str, message: String| ConfigError::Value { path: file.to_owned(), key: key.to_owned(), message };
         check_run(&self.name, self.threads).map_err(|(key, message)| wrong(key, message))?;
-        if self.data.is_empty() {
-            return Err(wrong("data", "needs at least one recording, for instance `- path: my_bag`".into()));
-        }
+        check_data(&self.data).map_err(|(key, message)| wrong(key, message))?;
         for (index, data) in self.data.iter().enumerate() {
             if let Some(truth) = &data.truth
                 && truth.topic.is_some() == truth.coco.is_some()
@@ -222,8 +216,7 @@ impl Experiment {
                 "needs `truth: {topic: ..}` or `truth: {coco: ..}` of a recording; set it to 0 where there is none";
             return Err(wrong("losses.truth", mend.into()));
         }
-        let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
-        check_teacher_names(&teachers).map_err(|(key, message)| wrong(&key, message))?;
+        let teachers = teacher_names(&self.teachers).map_err(|(key, message)| wrong(&key, message))?;
         let has_judge = |data: &DataConfig| data.truth.is_some() && data.block != Some(Block::Test);
         match self.distillation.trust {
             TrustSource::Labels if !self.data.iter().any(has_judge) => {
@@ -316,7 +309,7 @@ pub(in crate::distill) fn read_yaml<T: DeserializeOwned>(
 }
 
 /// Looks at what every experiment has: its name and its threads.
-pub(in crate::distill) fn check_run(name: &str, threads: usize) -> Result<(), (&'static str, String)> {
+pub(in crate::distill) fn check_run(name: &str, threads: usize) -> Result<(), Complaint> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(plain) {
         return Err(("name", format!("{name:?} must be letters, digits, `_` and `-` only")));
@@ -327,13 +320,39 @@ pub(in crate::distill) fn check_run(name: &str, threads: usize) -> Result<(), (&
     Ok(())
 }
 
-/// Looks for two teachers of one name.
-pub(in crate::distill) fn check_teacher_names(names: &[String]) -> Result<(), (String, String)> {
+/// Looks for recordings: without any there is nothing to do.
+pub(in crate::distill) fn check_data<T>(data: &[T]) -> Result<(), Complaint> {
+    if data.is_empty() {
+        return Err(("data", "needs at least one recording, for instance `- path: my_bag`".into()));
+    }
+    Ok(())
+}
+
+/// Makes the teachers' paths absolute.
+pub(in crate::distill) fn resolve_teachers(
+    teachers: &mut [TeacherConfig],
+    paths: &PathResolver<'_>,
+) -> Result<(), ConfigError> {
+    for (index, teacher) in teachers.iter_mut().enumerate() {
+        for path in teacher.paths_mut() {
+            paths.resolve(&format!("teachers.{index}"), path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the teachers are called, each by a name of its own.
+///
+/// # Errors
+/// The key of a name that another teacher has already, and the mend.
+pub(in crate::distill) fn teacher_names(teachers: &[TeacherConfig]) -> Result<Vec<String>, (String, String)> {
+    let names: Vec<String> = teachers.iter().map(TeacherConfig::display_name).collect();
     let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
-    twice.map_or(Ok(()), |(index, name)| {
+    if let Some((index, name)) = twice {
         let mend = format!("there is a teacher `{name}` already; give it another name");
-        Err((format!("teachers.{index}.name"), mend))
-    })
+        return Err((format!("teachers.{index}.name"), mend));
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

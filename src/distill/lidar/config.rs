@@ -34,7 +34,8 @@ use super::{
 use crate::{
     distill::{
         config::{
-            Complaint, ConfigError, PathResolver, TrainConfig, check_run, check_teacher_names, read_file, read_yaml,
+            Complaint, ConfigError, PathResolver, TrainConfig, check_data, check_run, default_seed, read_file,
+            read_yaml, resolve_teachers, teacher_names,
         },
         split::{Block, SplitConfig},
         student::check_classes,
@@ -114,10 +115,6 @@ pub struct LidarExperiment {
     pub written: String,
 }
 
-fn default_seed() -> u64 {
-    1
-}
-
 impl LidarExperiment {
     /// Reads an experiment, changes single values by `overrides` (`key.path=value`), resolves its paths and checks it.
     ///
@@ -149,12 +146,7 @@ impl LidarExperiment {
                 paths.resolve(&format!("data.{index}"), path)?;
             }
         }
-        for (index, teacher) in self.teachers.iter_mut().enumerate() {
-            for path in teacher.paths_mut() {
-                paths.resolve(&format!("teachers.{index}"), path)?;
-            }
-        }
-        Ok(())
+        resolve_teachers(&mut self.teachers, paths)
     }
 
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
@@ -162,9 +154,7 @@ impl LidarExperiment {
             |key: &str, message: String| ConfigError::Value { path: file.to_owned(), key: key.to_owned(), message };
         check_run(&self.name, self.threads).map_err(|(key, message)| wrong(key, message))?;
         check_classes(&self.classes).map_err(|error| wrong("classes", error.to_string()))?;
-        if self.data.is_empty() {
-            return Err(wrong("data", "needs at least one recording, for instance `- path: my_bag`".into()));
-        }
+        check_data(&self.data).map_err(|(key, message)| wrong(key, message))?;
         for (index, data) in self.data.iter().enumerate() {
             data.check(&self.classes).map_err(|(key, message)| wrong(&format!("data.{index}.{key}"), message))?;
             let is_only_judged = data.block == Some(Block::Test) && data.truth.is_some();
@@ -192,8 +182,7 @@ impl LidarExperiment {
             let mend = "`labels: [camera: {}]` needs at least one teacher that looks at the images";
             return Err(wrong("teachers", mend.into()));
         }
-        let teachers: Vec<String> = self.teachers.iter().map(TeacherConfig::display_name).collect();
-        check_teacher_names(&teachers).map_err(|(key, message)| wrong(&key, message))?;
+        teacher_names(&self.teachers).map_err(|(key, message)| wrong(&key, message))?;
         self.split.check().map_err(|source| ConfigError::Split { path: file.to_owned(), source })?;
         let grid = RangeGrid { rows: 1, columns: TOTAL_STRIDE, azimuth: [-1.0, 1.0], elevation: [0.0, 0.0] };
         self.spec(grid).validate().map_err(|message| {

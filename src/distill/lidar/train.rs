@@ -1,11 +1,7 @@
 //! The training loop of a lidar student. What it keeps and writes is what the camera student's does: checkpoints, `metrics.jsonl`,
 //! curves, the best weights.
 
-use std::{
-    ops::ControlFlow,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, path::Path, time::Instant};
 
 use burn::{
     module::Module,
@@ -21,13 +17,9 @@ use super::{
     validate::{LidarValidation, LidarValidator},
 };
 use crate::{
-    distill::{
-        student,
-        train::{
-            Best, Checkpoint, EpochRecord, EventLog, Journal, Observer, Position, Schedule, Step, StepReport, Stepper,
-            TrainError, WeightAverage, awake, check_settings, checkpoint_path, descend, device, metrics_path, pack,
-            shuffled, unpack, weights_path,
-        },
+    distill::train::{
+        Best, Course, Figures, Observer, Position, Step, StepReport, Stepper, TrainError, WeightAverage, awake,
+        descend, device, resumed, shuffled, unpack,
     },
     model::lidar::LidarSpec,
 };
@@ -78,7 +70,7 @@ pub fn train_lidar(job: &LidarTrainJob<'_>, observer: &mut dyn Observer) -> Resu
     let config = &job.experiment.train;
     let validator = LidarValidator::new(job.validation, job.spec, &job.experiment.evaluate, config.batch);
     let mut run = Run::start(job, validator, device(&config.device)?)?;
-    while run.position.epoch < config.epochs && !run.is_out_of_patience() {
+    while !run.course.is_over() {
         if run.epoch(observer)?.is_break() {
             run.save()?;
             return run.finish(true);
@@ -127,19 +119,11 @@ impl LidarStep {
 /// A run under way.
 struct Run<'a> {
     job: &'a LidarTrainJob<'a>,
-    settings: serde_json::Value,
     maker: BatchMaker<'a>,
     validator: LidarValidator<'a>,
-    journal: Journal,
-    events: EventLog,
-    schedule: Schedule,
-    steps: usize,
     inner: Device,
     step: LidarStep,
-    best_weights: Option<Vec<u8>>,
-    position: Position,
-    sweeps: usize,
-    trained: Duration,
+    course: Course<'a>,
 }
 
 impl<'a> Run<'a> {
@@ -147,17 +131,13 @@ impl<'a> Run<'a> {
         let experiment = job.experiment;
         let config = &experiment.train;
         let maker = BatchMaker::new(job.train, job.spec, experiment.augment, experiment.seed, config.batch);
-        let steps = config.epochs * maker.batches();
         let autodiff = inner.clone().autodiff();
         let mut student = LidarStudent::new(&experiment.student_config(job.spec), experiment.seed, &autodiff)?;
         let mut stepper = Stepper::new(config);
         let mut average = WeightAverage::new(&student.valid(), config.ema);
         let (mut position, mut best_weights) = (Position::default(), None);
         let settings = settings(job);
-        let path = checkpoint_path(job.folder);
-        if job.resume && path.exists() {
-            let saved = Checkpoint::read(&path)?;
-            check_settings(&path, &saved.settings, &settings)?;
+        if let Some(saved) = resumed(job.folder, job.resume, &settings)? {
             student = unpack(student, saved.student)?;
             let averaged = unpack(student.valid(), saved.average)?;
             average = WeightAverage::resume(&averaged, config.ema, saved.position.average_updates);
@@ -167,154 +147,85 @@ impl<'a> Run<'a> {
         }
         Ok(Self {
             job,
-            settings,
-            maker,
             validator,
-            journal: Journal::open(&metrics_path(job.folder), position.epoch)?,
-            events: EventLog::open(&job.folder.join("events"), config.tensorboard, position.step),
-            schedule: Schedule::new(config, steps),
-            steps,
             inner,
             step: LidarStep { student: Some(student), stepper, average, losses: experiment.losses, device: autodiff },
-            best_weights,
-            position,
-            sweeps: 0,
-            trained: Duration::ZERO,
+            course: Course::open(config, job.folder, settings, maker.batches(), position, best_weights)?,
+            maker,
         })
     }
 
     /// Trains one epoch, or the rest of one, then validates and saves as the experiment wants it.
     fn epoch(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<()>, TrainError> {
-        let config = &self.job.experiment.train;
-        let number = self.position.epoch;
+        let number = self.course.position.epoch;
         let order = shuffled(self.job.train.len(), self.job.experiment.seed, number);
-        let (start, sweeps_before) = (Instant::now(), self.sweeps);
-        let mut waited = Duration::ZERO;
+        let lap = self.course.lap();
         let mut stopped = false;
-        while self.position.batch < self.maker.batches() && !stopped {
+        while let Some(index) = self.course.next_batch() {
             let waiting = Instant::now();
-            let batch = self.maker.make(self.position.batch, number, &order);
-            waited += waiting.elapsed();
+            let batch = self.maker.make(index, number, &order);
+            self.course.wait(waiting.elapsed());
             let report = self.step(batch)?;
-            self.events.step(&report);
-            stopped = observer.on_step(&report).is_break();
-            if config.checkpoint_steps > 0 && self.position.step.is_multiple_of(config.checkpoint_steps) && !stopped {
+            stopped = self.course.tell(&report, observer).is_break();
+            if stopped {
+                break;
+            }
+            if self.course.is_checkpoint_due() {
                 self.save()?;
             }
         }
-        let elapsed = start.elapsed();
-        self.trained += elapsed;
-        if stopped && self.position.batch < self.maker.batches() {
+        let time = self.course.lap_time(lap);
+        if stopped && self.course.next_batch().is_some() {
             return Ok(ControlFlow::Break(()));
         }
 
-        let last = number + 1 == config.epochs;
-        let is_judged = last || (number + 1).is_multiple_of(config.validate_every);
-        let validation = if is_judged { self.validate(number)? } else { LidarValidation::default() };
-        let sums = std::mem::take(&mut self.position.sums);
-        (self.position.epoch, self.position.batch) = (number + 1, 0);
-        let seconds = elapsed.as_secs_f64().max(1e-9);
-        let record = EpochRecord {
-            epoch: number + 1,
-            step: self.position.step,
-            loss: sums.mean(sums.total),
-            terms: sums.term_means(),
-            gradient_norm: sums.mean(sums.norm),
-            learning_rate: self.schedule.at(self.position.step.saturating_sub(1)),
-            validation_ap: validation.ap,
-            validation_ap50: validation.ap_far,
-            validation_point_iou: validation.point_iou,
-            best: self.position.best.is_some_and(|best| best.epoch == number),
-            seconds: elapsed.as_secs_f64(),
-            images_per_second: (self.sweeps - sweeps_before) as f64 / seconds,
-            wait_share: waited.as_secs_f64() / seconds,
-        };
-        self.journal.append(&record)?;
-        self.events.epoch(&record);
-        observer.on_epoch(&record);
-        if last || (number + 1).is_multiple_of(config.checkpoint_every) {
+        let validation = if self.course.is_judged() { self.validate(number)? } else { Figures::default() };
+        if self.course.end_epoch(time, validation, observer)? {
             self.save()?;
         }
         Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     fn step(&mut self, mut batch: LidarBatch) -> Result<StepReport, TrainError> {
-        let rate = self.schedule.at(self.position.step);
-        let position = &mut self.position;
-        let (losses, norm) = match self.step.run(&mut batch, rate) {
-            Step::Taken { losses, norm } => (losses, norm),
-            Step::NotFinite { what } => {
-                let stamps: Vec<String> = batch.stamps.iter().map(|stamp| format!("sweep at {stamp} ns")).collect();
-                return Err(TrainError::NotFinite {
-                    epoch: position.epoch + 1,
-                    step: position.step + 1,
-                    what,
-                    frames: stamps.join(", "),
-                });
-            }
+        let rate = self.course.rate();
+        let step = self.step.run(&mut batch, rate);
+        let sweeps = || {
+            let stamps: Vec<String> = batch.stamps.iter().map(|stamp| format!("sweep at {stamp} ns")).collect();
+            stamps.join(", ")
         };
-        self.sweeps += batch.stamps.len();
-        position.step += 1;
-        position.batch += 1;
-        position.average_updates = self.step.average.updates();
-        position.sums.add(&losses, norm);
-        Ok(StepReport { step: position.step, steps: self.steps, epoch: position.epoch + 1, losses, norm, rate })
+        self.course.count(step, rate, batch.stamps.len(), self.step.average.updates(), sweeps)
     }
 
     /// Judges the averaged weights; keeps them when they are the best so far.
-    fn validate(&mut self, epoch: usize) -> Result<LidarValidation, TrainError> {
+    fn validate(&mut self, epoch: usize) -> Result<Figures, TrainError> {
         if self.validator.is_empty() {
-            return Ok(LidarValidation::default());
+            return Ok(Figures::default());
         }
         let averaged = self.step.averaged();
-        let validation = self.validator.judge(&averaged.clone().fold(), &self.inner)?;
+        let LidarValidation { ap, ap_far: ap50, point_iou, .. } =
+            self.validator.judge(&averaged.clone().fold(), &self.inner)?;
         // Without any object and any point of one there is nothing to choose by.
-        if validation.ap.is_some() || validation.point_iou.is_some() {
-            let (ap, ap50) = (validation.ap.unwrap_or_default(), validation.ap_far.unwrap_or_default());
-            let best = Best { epoch, ap, ap50, point_iou: validation.point_iou };
-            if self.position.best.is_none_or(|before| best.figure() >= before.figure()) {
-                self.position.best = Some(best);
-                self.best_weights = Some(pack(&averaged)?);
-            }
+        if ap.is_some() || point_iou.is_some() {
+            let best = Best { epoch, ap: ap.unwrap_or_default(), ap50: ap50.unwrap_or_default(), point_iou };
+            self.course.keep_best(best, &averaged)?;
         }
-        Ok(validation)
-    }
-
-    fn is_out_of_patience(&self) -> bool {
-        let patience = self.job.experiment.train.patience;
-        patience > 0 && self.position.best.is_some_and(|best| self.position.epoch > best.epoch.saturating_add(patience))
+        Ok(Figures { ap, ap50, point_iou })
     }
 
     fn save(&self) -> Result<(), TrainError> {
-        let checkpoint = Checkpoint {
-            position: self.position.clone(),
-            settings: self.settings.clone(),
-            student: pack(&self.step.snapshot())?,
-            average: pack(&self.step.averaged())?,
-            best: self.best_weights.clone(),
-            optimizer: self.step.stepper.to_bytes()?,
-            adapters: Vec::new(),
-        };
-        checkpoint.write(&checkpoint_path(self.job.folder))
+        let optimizer = self.step.stepper.to_bytes()?;
+        self.course.save(&self.step.snapshot(), &self.step.averaged(), optimizer, Vec::new())
     }
 
     fn finish(self, interrupted: bool) -> Result<LidarTrainReport, TrainError> {
-        let averaged = self.step.averaged();
-        let trained = match &self.best_weights {
-            Some(bytes) => unpack(averaged, bytes.clone())?,
-            None => averaged,
-        };
-        if !interrupted {
-            let path = weights_path(self.job.folder);
-            student::save(&trained, &path).map_err(|error| TrainError::Record(error.to_string()))?;
-        }
+        let Self { course, step, .. } = self;
         Ok(LidarTrainReport {
-            student: trained,
-            best: self.position.best,
-            position: self.position,
+            student: course.result(step.averaged(), interrupted)?,
+            best: course.position.best,
             interrupted,
-            sweeps: self.sweeps,
-            seconds: self.trained.as_secs_f64(),
+            sweeps: course.seen(),
+            seconds: course.seconds(),
+            position: course.position,
         })
     }
 }

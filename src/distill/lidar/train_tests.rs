@@ -4,7 +4,11 @@ use super::*;
 use crate::distill::{
     config::TrainConfig,
     lidar::batch::tests::{examples, painted_sweep, spec},
-    train::read_weights,
+    train::{
+        read_weights,
+        watcher::{Ending, Watcher, assert_resumable},
+        weights_path,
+    },
 };
 
 fn experiment(epochs: usize) -> LidarExperiment {
@@ -14,24 +18,6 @@ fn experiment(epochs: usize) -> LidarExperiment {
     experiment.train =
         TrainConfig { epochs, batch: 4, warmup_steps: 2, ema: 0.9, learning_rate: 0.01, ..TrainConfig::default() };
     experiment
-}
-
-/// Stops after a number of steps, and keeps the epochs' records.
-#[derive(Default)]
-struct Watcher {
-    stop_after: Option<usize>,
-    records: Vec<EpochRecord>,
-}
-
-impl Observer for Watcher {
-    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
-        if self.stop_after == Some(report.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn on_epoch(&mut self, record: &EpochRecord) {
-        let timeless = EpochRecord { seconds: 0.0, images_per_second: 0.0, wait_share: 0.0, ..record.clone() };
-        self.records.push(timeless);
-    }
 }
 
 fn run(
@@ -64,24 +50,10 @@ fn a_few_steps_teach_where_the_post_stands() {
 #[test]
 fn resumed_training_ends_where_uninterrupted_training_does() {
     let experiment = experiment(4);
-    let folder = tempfile::tempdir().unwrap();
-    let mut straight = Watcher::default();
-    let whole = run(&experiment, &folder.path().join("straight"), false, &mut straight).unwrap();
-    assert_eq!(straight.records.len(), 4);
-    // Two batches an epoch: one stop between epochs, one in the middle of the third.
-    for (name, stop) in [("between", 4), ("within", 5)] {
-        let path = folder.path().join(name);
-        let mut first = Watcher { stop_after: Some(stop), ..Watcher::default() };
-        assert!(run(&experiment, &path, false, &mut first).unwrap().interrupted);
-        let mut second = Watcher::default();
-        let resumed = run(&experiment, &path, true, &mut second).unwrap();
-        assert!(read_weights(&resumed.student) == read_weights(&whole.student), "{name}: other weights");
-        assert_eq!(resumed.best, whole.best, "{name}");
-        let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
-        assert_eq!(records, straight.records, "{name}");
-        let lines = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count();
-        assert_eq!(lines, 4, "{name}");
-    }
+    assert_resumable(|folder, resume, watcher| {
+        let report = run(&experiment, folder, resume, watcher).unwrap();
+        Ending { interrupted: report.interrupted, weights: read_weights(&report.student), best: report.best }
+    });
 }
 
 #[test]

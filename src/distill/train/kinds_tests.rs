@@ -1,7 +1,7 @@
 //! What every kind of distillation promises the training loop, kept on a tiny student and painted frames.
 
 use super::{
-    tests::{Watcher, experiment, run},
+    tests::{experiment, run},
     *,
 };
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
         FrameBoxes, average,
         dataset::tests::{painted_frames, painted_frames_of, painted_image},
         shrink,
+        watcher::Watcher,
     },
     model::has_runtime,
 };

@@ -1,32 +1,24 @@
 //! The training loop.
 
-use std::{
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, path::Path};
 
 use burn::{module::Module, tensor::Device};
 
 use super::{
     TrainError,
-    checkpoint::{self, Best, Checkpoint, Position},
+    checkpoint::{Best, Position, unpack},
+    course::{Course, Figures, resumed},
     dataset::{FrameSet, ValidationSet},
     device::device,
-    events::EventLog,
-    journal::{EpochRecord, Journal, metrics_path},
+    journal::EpochRecord,
     loader::{Batch, Epoch, Loader},
     retain::Retained,
-    schedule::Schedule,
     start::initial_student,
-    step::{Step, TrainStep, Tutoring},
+    step::{TrainStep, Tutoring},
     tutor::Tutors,
     validate::Validator,
 };
-use crate::{
-    distill::{config::Experiment, loss::LossValues, student::CameraStudent},
-    metrics::ApSummary,
-};
+use crate::distill::{config::Experiment, loss::LossValues, student::CameraStudent};
 
 /// What to train on and where to keep it.
 #[derive(Debug)]
@@ -94,16 +86,6 @@ impl TrainReport {
     }
 }
 
-/// Path of a training folder's checkpoint.
-pub fn checkpoint_path(folder: &Path) -> PathBuf {
-    folder.join("checkpoint.bin")
-}
-
-/// Path of a training folder's best averaged weights.
-pub fn weights_path(folder: &Path) -> PathBuf {
-    folder.join("best.bpk")
-}
-
 /// Trains a student. Same experiment, same data, same device: same student, whether or not it was interrupted and resumed in
 /// between, and whatever the number of worker threads.
 ///
@@ -117,11 +99,10 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
             job.train.boxes()
         )));
     }
-    let config = &job.experiment.train;
-    let inner = device(&config.device)?;
+    let inner = device(&job.experiment.train.device)?;
     let (tutors, tutoring) = Tutors::load(job.experiment)?;
     let mut run = Run::start(job, inner, tutors.as_ref(), tutoring)?;
-    while run.position.epoch < config.epochs && !run.is_out_of_patience() {
+    while !run.course.is_over() {
         if run.epoch(observer)?.is_break() {
             run.save()?;
             return run.finish(true);
@@ -133,20 +114,11 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
 /// A run under way.
 struct Run<'a> {
     job: &'a TrainJob<'a>,
-    settings: serde_json::Value,
     loader: Loader<'a>,
     validator: Validator<'a>,
-    journal: Journal,
-    events: EventLog,
-    schedule: Schedule,
-    steps: usize,
     inner: Device,
     step: TrainStep,
-    best_weights: Option<Vec<u8>>,
-    position: Position,
-    images: usize,
-    trained: Duration,
-    waited: Duration,
+    course: Course<'a>,
 }
 
 impl<'a> Run<'a> {
@@ -162,7 +134,6 @@ impl<'a> Run<'a> {
         let spec = student_config.input_spec();
         let loader =
             Loader::new(job.train, tutors, &experiment.augment, &spec, experiment.seed, config.batch, config.workers);
-        let steps = config.epochs * loader.batches();
         let autodiff = inner.clone().autodiff();
         let retained = Retained::load(experiment, &inner)?;
         let mut student = initial_student(experiment, retained.as_ref(), &autodiff)?;
@@ -170,12 +141,9 @@ impl<'a> Run<'a> {
         let mut position = Position::default();
         let mut best_weights = None;
         let settings = settings(job, retained.as_ref());
-        let path = checkpoint_path(job.folder);
-        if job.resume && path.exists() {
-            let saved = Checkpoint::read(&path)?;
-            check_settings(&path, &saved.settings, &settings)?;
-            student = checkpoint::unpack(student, saved.student)?;
-            let average = checkpoint::unpack(student.valid(), saved.average)?;
+        if let Some(saved) = resumed(job.folder, job.resume, &settings)? {
+            student = unpack(student, saved.student)?;
+            let average = unpack(student.valid(), saved.average)?;
             saved_step = Some((saved.optimizer, saved.adapters, average));
             best_weights = saved.best;
             position = saved.position;
@@ -186,80 +154,44 @@ impl<'a> Run<'a> {
         if let Some((optimizer, adapters, averaged)) = saved_step {
             step = step.resume(optimizer, adapters, &averaged, config, position.average_updates)?;
         }
-        let journal = Journal::open(&metrics_path(job.folder), position.epoch)?;
-        let events = EventLog::open(&job.folder.join("events"), config.tensorboard, position.step);
+        let course = Course::open(config, job.folder, settings, loader.batches(), position, best_weights)?;
         Ok(Self {
             job,
             validator: Validator::new(job.validation, &student_config, experiment.evaluate.target_score, config.batch),
-            settings,
-            journal,
-            events,
-            schedule: Schedule::new(config, steps),
-            steps,
             loader,
             inner,
             step,
-            best_weights,
-            position,
-            images: 0,
-            trained: Duration::ZERO,
-            waited: Duration::ZERO,
+            course,
         })
     }
 
     /// Trains one epoch, or the rest of one, then validates and saves as the experiment wants it.
     fn epoch(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<()>, TrainError> {
-        let config = &self.job.experiment.train;
-        let number = self.position.epoch;
-        let mosaic = number.saturating_add(self.job.experiment.augment.mosaic_off_epochs) < config.epochs;
-        let epoch = Epoch { number, mosaic, first_batch: self.position.batch };
-        let (start, waited_before, images_before) = (Instant::now(), self.waited, self.images);
+        let Experiment { train: config, augment, .. } = self.job.experiment;
+        let Position { epoch: number, batch: first_batch, .. } = self.course.position;
+        let mosaic = number.saturating_add(augment.mosaic_off_epochs) < config.epochs;
+        let epoch = Epoch { number, mosaic, first_batch };
+        let lap = self.course.lap();
         // The loader is taken apart from `self` for the time of the epoch: its batches are given to `self`.
         let loader = self.loader.clone();
         let mut stopped = false;
         loader.for_each(epoch, |batch, wait| {
-            self.waited += wait;
+            self.course.wait(wait);
             let report = self.step(batch)?;
-            self.events.step(&report);
-            let flow = observer.on_step(&report);
+            let flow = self.course.tell(&report, observer);
             stopped = flow.is_break();
-            if config.checkpoint_steps > 0 && self.position.step.is_multiple_of(config.checkpoint_steps) && !stopped {
+            if self.course.is_checkpoint_due() && !stopped {
                 self.save()?;
             }
             Ok(flow)
         })?;
-        let elapsed = start.elapsed();
-        self.trained += elapsed;
-        if stopped && self.position.batch < loader.batches() {
+        let time = self.course.lap_time(lap);
+        if stopped && self.course.next_batch().is_some() {
             return Ok(ControlFlow::Break(()));
         }
 
-        let last = number + 1 == config.epochs;
-        let judged = last || (number + 1).is_multiple_of(config.validate_every);
-        let summary = if judged { self.validate(number)? } else { None };
-        let sums = std::mem::take(&mut self.position.sums);
-        (self.position.epoch, self.position.batch) = (number + 1, 0);
-        let waited = (self.waited - waited_before).as_secs_f64();
-        let seconds = elapsed.as_secs_f64();
-        let record = EpochRecord {
-            epoch: number + 1,
-            step: self.position.step,
-            loss: sums.mean(sums.total),
-            terms: sums.term_means(),
-            gradient_norm: sums.mean(sums.norm),
-            learning_rate: self.schedule.at(self.position.step.saturating_sub(1)),
-            validation_ap: summary.as_ref().and_then(|summary| summary.ap),
-            validation_ap50: summary.as_ref().and_then(|summary| summary.ap50),
-            validation_point_iou: None,
-            best: self.position.best.is_some_and(|best| best.epoch == number),
-            seconds,
-            images_per_second: (self.images - images_before) as f64 / seconds.max(1e-9),
-            wait_share: waited / seconds.max(1e-9),
-        };
-        self.journal.append(&record)?;
-        self.events.epoch(&record);
-        observer.on_epoch(&record);
-        if last || (number + 1).is_multiple_of(config.checkpoint_every) {
+        let validation = if self.course.is_judged() { self.validate(number)? } else { Figures::default() };
+        if self.course.end_epoch(time, validation, observer)? {
             self.save()?;
         }
         Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -267,83 +199,41 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, mut batch: Batch) -> Result<StepReport, TrainError> {
         let count = batch.targets.len();
-        let rate = self.schedule.at(self.position.step);
-        let progress = self.position.step as f64 / self.steps.max(1) as f64;
+        let (rate, progress) = (self.course.rate(), self.course.progress());
         self.step.label_own(&mut batch, progress)?;
-        let (losses, norm) = match self.step.run(&mut batch, rate, progress) {
-            Step::Taken { losses, norm } => (losses, norm),
-            Step::NotFinite { what } => {
-                return Err(TrainError::NotFinite {
-                    epoch: self.position.epoch + 1,
-                    step: self.position.step + 1,
-                    what,
-                    frames: batch.names.join(", "),
-                });
-            }
-        };
-        self.images += count;
-        let position = &mut self.position;
-        position.step += 1;
-        position.batch += 1;
-        position.average_updates = self.step.average_updates();
-        position.sums.add(&losses, norm);
-        Ok(StepReport { step: position.step, steps: self.steps, epoch: position.epoch + 1, losses, norm, rate })
+        let step = self.step.run(&mut batch, rate, progress);
+        self.course.count(step, rate, count, self.step.average_updates(), || batch.names.join(", "))
     }
 
     /// Judges the averaged weights; keeps them when they are the best so far.
-    fn validate(&mut self, epoch: usize) -> Result<Option<ApSummary>, TrainError> {
+    fn validate(&mut self, epoch: usize) -> Result<Figures, TrainError> {
         if self.job.validation.is_empty() {
-            return Ok(None);
+            return Ok(Figures::default());
         }
         let averaged = self.step.averaged();
         let summary = self.validator.judge(&averaged.clone().fold(), &self.inner)?;
         // Without any box to find there is nothing to choose by.
-        if let (Some(ap), Some(ap50)) = (summary.ap, summary.ap50)
-            && self.position.best.is_none_or(|best| ap >= best.ap)
-        {
-            self.position.best = Some(Best { epoch, ap, ap50, point_iou: None });
-            self.best_weights = Some(checkpoint::pack(&averaged)?);
+        if let (Some(ap), Some(ap50)) = (summary.ap, summary.ap50) {
+            self.course.keep_best(Best { epoch, ap, ap50, point_iou: None }, &averaged)?;
         }
-        Ok(Some(summary))
-    }
-
-    fn is_out_of_patience(&self) -> bool {
-        let patience = self.job.experiment.train.patience;
-        patience > 0 && self.position.best.is_some_and(|best| self.position.epoch > best.epoch.saturating_add(patience))
+        Ok(Figures { ap: summary.ap, ap50: summary.ap50, point_iou: None })
     }
 
     fn save(&self) -> Result<(), TrainError> {
-        let checkpoint = Checkpoint {
-            position: self.position.clone(),
-            settings: self.settings.clone(),
-            student: checkpoint::pack(&self.step.snapshot())?,
-            average: checkpoint::pack(&self.step.averaged())?,
-            best: self.best_weights.clone(),
-            optimizer: self.step.optimizer_bytes()?,
-            adapters: self.step.adapter_bytes()?,
-        };
-        checkpoint.write(&checkpoint_path(self.job.folder))
+        let (optimizer, adapters) = (self.step.optimizer_bytes()?, self.step.adapter_bytes()?);
+        self.course.save(&self.step.snapshot(), &self.step.averaged(), optimizer, adapters)
     }
 
     fn finish(self, interrupted: bool) -> Result<TrainReport, TrainError> {
-        let averaged = self.step.averaged();
-        let student = match &self.best_weights {
-            Some(bytes) => checkpoint::unpack(averaged, bytes.clone())?,
-            None => averaged,
-        };
-        if !interrupted {
-            let path = weights_path(self.job.folder);
-            student.save(&path).map_err(|error| TrainError::Record(error.to_string()))?;
-        }
-        let seconds = self.trained.as_secs_f64();
+        let Self { course, step, .. } = self;
         Ok(TrainReport {
-            student,
-            best: self.position.best,
-            position: self.position,
+            student: course.result(step.averaged(), interrupted)?,
+            best: course.position.best,
             interrupted,
-            images: self.images,
-            seconds,
-            wait_share: self.waited.as_secs_f64() / seconds.max(1e-9),
+            images: course.seen(),
+            seconds: course.seconds(),
+            wait_share: course.wait_share(),
+            position: course.position,
         })
     }
 }
@@ -368,41 +258,6 @@ fn settings(job: &TrainJob<'_>, retained: Option<&Retained>) -> serde_json::Valu
             "validation": frames(job.validation.len(), job.validation.boxes()),
         },
     })
-}
-
-/// Refuses the checkpoint of another run by what has changed since.
-pub(in crate::distill) fn check_settings(
-    path: &Path,
-    saved: &serde_json::Value,
-    now: &serde_json::Value,
-) -> Result<(), TrainError> {
-    let mut changed = Vec::new();
-    differences("", saved, now, &mut changed);
-    if changed.is_empty() {
-        return Ok(());
-    }
-    Err(TrainError::Checkpoint {
-        path: path.to_owned(),
-        message: format!(
-            "this checkpoint is of another run: {} changed since; change it back, or start anew without --resume",
-            changed.join(", ")
-        ),
-    })
-}
-
-fn differences(key: &str, saved: &serde_json::Value, now: &serde_json::Value, changed: &mut Vec<String>) {
-    match (saved, now) {
-        (serde_json::Value::Object(saved), serde_json::Value::Object(now)) => {
-            let names: std::collections::BTreeSet<&String> = saved.keys().chain(now.keys()).collect();
-            for name in names {
-                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                let (null, null_too) = (serde_json::Value::Null, serde_json::Value::Null);
-                differences(&key, saved.get(name).unwrap_or(&null), now.get(name).unwrap_or(&null_too), changed);
-            }
-        }
-        _ if saved != now => changed.push(format!("{key} ({saved} -> {now})")),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

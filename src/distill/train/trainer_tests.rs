@@ -10,6 +10,7 @@ use crate::distill::{
         average,
         dataset::{NetworkInput, tests::painted_frames, tests::painted_frames_of, tests::painted_image},
         events::tests::{Event, read_folder},
+        watcher::{Ending, Watcher, assert_resumable},
     },
 };
 
@@ -33,24 +34,6 @@ fn validation(count: usize) -> ValidationSet {
     set
 }
 
-/// Stops after a number of steps, and keeps the epochs' records.
-#[derive(Default)]
-pub(super) struct Watcher {
-    pub(super) stop_after: Option<usize>,
-    pub(super) records: Vec<EpochRecord>,
-}
-
-impl Observer for Watcher {
-    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
-        if self.stop_after == Some(report.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    fn on_epoch(&mut self, record: &EpochRecord) {
-        let timeless = EpochRecord { seconds: 0.0, images_per_second: 0.0, wait_share: 0.0, ..record.clone() };
-        self.records.push(timeless);
-    }
-}
-
 pub(super) fn run(
     experiment: &Experiment,
     folder: &Path,
@@ -63,30 +46,15 @@ pub(super) fn run(
 }
 
 #[test]
-fn resumed_training_ends_where_uninterrupted_training_does() {
-    let experiment = experiment(4);
-    let folder = tempfile::tempdir().unwrap();
-    let mut straight = Watcher::default();
-    let whole = run(&experiment, &folder.path().join("straight"), false, &mut straight).unwrap();
-    assert_eq!(straight.records.len(), 4);
-    assert!(!whole.interrupted);
-
-    // Two batches an epoch: one stop between epochs, one in the middle of the third, and another number of workers.
-    for (name, stop) in [("between", 4), ("within", 5)] {
-        let path = folder.path().join(name);
-        let mut first = Watcher { stop_after: Some(stop), ..Watcher::default() };
-        assert!(run(&experiment, &path, false, &mut first).unwrap().interrupted);
-        let mut other_workers = experiment.clone();
-        other_workers.train.workers = 1;
-        let mut second = Watcher::default();
-        let resumed = run(&other_workers, &path, true, &mut second).unwrap();
-        assert!(average::read(&resumed.student) == average::read(&whole.student), "{name}: other weights");
-        assert_eq!(resumed.best, whole.best, "{name}");
-        let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
-        assert_eq!(records, straight.records, "{name}");
-        let lines = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count();
-        assert_eq!(lines, 4, "{name}");
-    }
+fn training_resumed_with_another_number_of_workers_ends_where_uninterrupted_training_does() {
+    assert_resumable(|folder, resume, watcher| {
+        let mut experiment = experiment(4);
+        if resume {
+            experiment.train.workers = 1;
+        }
+        let report = run(&experiment, folder, resume, watcher).unwrap();
+        Ending { interrupted: report.interrupted, weights: average::read(&report.student), best: report.best }
+    });
 }
 
 #[test]

@@ -3,24 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::tracking::Source;
 
 fn track(position: [f64; 3], velocity: [f64; 2], size: [f64; 3], yaw: f64) -> Track {
-    Track {
-        id: 1,
-        class: 0,
-        score: 0.9,
-        position,
-        velocity,
-        covariance: [[0.0; 4]; 4],
-        size,
-        yaw,
-        hits: 5,
-        missed: 0,
-        last_seen: 0,
-        is_confirmed: true,
-        source: Source::Both,
-    }
+    Track { position, velocity, size, yaw, ..Track::person_at(0.0, 0.0) }
 }
 
 fn options(inflation: f64) -> FootprintOptions {

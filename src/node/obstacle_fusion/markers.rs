@@ -154,24 +154,9 @@ fn arrow_marker(track: &Track, id: i32, header: &Header) -> Marker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracking::Source;
 
     fn track(id: u64, speed: f64) -> Track {
-        Track {
-            id,
-            class: 0,
-            score: 0.9,
-            position: [1.0, 2.0, 0.9],
-            velocity: [speed, 0.0],
-            covariance: [[0.0; 4]; 4],
-            size: [0.5, 0.5, 1.8],
-            yaw: 0.0,
-            hits: 5,
-            missed: 0,
-            last_seen: 0,
-            is_confirmed: true,
-            source: Source::Lidar,
-        }
+        Track { id, velocity: [speed, 0.0], ..Track::person_at(1.0, 2.0) }
     }
 
     fn drawn(board: &mut MarkerBoard, tracks: &[Track]) -> Vec<(String, i32, i32)> {

@@ -64,7 +64,6 @@ pub(super) fn detections(header: Header<'_>, tracks: &[Track], classes: &Classes
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracking::Source;
 
     #[test]
     fn a_cloud_has_nothing_but_coordinates() {
@@ -87,16 +86,10 @@ mod tests {
             id: 41,
             class: 1,
             score: 0.5,
-            position: [1.0, 2.0, 3.0],
-            velocity: [0.0; 2],
             covariance,
             size: [4.0, 5.0, 6.0],
             yaw: 1.0,
-            hits: 3,
-            missed: 0,
-            last_seen: 0,
-            is_confirmed: true,
-            source: Source::Camera,
+            ..Track::person_at(1.0, 2.0)
         };
         let classes = Classes::new(&["person".into(), "forklift".into()]);
         let bytes = detections(Header { frame_id: "odom", ..Default::default() }, &[track], &classes);

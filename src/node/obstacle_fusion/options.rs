@@ -49,10 +49,7 @@ pub(super) fn footprint_points(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        node::parameters::{PerClass, TextList},
-        tracking::Source,
-    };
+    use crate::node::parameters::{PerClass, TextList};
 
     #[test]
     fn default_parameters_make_valid_options() {
@@ -69,21 +66,7 @@ mod tests {
     #[test]
     fn inflation_and_heights_are_those_of_the_parameters() {
         let classes = Classes::new(&["person".into(), "pallet".into()]);
-        let track = |class| Track {
-            id: 1,
-            class,
-            score: 0.9,
-            position: [3.0, 0.0, 0.9],
-            velocity: [0.0; 2],
-            covariance: [[0.0; 4]; 4],
-            size: [0.4, 0.4, 1.8],
-            yaw: 0.0,
-            hits: 3,
-            missed: 0,
-            last_seen: 0,
-            is_confirmed: true,
-            source: Source::Lidar,
-        };
+        let track = |class| Track { class, size: [0.4, 0.4, 1.8], ..Track::person_at(3.0, 0.0) };
         let mut inflation = PerClass::all(0.0);
         inflation.own.insert("person".into(), 0.5);
         let parameters = ObstacleFusionParameters {

@@ -72,24 +72,9 @@ pub(super) fn no_limit(header: Header<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracking::Source;
 
     fn person(x: f64) -> Track {
-        Track {
-            id: 1,
-            class: 0,
-            score: 0.9,
-            position: [x, 0.0, 0.9],
-            velocity: [0.0; 2],
-            covariance: [[0.0; 4]; 4],
-            size: [0.4, 0.6, 1.8],
-            yaw: 0.0,
-            hits: 5,
-            missed: 0,
-            last_seen: 0,
-            is_confirmed: true,
-            source: Source::Both,
-        }
+        Track { size: [0.4, 0.6, 1.8], ..Track::person_at(x, 0.0) }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic,
+    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
     is_reliable, session_options,
 };
 use crate::{model::SessionOptions, node::lifecycle::ManagedParameters};
@@ -103,11 +103,8 @@ impl CameraDetectorParameters {
     }
 
     pub(in crate::node) fn transport(&self) -> Result<ImageTransport, ParameterError> {
-        match self.image_transport.as_str() {
-            "raw" => Ok(ImageTransport::Raw),
-            "compressed" => Ok(ImageTransport::Compressed),
-            other => Err(ParameterError::new("image_transport", format!("`{other}` is neither raw nor compressed"))),
-        }
+        let kinds = [("raw", ImageTransport::Raw), ("compressed", ImageTransport::Compressed)];
+        either("image_transport", &self.image_transport, kinds)
     }
 
     pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
@@ -122,12 +119,13 @@ impl CameraDetectorParameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::parameters::assert_refused;
 
     #[test]
     fn wrong_values_are_named() {
         let good = CameraDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(CameraDetectorParameters, &str); 9] = [
+        assert_refused([
             (CameraDetectorParameters { image_topic: String::new(), ..good.clone() }, "image_topic"),
             (CameraDetectorParameters { threads: 1 << 32, ..good.clone() }, "threads"),
             (CameraDetectorParameters { model: String::new(), ..good.clone() }, "model"),
@@ -137,9 +135,6 @@ mod tests {
             (CameraDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (CameraDetectorParameters { provider: "gpu".into(), ..good.clone() }, "provider"),
             (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
-        ];
-        for (parameters, name) in cases {
-            assert_eq!(parameters.check().unwrap_err().name, name);
-        }
+        ]);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic,
+    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
     is_reliable, session_options,
 };
 use crate::{model::SessionOptions, node::lifecycle::ManagedParameters};
@@ -91,11 +91,7 @@ impl LidarDetectorParameters {
     }
 
     pub(in crate::node) fn kind(&self) -> Result<SweepKind, ParameterError> {
-        match self.input_type.as_str() {
-            "scan" => Ok(SweepKind::Scan),
-            "cloud" => Ok(SweepKind::Cloud),
-            other => Err(ParameterError::new("input_type", format!("`{other}` is neither scan nor cloud"))),
-        }
+        either("input_type", &self.input_type, [("scan", SweepKind::Scan), ("cloud", SweepKind::Cloud)])
     }
 
     pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
@@ -110,12 +106,13 @@ impl LidarDetectorParameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::parameters::assert_refused;
 
     #[test]
     fn wrong_values_are_named() {
         let good = LidarDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
-        let cases: [(LidarDetectorParameters, &str); 7] = [
+        assert_refused([
             (LidarDetectorParameters { input_topic: String::new(), ..good.clone() }, "input_topic"),
             (LidarDetectorParameters { model: String::new(), ..good.clone() }, "model"),
             (LidarDetectorParameters { input_type: "laser".into(), ..good.clone() }, "input_type"),
@@ -123,9 +120,6 @@ mod tests {
             (LidarDetectorParameters { score_threshold: f64::NAN, ..good.clone() }, "score_threshold"),
             (LidarDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (LidarDetectorParameters { bond_timeout: f64::NAN, ..good.clone() }, "bond_timeout"),
-        ];
-        for (parameters, name) in cases {
-            assert_eq!(parameters.check().unwrap_err().name, name);
-        }
+        ]);
     }
 }

@@ -73,11 +73,22 @@ fn check_topic(name: &'static str, topic: &str) -> Result<(), ParameterError> {
 }
 
 fn is_reliable(name: &'static str, value: &str) -> Result<bool, ParameterError> {
-    match value {
-        "best_effort" => Ok(false),
-        "reliable" => Ok(true),
-        other => Err(ParameterError::new(name, format!("`{other}` is neither best_effort nor reliable"))),
+    either(name, value, [("best_effort", false), ("reliable", true)])
+}
+
+/// What a value that is one of two words means.
+fn either<T>(
+    name: &'static str,
+    value: &str,
+    [(first, one), (second, other)]: [(&str, T); 2],
+) -> Result<T, ParameterError> {
+    if value == first {
+        return Ok(one);
     }
+    if value == second {
+        return Ok(other);
+    }
+    Err(ParameterError::new(name, format!("`{value}` is neither {first} nor {second}")))
 }
 
 /// Seconds that are a timeout; 0 stands for none.
@@ -111,4 +122,12 @@ fn session_options(provider: &str, threads: i64, library: &str) -> Result<Sessio
     };
     let library = (!library.is_empty()).then(|| PathBuf::from(library));
     Ok(SessionOptions { threads, provider, library })
+}
+
+/// Asks that each of the parameters is refused, and by which name.
+#[cfg(test)]
+fn assert_refused<P: NodeParameters>(cases: impl IntoIterator<Item = (P, &'static str)>) {
+    for (parameters, name) in cases {
+        assert_eq!(parameters.check().unwrap_err().name, name);
+    }
 }

@@ -210,13 +210,14 @@ impl ObstacleFusionParameters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::parameters::assert_refused;
 
     #[test]
     fn wrong_values_are_named() {
         let good = ObstacleFusionParameters { lidar: "/objects".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
         let cameras = |entry: &str| TextList(vec![entry.into()]);
-        let cases: [(ObstacleFusionParameters, &str); 12] = [
+        assert_refused([
             (ObstacleFusionParameters { speed_limit_topic: String::new(), ..good.clone() }, "speed_limit_topic"),
             (ObstacleFusionParameters { input_timeout: 0.0, ..good.clone() }, "input_timeout"),
             (ObstacleFusionParameters::default(), "lidar"),
@@ -229,10 +230,7 @@ mod tests {
             (ObstacleFusionParameters { max_height: f64::NAN, ..good.clone() }, "max_height"),
             (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
             (ObstacleFusionParameters { bond_timeout: 0.01, ..good.clone() }, "bond_timeout"),
-        ];
-        for (parameters, name) in cases {
-            assert_eq!(parameters.check().unwrap_err().name, name);
-        }
+        ]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{camera::CameraLabels, carry_over::CarryOver};
+use super::{camera::CameraLabels, carry_over::CarryOver, scores::check_scores};
 use crate::distill::split::Block;
 
 /// More sources of labels than anybody has for one recording.
@@ -163,6 +163,11 @@ fn unsure_score() -> f32 {
 /// A wrong value: its key below the recording's entry, and what is wrong with it.
 type Complaint = (String, String);
 
+/// What is wrong with the name of a class that the student does not have.
+pub(super) fn no_class(name: &str, classes: &[String]) -> String {
+    format!("the student has no class `{name}`; it has {}", classes.join(", "))
+}
+
 impl LidarData {
     /// Every path in it, for readers of a file that paths are relative to.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
@@ -231,7 +236,7 @@ impl TruthLabels {
         }
         match &self.class {
             Some(class) if !classes.contains(class) => {
-                return wrong("class", format!("the student has no class `{class}`; it has {}", classes.join(", ")));
+                return wrong("class", no_class(class, classes));
             }
             None if classes.len() != 1 => {
                 return wrong("class", format!("say which class the poses are of: {}", classes.join(", ")));
@@ -254,20 +259,9 @@ impl LidarTeacher {
     }
 
     fn check(&self, classes: &[String]) -> Result<(), Complaint> {
-        let wrong = |key: &str, message: String| Err((key.to_owned(), message));
-        for (key, score) in [("min_score", self.min_score), ("uncertain_score", self.uncertain_score)] {
-            if !(0.0..=1.0).contains(&score) {
-                return wrong(key, format!("must be between 0 and 1, not {score}"));
-            }
-        }
-        if self.uncertain_score > self.min_score {
-            let message = format!("{} is more than min_score ({})", self.uncertain_score, self.min_score);
-            return wrong("uncertain_score", message);
-        }
+        check_scores(self.min_score, self.uncertain_score).map_err(|(key, message)| (key.to_owned(), message))?;
         match self.class_map.values().find(|meant| !classes.contains(meant)) {
-            Some(meant) => {
-                wrong("class_map", format!("the student has no class `{meant}`; it has {}", classes.join(", ")))
-            }
+            Some(meant) => Err(("class_map".to_owned(), no_class(meant, classes))),
             None => Ok(()),
         }
     }

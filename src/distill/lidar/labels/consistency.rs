@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LabelledSweep, SweepLabels, predicted::labels_of};
+use super::{LabelledSweep, SweepLabels, predicted::labels_of, scores::check_scores};
 use crate::model::lidar::{LidarDetections, LidarObject};
 
 /// When a find counts.
@@ -32,15 +32,7 @@ impl ConsistencyOptions {
     /// # Errors
     /// The key (`distance`, say) and the mend.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        for (key, score) in [("min_score", self.min_score), ("uncertain_score", self.uncertain_score)] {
-            if !(0.0..=1.0).contains(&score) {
-                return Err((key, format!("must be between 0 and 1, not {score}")));
-            }
-        }
-        if self.uncertain_score > self.min_score {
-            let message = format!("{} is more than min_score ({})", self.uncertain_score, self.min_score);
-            return Err(("uncertain_score", message));
-        }
+        check_scores(self.min_score, self.uncertain_score)?;
         if !(self.distance > 0.0 && self.distance <= 10.0) {
             return Err(("distance", format!("must be more than 0 and at most 10 metres, not {}", self.distance)));
         }

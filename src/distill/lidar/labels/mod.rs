@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `config` | the entries of an experiment: [`LidarData`] and its [`LabelSource`]s |
 //! | `target` | what is learnt of a point and of a sweep: [`PointTarget`], [`LabelledSweep`] |
+//! | `scores` | which scores of finds are learnt, and which doubted |
 //! | `read` | [`label_recording`] |
 //! | `measured`, `transforms` | the one pass over a recording |
 //! | `truth` | the recording's own truth: points, boxes, poses |
@@ -31,6 +32,7 @@ mod measured;
 mod merge;
 mod predicted;
 mod read;
+mod scores;
 mod store;
 mod target;
 mod teacher;

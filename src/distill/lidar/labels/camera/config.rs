@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::{config::no_class, scores::check_scores};
+
 /// The robot's frame on the floor: the first of these that the transforms know.
 pub(super) const BASE_FRAMES: [&str; 2] = ["base_footprint", "base_link"];
 /// The frame that stands still, where none is named.
@@ -95,15 +97,7 @@ impl CameraLabels {
     /// The key (`min_score`, say) and what is wrong with it.
     pub fn check(&self, classes: &[String]) -> Result<(), (String, String)> {
         let wrong = |key: &str, message: String| Err((key.to_owned(), message));
-        for (key, score) in [("min_score", self.min_score), ("uncertain_score", self.uncertain_score)] {
-            if !(0.0..=1.0).contains(&score) {
-                return wrong(key, format!("must be between 0 and 1, not {score}"));
-            }
-        }
-        if self.uncertain_score > self.min_score {
-            let message = format!("{} is more than min_score ({})", self.uncertain_score, self.min_score);
-            return wrong("uncertain_score", message);
-        }
+        check_scores(self.min_score, self.uncertain_score).map_err(|(key, message)| (key.to_owned(), message))?;
         if !(0.0..=10.0).contains(&self.max_time_offset) {
             return wrong("max_time_offset", format!("must be 0 to 10 seconds, not {}", self.max_time_offset));
         }
@@ -118,8 +112,7 @@ impl CameraLabels {
         }
         for (class, size) in &self.size_priors {
             if !classes.contains(class) {
-                let message = format!("the student has no class `{class}`; it has {}", classes.join(", "));
-                return wrong("size_priors", message);
+                return wrong("size_priors", no_class(class, classes));
             }
             if !size.iter().all(|extent| (0.01..=100.0).contains(extent)) {
                 let message = format!("`{class}` must have length, width and height of 0.01 to 100 m, not {size:?}");
