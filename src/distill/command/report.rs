@@ -33,8 +33,6 @@ use crate::distill::{
 /// errors, for which all models are run again, are then left out, too:
 ///
 ///   distill report runs/indoor_person --no-gallery
-///
-/// Runs of lidar students have no page; `distill run` with their experiment prints their figures again.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ReportArgs {
