@@ -4,26 +4,14 @@
 import argparse
 import hashlib
 import json
-import os
-import platform
-import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/ros"))
 
+from origin import commit, machine  # noqa: E402
 from track_judge import Tally, percent, table, words  # noqa: E402
-
-
-def commit():
-    """What was run, as Git names it; with a `+` where files differ from that."""
-    git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def machine():
-    names = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"
 
 
 def main():

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/ros"))
 
-from fused_results import commit, machine  # noqa: E402
+from origin import commit, machine  # noqa: E402
 from track_judge import percent, table  # noqa: E402
 
 

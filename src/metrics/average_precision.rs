@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Calibration, ClassCurve, Demand, ScoredBox, TruthBox,
+    Calibration, ClassCurve, Demand, ScoredBox, TruthBox, mean,
     pairing::Pairing,
     precision::{RECALL_POINTS, precision_at_recalls},
 };
@@ -172,11 +172,6 @@ impl ApAccumulator {
 /// Of each claim that counts at a threshold's bit: whether it is right.
 fn verdicts(judged: &[Judged], bit: u16) -> impl Iterator<Item = Option<bool>> {
     judged.iter().map(move |claim| (claim.ignored & bit == 0).then_some(claim.matched & bit != 0))
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / count as f64)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    mean,
     pairing::Verdict,
     precision::{RECALL_POINTS, precision_at_recalls},
 };
@@ -154,8 +155,7 @@ impl CenterApAccumulator {
     /// The figures over everything added so far.
     pub fn finish(&self) -> CenterAp {
         let per_class: Vec<ClassCenterAp> = (0..self.classes.len()).map(|class| self.class(class)).collect();
-        let values: Vec<f64> = per_class.iter().filter_map(|class| class.ap).collect();
-        let ap = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let ap = mean(per_class.iter().filter_map(|class| class.ap));
         CenterAp { distance: self.distance, ap, per_class, sweeps: self.sweeps }
     }
 
@@ -167,15 +167,14 @@ impl CenterApAccumulator {
             0 => Vec::new(),
             _ => precision_at_recalls(judged.iter().map(|claim| claim.verdict), truths).to_vec(),
         };
-        let right: Vec<f64> =
-            judged.iter().filter(|c| c.verdict == Some(true)).map(|c| f64::from(c.distance)).collect();
+        let right = judged.iter().filter(|claim| claim.verdict == Some(true)).map(|claim| f64::from(claim.distance));
         ClassCenterAp {
             class: self.classes[class].clone(),
             truths,
             ap: (truths > 0).then(|| precision.iter().sum::<f64>() / RECALL_POINTS as f64),
             precision,
             best_f1: best_f1(&judged, truths),
-            mean_distance: (!right.is_empty()).then(|| right.iter().sum::<f64>() / right.len() as f64),
+            mean_distance: mean(right),
         }
     }
 }

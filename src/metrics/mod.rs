@@ -4,6 +4,7 @@ mod average_precision;
 mod calibration;
 mod center_ap;
 mod latency;
+mod mean;
 mod pairing;
 mod point_iou;
 mod precision;
@@ -14,3 +15,5 @@ pub use center_ap::{BestF1, CenterAp, CenterApAccumulator, CenterTruth, ClassCen
 pub use latency::{LatencyRecorder, LatencySummary};
 pub use pairing::{Demand, ScoredBox, TruthBox, Verdict, judge_image};
 pub use point_iou::{ClassIou, PointIou, PointIouAccumulator};
+
+pub(crate) use mean::mean;

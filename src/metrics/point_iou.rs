@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mean;
+
 /// The figures of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassIou {
@@ -73,8 +75,7 @@ impl PointIouAccumulator {
             }
         };
         let per_class: Vec<ClassIou> = (0..self.classes.len()).map(class).collect();
-        let occurring: Vec<f64> = per_class.iter().filter(|c| c.points > 0).filter_map(|c| c.iou).collect();
-        let mean = (!occurring.is_empty()).then(|| occurring.iter().sum::<f64>() / occurring.len() as f64);
+        let mean = mean(per_class.iter().filter(|class| class.points > 0).filter_map(|class| class.iou));
         PointIou { mean, per_class, points: self.points }
     }
 }

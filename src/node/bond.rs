@@ -17,7 +17,7 @@ use r2r::{Publisher, bond::msg::Status};
 use super::{
     clock,
     host::{Host, reliable},
-    lifecycle::ManagedParameters,
+    parameters::NodeParameters,
 };
 
 /// From one sign of life to the next, as in Nav2.
@@ -49,7 +49,7 @@ impl Bond {
     }
 
     /// Begins a bond, unless the parameters want none. A topic that ROS 2 refuses costs the bond alone, which the manager will notice.
-    pub(super) fn begin<P: ManagedParameters>(&mut self, host: &mut Host<P>) {
+    pub(super) fn begin<P: NodeParameters>(&mut self, host: &mut Host<P>) {
         let Some(timeout) = host.parameters().bond_timeout() else { return };
         if self.link.is_none() {
             match Link::create(&mut host.node) {

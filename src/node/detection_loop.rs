@@ -15,7 +15,8 @@ use super::{
     Latest, NodeStatistics, Stage, Taken,
     gate::Gate,
     host::{Host, latched, lock, sensor},
-    lifecycle::{Activity, Job, Managed, ManagedParameters, job},
+    lifecycle::{Activity, Job, Managed, job},
+    parameters::NodeParameters,
     subscriptions::Subscription,
     warnings::Warnings,
 };
@@ -26,7 +27,7 @@ pub(super) trait Work: Send + Sized + 'static {
     /// What one message is called in logs and diagnostics.
     const NOUN: &'static str;
     /// The node's parameters.
-    type Parameters: ManagedParameters;
+    type Parameters: NodeParameters;
     /// A model that is ready to run.
     type Model: Send + 'static;
 

@@ -3,7 +3,7 @@
 use super::{config::SensorConfig, student::TOTAL_STRIDE};
 use crate::{
     messages::{Floats, LaserScan},
-    sensing::range_image::{RangeGrid, Sweep},
+    sensing::range_image::{RangeGrid, Sweep, is_void},
 };
 
 /// Share of a column that a beam may stand beside the place that evenly spread beams have.
@@ -59,7 +59,7 @@ fn aligned(grid: RangeGrid, sweep: &Sweep) -> RangeGrid {
     let [first, last] = grid.azimuth;
     let step = (last - first) / grid.columns as f32;
     let (mut sin, mut cos, mut count) = (0.0_f32, 0.0_f32, 0.0_f32);
-    for [x, y, _] in sweep.points.iter().filter(|point| point.iter().all(|value| value.is_finite())) {
+    for [x, y, _] in sweep.points.iter().filter(|point| !is_void(point)) {
         // The place within the column as an angle, so that both edges are one place.
         let (s, c) = (std::f32::consts::TAU * ((y.atan2(*x) - first) / step).fract()).sin_cos();
         (sin, cos, count) = (sin + s, cos + c, count + 1.0);
@@ -94,7 +94,7 @@ fn grid_of_scan(sweep: &Sweep) -> Option<RangeGrid> {
         .points
         .iter()
         .enumerate()
-        .filter(|(_, point)| point.iter().all(|value| value.is_finite()))
+        .filter(|(_, point)| !is_void(point))
         .map(|(beam, [x, y, _])| (beam as f32, y.atan2(*x)))
         .collect();
     // Azimuths that go on over half a turn and more.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     distill::train::TrainError,
-    metrics::CenterApAccumulator,
+    metrics::{CenterApAccumulator, mean},
     model::lidar::{LidarDetections, LidarOutput, LidarSpec, decode, label_hidden_points},
     sensing::range_image::{RangeImage, Sweep},
 };
@@ -154,11 +154,10 @@ impl<'a> LidarValidator<'a> {
         let aps: Vec<Option<f64>> = centers.iter().map(|accumulator| accumulator.finish().ap).collect();
         let largest = (0..aps.len()).max_by(|&a, &b| options.distances[a].total_cmp(&options.distances[b]));
         let thresholds = points.finish();
-        let ious: Vec<Option<f64>> = thresholds.iter().map(|chosen| Some(chosen.iou)).collect();
         Ok(LidarValidation {
-            ap: mean(&aps),
+            ap: mean(aps.iter().copied().flatten()),
             ap_far: largest.and_then(|place| aps[place]),
-            point_iou: mean(&ious),
+            point_iou: mean(thresholds.iter().map(|chosen| chosen.iou)),
             thresholds,
         })
     }
@@ -168,11 +167,6 @@ impl<'a> LidarValidator<'a> {
 fn is_seen(image: &RangeImage, point: usize) -> bool {
     let cell = image.cell_of_point.get(point).and_then(|&cell| image.point_of_cell.get(cell as usize));
     cell.is_some_and(|&seen| seen as usize == point)
-}
-
-fn mean(figures: &[Option<f64>]) -> Option<f64> {
-    let known: Vec<f64> = figures.iter().copied().flatten().collect();
-    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
 }
 
 #[cfg(test)]
@@ -187,11 +181,5 @@ mod tests {
         sweep.points.push(near);
         let image = RangeImage::project(&sweep, &spec().grid);
         assert!(!is_seen(&image, 9) && is_seen(&image, 64) && is_seen(&image, 8));
-    }
-
-    #[test]
-    fn means_leave_out_what_is_not_known() {
-        assert_eq!(mean(&[Some(0.5), None, Some(0.25)]), Some(0.375));
-        assert_eq!(mean(&[None]), None);
     }
 }

@@ -8,7 +8,7 @@
 use super::ensemble::fusion_boxes;
 use crate::{
     geometry::{FusedBox, FusionSource, weighted_box_fusion},
-    metrics::{ApAccumulator, ScoredBox, TruthBox},
+    metrics::{ApAccumulator, ScoredBox, TruthBox, mean},
     model::SoftDetection,
 };
 
@@ -64,8 +64,7 @@ pub fn measured_trust(
         }
         let summary = precision.finish();
         let known = summary.per_class.iter().zip(knows).filter(|(_, knows)| **knows);
-        let figures: Vec<f64> = known.filter_map(|(class, _)| class.ap50).collect();
-        (!figures.is_empty()).then(|| figures.iter().sum::<f64>() / figures.len() as f64)
+        mean(known.filter_map(|(class, _)| class.ap50))
     };
     relative(&knows.iter().enumerate().map(quality).collect::<Vec<_>>())
 }

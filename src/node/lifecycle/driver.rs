@@ -11,7 +11,7 @@ use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 
 use super::{
     machine::{Outcome, StateMachine},
-    managed::{Managed, ManagedParameters},
+    managed::Managed,
     services::{ChangeRequest, Services, answer_change},
     state::{Activity, State},
     transition::{ACTIVATE, CONFIGURE, SHUTDOWN},
@@ -20,6 +20,7 @@ use crate::node::{
     Shutdown,
     bond::Bond,
     host::{DIAGNOSTICS_PERIOD, Host, SPIN},
+    parameters::NodeParameters,
     statistics::{ERROR, OK, WARN, pair},
 };
 

@@ -18,20 +18,11 @@ pub(in crate::node) fn job<T>(work: impl FnOnce() -> anyhow::Result<T> + Send + 
     Box::new(work)
 }
 
-/// The parameters that every managed node has.
-pub(in crate::node) trait ManagedParameters: NodeParameters {
-    /// Whether the node configures and activates itself at its start.
-    fn autostart(&self) -> bool;
-
-    /// How long a silent lifecycle manager is waited for before the log says so; nothing where there shall be no bond.
-    fn bond_timeout(&self) -> Option<Duration>;
-}
-
 /// A node that does what a lifecycle manager says. All functions are called by the spinning thread and must be quick; what takes
 /// longer is given back as a [`Job`]. Publishing is for active nodes alone.
 pub(in crate::node) trait Managed {
     /// Its parameters.
-    type Parameters: ManagedParameters;
+    type Parameters: NodeParameters;
     /// What a job brings.
     type Product: Send + 'static;
     /// What it does, for the name of its diagnostics.

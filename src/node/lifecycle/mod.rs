@@ -16,5 +16,5 @@ mod state;
 mod transition;
 
 pub(super) use driver::serve;
-pub(super) use managed::{Job, Managed, ManagedParameters, job};
+pub(super) use managed::{Job, Managed, job};
 pub(super) use state::Activity;

@@ -8,7 +8,7 @@ use super::{
     NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
     is_reliable, session_options,
 };
-use crate::{model::SessionOptions, node::lifecycle::ManagedParameters};
+use crate::model::SessionOptions;
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -62,16 +62,7 @@ impl NodeParameters for CameraDetectorParameters {
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
-}
 
-/// How images come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::node) enum ImageTransport {
-    Raw,
-    Compressed,
-}
-
-impl ManagedParameters for CameraDetectorParameters {
     fn autostart(&self) -> bool {
         self.autostart
     }
@@ -79,6 +70,13 @@ impl ManagedParameters for CameraDetectorParameters {
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
     }
+}
+
+/// How images come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) enum ImageTransport {
+    Raw,
+    Compressed,
 }
 
 impl CameraDetectorParameters {

@@ -1,19 +1,28 @@
 //! Parameters that others cannot set to what makes no sense.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use r2r::{Error, Parameter, ParameterValue, RosParams, indexmap::IndexMap};
 
 use super::ParameterError;
 use crate::node::host::lock;
 
-/// The parameters of a node, which know what values make sense.
+/// The parameters that every node has, which know what values make sense.
 pub(in crate::node) trait NodeParameters: RosParams + Default + Clone + Send + 'static {
     /// Checks every value.
     ///
     /// # Errors
     /// The first [`ParameterError`].
     fn check(&self) -> Result<(), ParameterError>;
+
+    /// Whether the node configures and activates itself at its start.
+    fn autostart(&self) -> bool;
+
+    /// How long a silent lifecycle manager is waited for before the log says so; nothing where there shall be no bond.
+    fn bond_timeout(&self) -> Option<Duration>;
 }
 
 /// What r2r's services work on: a value that makes no sense is refused, and whoever sets it gets the reason. Values from the start are

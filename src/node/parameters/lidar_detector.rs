@@ -8,7 +8,7 @@ use super::{
     NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
     is_reliable, session_options,
 };
-use crate::{model::SessionOptions, node::lifecycle::ManagedParameters};
+use crate::model::SessionOptions;
 
 /// Parameters of `lidar_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -56,16 +56,7 @@ impl NodeParameters for LidarDetectorParameters {
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
-}
 
-/// What a sweep comes as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::node) enum SweepKind {
-    Scan,
-    Cloud,
-}
-
-impl ManagedParameters for LidarDetectorParameters {
     fn autostart(&self) -> bool {
         self.autostart
     }
@@ -73,6 +64,13 @@ impl ManagedParameters for LidarDetectorParameters {
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
     }
+}
+
+/// What a sweep comes as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) enum SweepKind {
+    Scan,
+    Cloud,
 }
 
 impl LidarDetectorParameters {

@@ -7,7 +7,6 @@ use r2r::RosParams;
 use super::{
     NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_topic, is_reliable,
 };
-use crate::node::lifecycle::ManagedParameters;
 
 /// Between the two topics of a camera.
 const SEPARATOR: char = '|';
@@ -106,16 +105,7 @@ impl NodeParameters for ObstacleFusionParameters {
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
-}
 
-/// The topics of one camera.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::node) struct CameraTopics {
-    pub(in crate::node) detections: String,
-    pub(in crate::node) info: String,
-}
-
-impl ManagedParameters for ObstacleFusionParameters {
     fn autostart(&self) -> bool {
         self.autostart
     }
@@ -123,6 +113,13 @@ impl ManagedParameters for ObstacleFusionParameters {
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
     }
+}
+
+/// The topics of one camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node) struct CameraTopics {
+    pub(in crate::node) detections: String,
+    pub(in crate::node) info: String,
 }
 
 impl ObstacleFusionParameters {

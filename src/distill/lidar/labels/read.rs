@@ -89,11 +89,6 @@ pub fn label_recording(
             said.push(source.label(&measured, &known)?);
         }
         let labels = merger.merge(measured.sweep.points.len(), &said, &mut facts.sources);
-        facts.without_labels += usize::from(!labels.is_known());
-        let valid = measured.sweep.valid();
-        let labelled_points = labels.points.iter().filter(|point| point.is_known()).count();
-        facts.points += valid as u64;
-        facts.ignored += valid.saturating_sub(labelled_points) as u64;
         let truth = judge.and_then(|place| known.into_iter().nth(place).flatten());
         if let Some(facts) = &mut facts.truth
             && let Some(truth) = &truth
@@ -107,11 +102,14 @@ pub fn label_recording(
     for truth in &truths {
         truth.check_use(&bag)?;
     }
-    if let Some(carry_over) = &data.carry_over {
-        let carried = carry_over.apply(&mut labelled, &transforms, classes);
-        facts.ignored = facts.ignored.saturating_sub(carried.of_class + carried.background) + carried.dropped;
-        facts.without_labels = labelled.iter().filter(|sweep| !sweep.labels.is_known()).count();
-        facts.carried_over = Some(carried);
+    facts.carried_over =
+        data.carry_over.as_ref().map(|carry_over| carry_over.apply(&mut labelled, &transforms, classes));
+    for LabelledSweep { sweep, labels, .. } in &labelled {
+        let known = labels.points.iter().filter(|point| point.is_known()).count();
+        let valid = sweep.valid();
+        facts.points += valid as u64;
+        facts.ignored += valid.saturating_sub(known) as u64;
+        facts.without_labels += usize::from(known == 0);
     }
     for camera in sources.iter().filter_map(Source::camera) {
         loss.merge(camera.loss());
