@@ -37,6 +37,7 @@ fn data(path: impl Into<PathBuf>, topic: Option<&str>, truth: &TruthLabels) -> L
         labels: vec![LabelSource::Truth(truth.clone())],
         truth: Some(truth.clone()),
         carry_over: None,
+        follow: None,
         block: None,
     }
 }

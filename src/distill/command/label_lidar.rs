@@ -94,6 +94,7 @@ fn label_hash(experiment: &LidarExperiment, data: &LidarData) -> anyhow::Result<
         "topic": data.topic,
         "labels": data.labels,
         "carry_over": data.carry_over,
+        "follow": data.follow,
         "truth": data.truth,
         "teachers": teachers,
         "fusion": asks_teachers.then_some(experiment.fusion),
@@ -144,6 +145,14 @@ fn tell_labels(name: &str, recording: &LabelledRecording) {
             carried.of_class,
             carried.background,
             carried.dropped
+        );
+    }
+    if let Some(followed) = &facts.followed {
+        outln!(
+            "  followed to other sweeps: {} points of {} objects; {} points more of those that were labelled",
+            followed.points,
+            followed.objects,
+            followed.filled
         );
     }
     if let Some(calibration) = &facts.calibration

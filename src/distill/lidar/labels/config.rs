@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{camera::CameraLabels, carry_over::CarryOver, scores::check_scores};
+use super::{camera::CameraLabels, carry_over::CarryOver, follow::Follow, scores::check_scores};
 use crate::distill::split::Block;
 
 /// More sources of labels than anybody has for one recording.
@@ -45,6 +45,10 @@ pub struct LidarData {
     /// default; `carry_over: {}` turns it on. Needs transforms.
     #[serde(default)]
     pub carry_over: Option<CarryOver>,
+    /// Follows what moves to sweeps in which nobody labelled it, after what stands still was carried over. Off by default; `follow: {}`
+    /// turns it on. Needs transforms.
+    #[serde(default)]
+    pub follow: Option<Follow>,
     /// Where the recording's own truth is, to judge the student by.
     #[serde(default)]
     pub truth: Option<TruthLabels>,
@@ -206,6 +210,9 @@ impl LidarData {
         }
         if let Some(carry_over) = &self.carry_over {
             carry_over.check().map_err(|(key, message)| (format!("carry_over.{key}"), message))?;
+        }
+        if let Some(follow) = &self.follow {
+            follow.check(classes).map_err(|(key, message)| (format!("follow.{key}"), message))?;
         }
         match &self.truth {
             Some(truth) => truth.check(classes).map_err(|(key, message)| (format!("truth.{key}"), message)),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{camera::CalibrationEstimate, carry_over::CarriedOver};
+use super::{camera::CalibrationEstimate, carry_over::CarriedOver, follow::Followed};
 
 /// What came of labelling one recording.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct LabelFacts {
     /// What came of carrying labels over to other sweeps, where that is wanted.
     #[serde(default)]
     pub carried_over: Option<CarriedOver>,
+    /// What came of following what moves, where that is wanted.
+    #[serde(default)]
+    pub followed: Option<Followed>,
     /// How well camera and lidar fit together, where a camera labelled.
     pub calibration: Option<CalibrationEstimate>,
 }

@@ -18,6 +18,7 @@
 //! | `consistency` | a student's own finds as labels, where neighbouring sweeps agree |
 //! | `merge` | several sources made into one |
 //! | `carry_over` | labels of what stands still for sweeps in which nobody labelled it |
+//! | `follow` | labels of what moves for sweeps in which nobody labelled it |
 //! | `classes` | what class numbers mean |
 //! | `store` | a labelled recording as a Parquet file |
 
@@ -28,6 +29,7 @@ mod config;
 mod consistency;
 mod error;
 mod facts;
+mod follow;
 mod measured;
 mod merge;
 mod predicted;
@@ -45,6 +47,7 @@ pub use config::{LabelSource, LidarData, LidarTeacher, Pairing, TruthLabels};
 pub use consistency::{ConsistencyOptions, consistent};
 pub use error::LidarLabelError;
 pub use facts::{ClassFacts, LabelFacts, SourceFacts};
+pub use follow::{Follow, Followed};
 pub use read::{LabelContext, LabelledRecording, label_recording};
 pub use store::{read_labels, write_labels};
 pub use target::{LabelledObject, LabelledSweep, PointClass, PointTarget, SweepLabels};

@@ -67,7 +67,7 @@ pub fn label_recording(
         sources.push(Source::open(source, &mut truths, &bag, context, watch)?);
     }
     let Pass { sweeps, transforms, mut loss } =
-        measured::read(&bag, topic, &mut truths, data.carry_over.is_some(), watch)?;
+        measured::read(&bag, topic, &mut truths, data.carry_over.is_some() || data.follow.is_some(), watch)?;
     let merger = Merger::new(sources.iter().map(|source| source.knows(&truths, classes)).collect());
     let mut facts = LabelFacts {
         classes: classes.to_vec(),
@@ -104,6 +104,7 @@ pub fn label_recording(
     }
     facts.carried_over =
         data.carry_over.as_ref().map(|carry_over| carry_over.apply(&mut labelled, &transforms, classes));
+    facts.followed = data.follow.as_ref().map(|follow| follow.apply(&mut labelled, &transforms, classes));
     for LabelledSweep { sweep, labels, .. } in &labelled {
         let known = labels.points.iter().filter(|point| point.is_known()).count();
         let valid = sweep.valid();

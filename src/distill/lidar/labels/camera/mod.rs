@@ -52,4 +52,5 @@ pub use calibration::CalibrationEstimate;
 pub use config::CameraLabels;
 pub use images::CameraImage;
 pub use labeller::{CameraLabeller, Unlabelled};
+pub(super) use object::estimate;
 pub use verdict::CalibrationVerdict;

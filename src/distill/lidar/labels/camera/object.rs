@@ -14,7 +14,7 @@ const ROUND: f32 = 0.2;
 
 /// What its points tell about an object, in the lidar's frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Estimate {
+pub(in super::super) struct Estimate {
     /// Its middle, in metres.
     pub center: [f32; 3],
     /// Length, width and height, where it is of a class whose objects are alike from all sides.
@@ -27,7 +27,7 @@ pub(super) struct Estimate {
 /// `size` tells length, width and height that objects of the class mostly have, and what is seen from its long side is as deep as the
 /// class is wide. Across, it is the middle of what is seen. The height is that of the points, down to the floor when the object
 /// stands on it, as `base_from_sensor` tells; round ones are as high as their class.
-pub(super) fn estimate(
+pub(in super::super) fn estimate(
     points: &[[f64; 3]],
     size: Option<[f32; 3]>,
     base_from_sensor: Option<&RigidTransform>,

@@ -1,0 +1,550 @@
+//! What moves keeps its label, too: an object that one sweep knows is followed to the sweeps before and after it.
+//!
+//! A camera loses a person who walks past the robot just when the lidar sees that person best; a student that never learns from such
+//! sweeps takes people beside it for something else. Points that stand above the floor, and are not known to be something that stays,
+//! make clusters in a fixed frame. One that mostly has labels of a moving class, and is no larger than the class, is the object, and its
+//! other points are the object's. It is looked for in the next sweep where its velocity says, and in the one before likewise; the one
+//! cluster that is near enough and of the right size is the same object. Where two could be, or none is, it is lost: what is not sure
+//! stays unknown.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    LabelledObject, LabelledSweep, PointClass, PointTarget,
+    camera::{CameraLabels, estimate},
+};
+use crate::{
+    geometry::RigidTransform,
+    sensing::{range_image::is_void, transforms::TransformBuffer},
+};
+
+/// What stands less than this above the lowest of a sweep's points is taken for the floor, in metres.
+const FLOOR: f32 = 0.12;
+/// Share of a sweep's points below which the floor is taken to be: stray points lie lower.
+const FLOOR_SHARE: f64 = 0.02;
+/// Sweeps whose points are within this height are one plane, in which nothing is the floor, in metres.
+const PLANE: f32 = 0.2;
+/// How much larger than usual an object of a class may be, in metres.
+const SLACK: f32 = 0.2;
+/// Another cluster that is at most this much farther from where the object should be could be the object as well, in metres.
+const DOUBT: f32 = 0.3;
+/// Share of a cluster's known points that must be of one class.
+const AGREEMENT: f32 = 0.8;
+/// An object that is hidden for longer is lost, in seconds.
+const HIDDEN: f32 = 0.45;
+/// Nobody in a warehouse is faster, in m/s.
+const FASTEST: f32 = 4.0;
+
+/// How objects are followed to sweeps in which nobody labelled them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Follow {
+    /// The frame in which the floor and what stands on it do not move. Default `odom`.
+    pub fixed_frame: String,
+    /// Classes that are followed. Default person and forklift.
+    pub classes: Vec<String>,
+    /// Seconds that an object is followed for without a label. Default 5.
+    pub seconds: f32,
+    /// Metres from where it should be within which an object is looked for. Default 0.5.
+    pub gate: f32,
+    /// Points nearer to each other than this along the floor belong together, in metres. Default 0.25.
+    pub link: f32,
+    /// Points that an object has at least. Default 4.
+    pub min_points: usize,
+    /// Weight of a label that was given so, beside 1 of a sure one. Default 0.5.
+    pub weight: f32,
+    /// Length, width and height in metres that objects of a class mostly have; common classes of a warehouse have defaults.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub size_priors: BTreeMap<String, [f32; 3]>,
+}
+
+impl Default for Follow {
+    fn default() -> Self {
+        Self {
+            fixed_frame: "odom".into(),
+            classes: vec!["person".into(), "forklift".into()],
+            seconds: 5.0,
+            gate: 0.5,
+            link: 0.25,
+            min_points: 4,
+            weight: 0.5,
+            size_priors: BTreeMap::new(),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Followed {
+    /// Points that objects gained in sweeps in which others of their points were labelled.
+    pub filled: u64,
+    /// Points of objects in sweeps in which nobody labelled them.
+    pub points: u64,
+    /// Those objects, each counted in every sweep.
+    pub objects: u64,
+    /// Sweeps whose place the transforms do not tell.
+    pub without_transform: usize,
+}
+
+impl Follow {
+    /// The key and what is wrong with its value.
+    pub(super) fn check(&self, classes: &[String]) -> Result<(), (String, String)> {
+        let wrong = |key: &str, message: String| Err((key.to_owned(), message));
+        if self.fixed_frame.is_empty() {
+            return wrong("fixed_frame", "is empty; name a frame such as odom or map".into());
+        }
+        if !(self.seconds > 0.0 && self.seconds <= 60.0) {
+            return wrong("seconds", format!("{} must be above 0 and at most 60", self.seconds));
+        }
+        for (key, value) in [("gate", self.gate), ("link", self.link)] {
+            if !(0.01..=5.0).contains(&value) {
+                return wrong(key, format!("{value} must be metres in 0.01..5"));
+            }
+        }
+        if !(self.weight > 0.0 && self.weight <= 1.0) {
+            return wrong("weight", format!("{} must be above 0 and at most 1", self.weight));
+        }
+        if let Some(class) = self.classes.iter().find(|class| classes.contains(class) && self.size_of(class).is_none())
+        {
+            let message = format!("has no length, width and height for `{class}`, which is to be followed; give them");
+            return wrong("size_priors", message);
+        }
+        Ok(())
+    }
+
+    fn size_of(&self, class: &str) -> Option<[f32; 3]> {
+        self.size_priors.get(class).copied().or_else(|| CameraLabels::default().size_prior(class))
+    }
+
+    /// Follows objects through the sweeps of one recording, forwards and backwards.
+    pub(super) fn apply(
+        &self,
+        sweeps: &mut [LabelledSweep],
+        transforms: &TransformBuffer,
+        classes: &[String],
+    ) -> Followed {
+        let sizes: Vec<Option<[f32; 3]>> =
+            classes.iter().map(|class| if self.classes.contains(class) { self.size_of(class) } else { None }).collect();
+        let mut followed = Followed::default();
+        let mut scenes: Vec<Scene> = sweeps
+            .iter()
+            .map(|sweep| {
+                let pose = transforms.lookup(&self.fixed_frame, &sweep.frame_id, sweep.stamp).ok();
+                followed.without_transform += usize::from(pose.is_none());
+                Scene::new(sweep, pose, self, &sizes)
+            })
+            .collect();
+        let forwards: Vec<usize> = (0..scenes.len()).collect();
+        let backwards: Vec<usize> = forwards.iter().rev().copied().collect();
+        for order in [forwards, backwards] {
+            self.walk(&mut scenes, &order, &sizes);
+        }
+        for (sweep, scene) in sweeps.iter_mut().zip(&scenes) {
+            for cluster in &scene.clusters {
+                self.label(sweep, scene, cluster, &sizes, &mut followed);
+            }
+            sweep.labels.count_points(|object| object.points > 0);
+        }
+        followed
+    }
+
+    /// Follows through the scenes in this order and notes in their clusters what they are.
+    fn walk(&self, scenes: &mut [Scene], order: &[usize], sizes: &[Option<[f32; 3]>]) {
+        let mut walkers: Vec<Walker> = Vec::new();
+        for &place in order {
+            let scene = &mut scenes[place];
+            let mut is_taken = vec![false; scene.clusters.len()];
+            walkers.retain_mut(|walker| {
+                let elapsed = seconds(walker.stamp, scene.stamp).abs();
+                if elapsed > HIDDEN {
+                    return false;
+                }
+                let expected = [0, 1].map(|axis| walker.at[axis] + walker.velocity[axis] * elapsed);
+                let Some(found) = self.find(scene, walker.class, expected, sizes) else { return true };
+                if std::mem::replace(&mut is_taken[found], true) {
+                    return false;
+                }
+                let cluster = &mut scene.clusters[found];
+                if cluster.class.is_some() {
+                    walker.known = scene.stamp;
+                } else if seconds(walker.known, scene.stamp).abs() > self.seconds {
+                    return false;
+                } else {
+                    cluster.follow(walker.class);
+                }
+                walker.move_to(cluster.middle, elapsed);
+                walker.stamp = scene.stamp;
+                true
+            });
+            for (cluster, _) in scene.clusters.iter().zip(&is_taken).filter(|(_, is_taken)| !**is_taken) {
+                if let Some(class) = cluster.class {
+                    let stamp = scene.stamp;
+                    walkers.push(Walker { class, at: cluster.middle, velocity: [0.0; 2], stamp, known: stamp });
+                }
+            }
+        }
+    }
+
+    /// The one cluster that an object of this class must be.
+    fn find(&self, scene: &Scene, class: u16, at: [f32; 2], sizes: &[Option<[f32; 3]>]) -> Option<usize> {
+        let size = sizes[usize::from(class)]?;
+        let distance = |cluster: &Cluster| (cluster.middle[0] - at[0]).hypot(cluster.middle[1] - at[1]);
+        let mut near: Vec<(f32, usize)> = scene
+            .clusters
+            .iter()
+            .enumerate()
+            .map(|(place, cluster)| (distance(cluster), place))
+            .filter(|(distance, _)| *distance <= self.gate + DOUBT)
+            .collect();
+        near.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let &(nearest, place) = near.first()?;
+        let cluster = &scene.clusters[place];
+        let is_it = nearest <= self.gate
+            && !cluster.is_disputed
+            && cluster.class.is_none_or(|known| known == class)
+            && cluster.extent <= largest(size);
+        // A label leaves no doubt.
+        let is_sure = cluster.class.is_some() || near.get(1).is_none_or(|(next, _)| *next > nearest + DOUBT);
+        (is_it && is_sure).then_some(place)
+    }
+
+    /// Writes down what a cluster was found to be.
+    fn label(
+        &self,
+        sweep: &mut LabelledSweep,
+        scene: &Scene,
+        cluster: &Cluster,
+        sizes: &[Option<[f32; 3]>],
+        followed: &mut Followed,
+    ) {
+        let Some(class) = cluster.class.or(cluster.followed) else { return };
+        if cluster.is_disputed {
+            return;
+        }
+        let labels = &mut sweep.labels;
+        let mut object = cluster.members.iter().find_map(|&point| labels.points[point].object);
+        if object.is_none() {
+            let points: Vec<[f64; 3]> =
+                cluster.members.iter().map(|&at| sweep.sweep.points[at].map(f64::from)).collect();
+            let size = sizes[usize::from(class)];
+            if let Some(found) = estimate(&points, size, scene.pose.as_ref(), sweep.sweep.rows == 1) {
+                object = u32::try_from(labels.objects.len()).ok();
+                labels.objects.push(LabelledObject {
+                    class: usize::from(class),
+                    center: found.center,
+                    size: found.size,
+                    yaw: None,
+                    score: self.weight,
+                    points: cluster.members.len(),
+                });
+            }
+        }
+        followed.objects += u64::from(cluster.class.is_none());
+        let count = if cluster.class.is_some() { &mut followed.filled } else { &mut followed.points };
+        for &point in &cluster.members {
+            let target = &mut labels.points[point];
+            if !target.is_known() {
+                *target = PointTarget { class: PointClass::Class(class), weight: self.weight, object };
+                *count += 1;
+            }
+        }
+    }
+}
+
+/// An object on its way.
+struct Walker {
+    class: u16,
+    at: [f32; 2],
+    /// In the direction that sweeps are gone through.
+    velocity: [f32; 2],
+    /// When it was seen last, and when with a label.
+    stamp: i64,
+    known: i64,
+}
+
+impl Walker {
+    fn move_to(&mut self, at: [f32; 2], elapsed: f32) {
+        if elapsed > 0.0 {
+            for axis in 0..2 {
+                let seen = ((at[axis] - self.at[axis]) / elapsed).clamp(-FASTEST, FASTEST);
+                self.velocity[axis] = (self.velocity[axis] + seen) / 2.0;
+            }
+        }
+        self.at = at;
+    }
+}
+
+/// What stands about in one sweep and may move.
+struct Scene {
+    stamp: i64,
+    pose: Option<RigidTransform>,
+    clusters: Vec<Cluster>,
+}
+
+/// Points that stand together.
+struct Cluster {
+    members: Vec<usize>,
+    /// The mean of its points along the floor, in the fixed frame.
+    middle: [f32; 2],
+    /// Diagonal of the rectangle around it.
+    extent: f32,
+    /// What most of its known points are, if it is of the right size.
+    class: Option<u16>,
+    /// What it was found to be by following.
+    followed: Option<u16>,
+    /// Whether its points are known as several things, or it was followed as such.
+    is_disputed: bool,
+}
+
+impl Scene {
+    fn new(sweep: &LabelledSweep, pose: Option<RigidTransform>, options: &Follow, sizes: &[Option<[f32; 3]>]) -> Self {
+        let mut clusters = Vec::new();
+        if let Some(pose) = &pose {
+            let points: Vec<[f32; 3]> = sweep.sweep.points.iter().map(|point| pose.apply_f32(*point)).collect();
+            let floor = floor_of(&points);
+            let may_move = |target: &PointTarget| {
+                !target.is_known() || target.class.class().is_some_and(|class| sizes[usize::from(class)].is_some())
+            };
+            let standing: Vec<usize> = (0..points.len())
+                .filter(|&at| !is_void(&points[at]) && points[at][2] > floor && may_move(&sweep.labels.points[at]))
+                .collect();
+            for members in linked(&points, &standing, options.link) {
+                if members.len() >= options.min_points.max(1) {
+                    clusters.push(Cluster::new(members, &points, &sweep.labels.points, options, sizes));
+                }
+            }
+        }
+        Self { stamp: sweep.stamp, pose, clusters }
+    }
+}
+
+impl Cluster {
+    fn new(
+        members: Vec<usize>,
+        points: &[[f32; 3]],
+        targets: &[PointTarget],
+        options: &Follow,
+        sizes: &[Option<[f32; 3]>],
+    ) -> Self {
+        let count = members.len() as f32;
+        let [mut least, mut most, mut sum] = [[f32::INFINITY; 2], [f32::NEG_INFINITY; 2], [0.0; 2]];
+        let mut known: BTreeMap<u16, usize> = BTreeMap::new();
+        for &member in &members {
+            for axis in 0..2 {
+                let value = points[member][axis];
+                least[axis] = least[axis].min(value);
+                most[axis] = most[axis].max(value);
+                sum[axis] += value / count;
+            }
+            let target = &targets[member];
+            if let Some(class) = target.class.class().filter(|_| target.is_known()) {
+                *known.entry(class).or_insert(0) += 1;
+            }
+        }
+        let extent = (most[0] - least[0]).hypot(most[1] - least[1]);
+        let total: usize = known.values().sum();
+        let class = known.iter().max_by_key(|(_, count)| **count).filter(|(class, count)| {
+            let is_fitting = sizes[usize::from(**class)].is_some_and(|size| extent <= largest(size));
+            is_fitting && **count >= options.min_points && **count as f32 >= AGREEMENT * total as f32
+        });
+        let class = class.map(|(class, _)| *class);
+        let is_disputed = class.is_none() && !known.is_empty();
+        Self { members, middle: sum, extent, class, followed: None, is_disputed }
+    }
+
+    fn follow(&mut self, class: u16) {
+        self.is_disputed |= self.followed.is_some_and(|known| known != class);
+        self.followed = Some(class);
+    }
+}
+
+/// The longest diagonal of the rectangle around an object of a size, however it is turned.
+fn largest([length, width, _]: [f32; 3]) -> f32 {
+    length + width + SLACK
+}
+
+/// What is at most this high is taken for the floor.
+fn floor_of(points: &[[f32; 3]]) -> f32 {
+    let mut heights: Vec<f32> = points.iter().filter(|point| !is_void(point)).map(|point| point[2]).collect();
+    heights.sort_unstable_by(f32::total_cmp);
+    match (heights.first(), heights.last()) {
+        (Some(lowest), Some(highest)) if highest - lowest > PLANE => {
+            heights[(FLOOR_SHARE * (heights.len() - 1) as f64) as usize] + FLOOR
+        }
+        _ => f32::NEG_INFINITY,
+    }
+}
+
+/// Groups of points that are linked by steps along the floor shorter than `link`; each in ascending order.
+fn linked(points: &[[f32; 3]], places: &[usize], link: f32) -> Vec<Vec<usize>> {
+    let square = |place: usize| [0, 1].map(|axis| (points[place][axis] / link).floor() as i32);
+    let mut squares: HashMap<[i32; 2], Vec<usize>> = HashMap::new();
+    for &place in places {
+        squares.entry(square(place)).or_default().push(place);
+    }
+    let mut groups = Vec::new();
+    for &first in places {
+        let mut group = Vec::new();
+        // A point is linked once: it is taken out of its square.
+        let mut waiting = Vec::new();
+        if let Some(square) = squares.get_mut(&square(first))
+            && let Some(at) = square.iter().position(|&place| place == first)
+        {
+            waiting.push(square.swap_remove(at));
+        }
+        while let Some(place) = waiting.pop() {
+            group.push(place);
+            let [x, y, _] = points[place];
+            let [column, row] = square(place);
+            for key in (-1..=1).flat_map(|i| (-1..=1).map(move |j| [column.saturating_add(i), row.saturating_add(j)])) {
+                let Some(square) = squares.get_mut(&key) else { continue };
+                square.retain(|&other| {
+                    let is_near = (points[other][0] - x).hypot(points[other][1] - y) < link;
+                    if is_near {
+                        waiting.push(other);
+                    }
+                    !is_near
+                });
+            }
+        }
+        if !group.is_empty() {
+            group.sort_unstable();
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+/// Seconds from one time in nanoseconds to another.
+fn seconds(from: i64, to: i64) -> f32 {
+    (to.saturating_sub(from) as f64 / 1e9) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::SweepLabels, *};
+    use crate::{
+        messages::{Header, Quaternion, Time, Transform, TransformStamped, Vector3},
+        sensing::range_image::Sweep,
+    };
+
+    const PERIOD: i64 = 200_000_000;
+
+    /// A robot that stands still.
+    fn transforms() -> TransformBuffer {
+        let mut buffer = TransformBuffer::new(Duration::from_secs(1000));
+        let transform = TransformStamped {
+            header: Header { stamp: Time::from_nanoseconds(0), frame_id: "odom" },
+            child_frame_id: "lidar",
+            transform: Transform { translation: Vector3 { x: 0.0, y: 0.0, z: 0.0 }, rotation: Quaternion::default() },
+        };
+        buffer.insert(&transform, true).unwrap();
+        buffer
+    }
+
+    /// Twelve points of something half a metre wide, and below them the floor.
+    fn column([x, y]: [f32; 2], target: PointTarget) -> Vec<([f32; 3], PointTarget)> {
+        let mut points: Vec<([f32; 3], PointTarget)> =
+            (0..12).map(|i| ([x, y + (i % 3) as f32 * 0.2 - 0.2, 0.4 + (i / 3) as f32 * 0.3], target)).collect();
+        points.extend((0..4).map(|i| ([x - 0.5 + i as f32 * 0.3, y, 0.0], PointTarget::IGNORED)));
+        points
+    }
+
+    fn sweep(number: i64, seen: &[Vec<([f32; 3], PointTarget)>]) -> LabelledSweep {
+        let seen = seen.concat();
+        LabelledSweep {
+            stamp: number * PERIOD,
+            frame_id: "lidar".into(),
+            sweep: Sweep {
+                points: seen.iter().map(|(point, _)| *point).collect(),
+                intensities: Vec::new(),
+                rings: Vec::new(),
+                rows: 16,
+            },
+            labels: SweepLabels { points: seen.iter().map(|(_, target)| *target).collect(), objects: Vec::new() },
+            truth: None,
+        }
+    }
+
+    fn followed(sweeps: &mut [LabelledSweep], options: &Follow) -> Followed {
+        options.apply(sweeps, &transforms(), &["person".to_owned(), "pallet".to_owned()])
+    }
+
+    /// Somebody who walks along y at 1.5 m/s; labelled in the sweeps that `is_seen` says.
+    fn walk(count: i64, is_seen: impl Fn(i64) -> bool) -> Vec<LabelledSweep> {
+        let of = |number| if is_seen(number) { PointTarget::of_class(0, None) } else { PointTarget::IGNORED };
+        (0..count).map(|number| sweep(number, &[column([2.0, number as f32 * 0.3 - 3.0], of(number))])).collect()
+    }
+
+    #[test]
+    fn somebody_who_leaves_the_picture_is_followed_both_ways_and_not_for_ever() {
+        let mut sweeps = walk(20, |number| (8..11).contains(&number));
+        let found = followed(&mut sweeps, &Follow { seconds: 1.0, ..Follow::default() });
+        let is_person = |number: usize| {
+            let labels = &sweeps[number].labels;
+            assert!(labels.points[12..].iter().all(|point| !point.is_known()), "the floor is nobody");
+            labels.points[..12].iter().all(|point| point.class == PointClass::Class(0) && point.is_known())
+        };
+        let persons: Vec<usize> = (0..20).filter(|number| is_person(*number)).collect();
+        // One second before and after the labels.
+        assert_eq!(persons, (3..16).collect::<Vec<_>>());
+        assert_eq!((found.objects, found.points, found.filled), (10, 120, 0));
+        let object = &sweeps[4].labels.objects[0];
+        assert_eq!((object.class, object.points, sweeps[4].labels.points[0].weight), (0, 12, 0.5));
+        // Half a person's depth behind what is seen of it.
+        assert!((object.center[0] - 2.25).abs() < 0.1 && (object.center[1] + 1.8).abs() < 0.1, "{object:?}");
+    }
+
+    #[test]
+    fn where_two_could_be_the_one_or_it_is_too_large_nobody_is() {
+        let mut doubtful = walk(6, |number| number < 3);
+        for (number, with) in doubtful.iter_mut().enumerate().skip(3) {
+            let own = column([2.0, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
+            let other = column([2.6, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
+            *with = sweep(number as i64, &[own, other]);
+        }
+        assert_eq!(followed(&mut doubtful, &Follow { gate: 0.8, ..Follow::default() }).objects, 0);
+        let mut by_the_wall = walk(6, |number| number < 3);
+        for (number, with) in by_the_wall.iter_mut().enumerate().skip(3) {
+            let own = column([2.0, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
+            let wall = (0..30).map(|i| ([2.1, -3.0 + i as f32 * 0.1, 1.0], PointTarget::IGNORED)).collect();
+            *with = sweep(number as i64, &[own, wall]);
+        }
+        assert_eq!(followed(&mut by_the_wall, &Follow::default()).objects, 0);
+    }
+
+    #[test]
+    fn the_rest_of_an_object_is_filled_and_what_stays_is_left_alone() {
+        let mut half = column([2.0, 0.0], PointTarget::IGNORED);
+        half.iter_mut().take(6).for_each(|(_, target)| *target = PointTarget::of_class(0, None));
+        let pallet = column([4.0, 0.0], PointTarget::of_class(1, None));
+        let mut sweeps = vec![sweep(0, &[half, pallet.clone()]), sweep(1, &[pallet])];
+        let found = followed(&mut sweeps, &Follow::default());
+        assert_eq!((found.filled, found.points, found.without_transform), (6, 0, 0));
+        assert!(sweeps[0].labels.points[..12].iter().all(|point| point.class == PointClass::Class(0)));
+        assert!(sweeps[1].labels.points[..12].iter().all(|point| point.class == PointClass::Class(1)));
+        // Nobody knows where the sensor is.
+        sweeps[0].frame_id = "elsewhere".into();
+        assert_eq!(followed(&mut sweeps, &Follow::default()).without_transform, 1);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let check = |options: Follow| options.check(&["person".into(), "cat".into()]);
+        assert_eq!(check(Follow::default()), Ok(()));
+        for (options, key) in [
+            (Follow { fixed_frame: String::new(), ..Follow::default() }, "fixed_frame"),
+            (Follow { seconds: 0.0, ..Follow::default() }, "seconds"),
+            (Follow { gate: f32::NAN, ..Follow::default() }, "gate"),
+            (Follow { link: 0.0, ..Follow::default() }, "link"),
+            (Follow { weight: 2.0, ..Follow::default() }, "weight"),
+            (Follow { classes: vec!["cat".into()], ..Follow::default() }, "size_priors"),
+        ] {
+            assert_eq!(check(options).unwrap_err().0, key);
+        }
+    }
+}
