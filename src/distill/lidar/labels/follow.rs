@@ -27,7 +27,7 @@ const FLOOR_SHARE: f64 = 0.02;
 /// Sweeps whose points are within this height are one plane, in which nothing is the floor, in metres.
 const PLANE: f32 = 0.2;
 /// How much larger than usual an object of a class may be, in metres.
-const SLACK: f32 = 0.2;
+const SLACK: f32 = 0.3;
 /// Another cluster that is at most this much farther from where the object should be could be the object as well, in metres.
 const DOUBT: f32 = 0.3;
 /// Share of a cluster's known points that must be of one class.
@@ -55,6 +55,9 @@ pub struct Follow {
     pub min_points: usize,
     /// Weight of a label that was given so, beside 1 of a sure one. Default 0.5.
     pub weight: f32,
+    /// By class, metres above the floor up to which points are taken for the object's: whoever rides on it is higher. Default 0.9 for
+    /// forklifts, and no limit for others.
+    pub below: BTreeMap<String, f32>,
     /// Length, width and height in metres that objects of a class mostly have; common classes of a warehouse have defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub size_priors: BTreeMap<String, [f32; 3]>,
@@ -70,6 +73,7 @@ impl Default for Follow {
             link: 0.25,
             min_points: 4,
             weight: 0.5,
+            below: [("forklift".to_owned(), 0.9)].into(),
             size_priors: BTreeMap::new(),
         }
     }
@@ -106,6 +110,9 @@ impl Follow {
         if !(self.weight > 0.0 && self.weight <= 1.0) {
             return wrong("weight", format!("{} must be above 0 and at most 1", self.weight));
         }
+        if let Some((class, height)) = self.below.iter().find(|(_, height)| !(0.0..=10.0).contains(*height)) {
+            return wrong("below", format!("{height} of `{class}` must be metres in 0..10"));
+        }
         if let Some(class) = self.classes.iter().find(|class| classes.contains(class) && self.size_of(class).is_none())
         {
             let message = format!("has no length, width and height for `{class}`, which is to be followed; give them");
@@ -125,25 +132,30 @@ impl Follow {
         transforms: &TransformBuffer,
         classes: &[String],
     ) -> Followed {
-        let sizes: Vec<Option<[f32; 3]>> =
-            classes.iter().map(|class| if self.classes.contains(class) { self.size_of(class) } else { None }).collect();
+        let kinds: Vec<Option<Kind>> = classes
+            .iter()
+            .map(|class| {
+                let size = self.size_of(class).filter(|_| self.classes.contains(class))?;
+                Some(Kind { size, below: self.below.get(class).copied().unwrap_or(f32::INFINITY) })
+            })
+            .collect();
         let mut followed = Followed::default();
         let mut scenes: Vec<Scene> = sweeps
             .iter()
             .map(|sweep| {
                 let pose = transforms.lookup(&self.fixed_frame, &sweep.frame_id, sweep.stamp).ok();
                 followed.without_transform += usize::from(pose.is_none());
-                Scene::new(sweep, pose, self, &sizes)
+                Scene::new(sweep, pose, self, &kinds)
             })
             .collect();
         let forwards: Vec<usize> = (0..scenes.len()).collect();
         let backwards: Vec<usize> = forwards.iter().rev().copied().collect();
         for order in [forwards, backwards] {
-            self.walk(&mut scenes, &order, &sizes);
+            self.walk(&mut scenes, &order, &kinds);
         }
         for (sweep, scene) in sweeps.iter_mut().zip(&scenes) {
             for cluster in &scene.clusters {
-                self.label(sweep, scene, cluster, &sizes, &mut followed);
+                self.label(sweep, scene, cluster, &kinds, &mut followed);
             }
             sweep.labels.count_points(|object| object.points > 0);
         }
@@ -151,7 +163,7 @@ impl Follow {
     }
 
     /// Follows through the scenes in this order and notes in their clusters what they are.
-    fn walk(&self, scenes: &mut [Scene], order: &[usize], sizes: &[Option<[f32; 3]>]) {
+    fn walk(&self, scenes: &mut [Scene], order: &[usize], kinds: &[Option<Kind>]) {
         let mut walkers: Vec<Walker> = Vec::new();
         for &place in order {
             let scene = &mut scenes[place];
@@ -162,7 +174,7 @@ impl Follow {
                     return false;
                 }
                 let expected = [0, 1].map(|axis| walker.at[axis] + walker.velocity[axis] * elapsed);
-                let Some(found) = self.find(scene, walker.class, expected, sizes) else { return true };
+                let Some(found) = self.find(scene, walker.class, expected, kinds) else { return true };
                 if std::mem::replace(&mut is_taken[found], true) {
                     return false;
                 }
@@ -188,8 +200,8 @@ impl Follow {
     }
 
     /// The one cluster that an object of this class must be.
-    fn find(&self, scene: &Scene, class: u16, at: [f32; 2], sizes: &[Option<[f32; 3]>]) -> Option<usize> {
-        let size = sizes[usize::from(class)]?;
+    fn find(&self, scene: &Scene, class: u16, at: [f32; 2], kinds: &[Option<Kind>]) -> Option<usize> {
+        let kind = kinds[usize::from(class)]?;
         let distance = |cluster: &Cluster| (cluster.middle[0] - at[0]).hypot(cluster.middle[1] - at[1]);
         let mut near: Vec<(f32, usize)> = scene
             .clusters
@@ -204,7 +216,7 @@ impl Follow {
         let is_it = nearest <= self.gate
             && !cluster.is_disputed
             && cluster.class.is_none_or(|known| known == class)
-            && cluster.extent <= largest(size);
+            && cluster.extent <= kind.largest();
         // A label leaves no doubt.
         let is_sure = cluster.class.is_some() || near.get(1).is_none_or(|(next, _)| *next > nearest + DOUBT);
         (is_it && is_sure).then_some(place)
@@ -216,20 +228,17 @@ impl Follow {
         sweep: &mut LabelledSweep,
         scene: &Scene,
         cluster: &Cluster,
-        sizes: &[Option<[f32; 3]>],
+        kinds: &[Option<Kind>],
         followed: &mut Followed,
     ) {
-        let Some(class) = cluster.class.or(cluster.followed) else { return };
-        if cluster.is_disputed {
-            return;
-        }
+        let Some(class) = cluster.class.or(cluster.followed).filter(|_| !cluster.is_disputed) else { return };
+        let Some(kind) = kinds[usize::from(class)] else { return };
         let labels = &mut sweep.labels;
         let mut object = cluster.members.iter().find_map(|&point| labels.points[point].object);
         if object.is_none() {
             let points: Vec<[f64; 3]> =
                 cluster.members.iter().map(|&at| sweep.sweep.points[at].map(f64::from)).collect();
-            let size = sizes[usize::from(class)];
-            if let Some(found) = estimate(&points, size, scene.pose.as_ref(), sweep.sweep.rows == 1) {
+            if let Some(found) = estimate(&points, Some(kind.size), scene.pose.as_ref(), sweep.sweep.rows == 1) {
                 object = u32::try_from(labels.objects.len()).ok();
                 labels.objects.push(LabelledObject {
                     class: usize::from(class),
@@ -243,13 +252,29 @@ impl Follow {
         }
         followed.objects += u64::from(cluster.class.is_none());
         let count = if cluster.class.is_some() { &mut followed.filled } else { &mut followed.points };
-        for &point in &cluster.members {
+        for (&point, height) in cluster.members.iter().zip(&cluster.heights) {
             let target = &mut labels.points[point];
-            if !target.is_known() {
+            if !target.is_known() && *height <= kind.below {
                 *target = PointTarget { class: PointClass::Class(class), weight: self.weight, object };
                 *count += 1;
             }
         }
+    }
+}
+
+/// What is known of a class that is followed.
+#[derive(Clone, Copy)]
+struct Kind {
+    size: [f32; 3],
+    /// Points of it are lower than this above the floor.
+    below: f32,
+}
+
+impl Kind {
+    /// The longest distance between two points of an object along the floor.
+    fn largest(&self) -> f32 {
+        let [length, width, _] = self.size;
+        length.hypot(width) + SLACK
     }
 }
 
@@ -286,9 +311,11 @@ struct Scene {
 /// Points that stand together.
 struct Cluster {
     members: Vec<usize>,
+    /// How high each of them is above the floor, in metres.
+    heights: Vec<f32>,
     /// The mean of its points along the floor, in the fixed frame.
     middle: [f32; 2],
-    /// Diagonal of the rectangle around it.
+    /// The longest distance between two of its points along the floor.
     extent: f32,
     /// What most of its known points are, if it is of the right size.
     class: Option<u16>,
@@ -299,20 +326,22 @@ struct Cluster {
 }
 
 impl Scene {
-    fn new(sweep: &LabelledSweep, pose: Option<RigidTransform>, options: &Follow, sizes: &[Option<[f32; 3]>]) -> Self {
+    fn new(sweep: &LabelledSweep, pose: Option<RigidTransform>, options: &Follow, kinds: &[Option<Kind>]) -> Self {
         let mut clusters = Vec::new();
         if let Some(pose) = &pose {
             let points: Vec<[f32; 3]> = sweep.sweep.points.iter().map(|point| pose.apply_f32(*point)).collect();
             let floor = floor_of(&points);
             let may_move = |target: &PointTarget| {
-                !target.is_known() || target.class.class().is_some_and(|class| sizes[usize::from(class)].is_some())
+                !target.is_known() || target.class.class().is_some_and(|class| kinds[usize::from(class)].is_some())
             };
             let standing: Vec<usize> = (0..points.len())
-                .filter(|&at| !is_void(&points[at]) && points[at][2] > floor && may_move(&sweep.labels.points[at]))
+                .filter(|&at| {
+                    !is_void(&points[at]) && points[at][2] > floor + FLOOR && may_move(&sweep.labels.points[at])
+                })
                 .collect();
             for members in linked(&points, &standing, options.link) {
                 if members.len() >= options.min_points.max(1) {
-                    clusters.push(Cluster::new(members, &points, &sweep.labels.points, options, sizes));
+                    clusters.push(Cluster::new(members, &points, floor, &sweep.labels.points, options, kinds));
                 }
             }
         }
@@ -324,34 +353,29 @@ impl Cluster {
     fn new(
         members: Vec<usize>,
         points: &[[f32; 3]],
+        floor: f32,
         targets: &[PointTarget],
         options: &Follow,
-        sizes: &[Option<[f32; 3]>],
+        kinds: &[Option<Kind>],
     ) -> Self {
         let count = members.len() as f32;
-        let [mut least, mut most, mut sum] = [[f32::INFINITY; 2], [f32::NEG_INFINITY; 2], [0.0; 2]];
+        let middle = [0, 1].map(|axis| members.iter().map(|&member| points[member][axis] / count).sum::<f32>());
+        let heights = members.iter().map(|&member| points[member][2] - floor).collect();
         let mut known: BTreeMap<u16, usize> = BTreeMap::new();
-        for &member in &members {
-            for axis in 0..2 {
-                let value = points[member][axis];
-                least[axis] = least[axis].min(value);
-                most[axis] = most[axis].max(value);
-                sum[axis] += value / count;
-            }
-            let target = &targets[member];
+        for target in members.iter().map(|&member| &targets[member]) {
             if let Some(class) = target.class.class().filter(|_| target.is_known()) {
                 *known.entry(class).or_insert(0) += 1;
             }
         }
-        let extent = (most[0] - least[0]).hypot(most[1] - least[1]);
+        let extent = extent_of(&members, points);
         let total: usize = known.values().sum();
         let class = known.iter().max_by_key(|(_, count)| **count).filter(|(class, count)| {
-            let is_fitting = sizes[usize::from(**class)].is_some_and(|size| extent <= largest(size));
+            let is_fitting = kinds[usize::from(**class)].is_some_and(|kind| extent <= kind.largest());
             is_fitting && **count >= options.min_points && **count as f32 >= AGREEMENT * total as f32
         });
         let class = class.map(|(class, _)| *class);
         let is_disputed = class.is_none() && !known.is_empty();
-        Self { members, middle: sum, extent, class, followed: None, is_disputed }
+        Self { members, heights, middle, extent, class, followed: None, is_disputed }
     }
 
     fn follow(&mut self, class: u16) {
@@ -360,20 +384,26 @@ impl Cluster {
     }
 }
 
-/// The longest diagonal of the rectangle around an object of a size, however it is turned.
-fn largest([length, width, _]: [f32; 3]) -> f32 {
-    length + width + SLACK
+/// The longest distance between two points along the floor: from the point that is farthest from any to the one farthest from that.
+fn extent_of(members: &[usize], points: &[[f32; 3]]) -> f32 {
+    let farthest = |from: usize| {
+        let distance = |to: usize| (points[to][0] - points[from][0]).hypot(points[to][1] - points[from][1]);
+        members.iter().map(|&to| (distance(to), to)).max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let end = members.first().and_then(|&first| farthest(first));
+    end.and_then(|(_, end)| farthest(end)).map_or(0.0, |(distance, _)| distance)
 }
 
-/// What is at most this high is taken for the floor.
+/// How high the floor is; lower than all points where they lie in one plane.
 fn floor_of(points: &[[f32; 3]]) -> f32 {
     let mut heights: Vec<f32> = points.iter().filter(|point| !is_void(point)).map(|point| point[2]).collect();
     heights.sort_unstable_by(f32::total_cmp);
     match (heights.first(), heights.last()) {
         (Some(lowest), Some(highest)) if highest - lowest > PLANE => {
-            heights[(FLOOR_SHARE * (heights.len() - 1) as f64) as usize] + FLOOR
+            heights[(FLOOR_SHARE * (heights.len() - 1) as f64) as usize]
         }
-        _ => f32::NEG_INFINITY,
+        (Some(lowest), _) => lowest - 2.0 * FLOOR,
+        _ => 0.0,
     }
 }
 
@@ -541,6 +571,7 @@ mod tests {
             (Follow { seconds: 0.0, ..Follow::default() }, "seconds"),
             (Follow { gate: f32::NAN, ..Follow::default() }, "gate"),
             (Follow { link: 0.0, ..Follow::default() }, "link"),
+            (Follow { below: [("person".to_owned(), -1.0)].into(), ..Follow::default() }, "below"),
             (Follow { weight: 2.0, ..Follow::default() }, "weight"),
             (Follow { classes: vec!["cat".into()], ..Follow::default() }, "size_priors"),
         ] {

@@ -18,6 +18,9 @@ const PART: f64 = 0.1;
 const STRAY: f64 = 0.2;
 /// Shares of the object's points between which the bulk of it lies.
 const BULK: [f64; 2] = [0.02, 0.98];
+/// A box is aboard another when at least this share of it lies within that one, and it is no larger than so much of that one.
+const ABOARD_SHARE: f32 = 0.85;
+const ABOARD_SIZE: f32 = 0.5;
 /// A box that the teachers are not sure of disputes a sure one's points when its score is more than this share of that one's.
 const DISPUTE_SHARE: f32 = 0.5;
 
@@ -37,6 +40,8 @@ pub(super) enum Verdict {
 struct Claim {
     by: usize,
     kind: ClaimKind,
+    /// Whether the point is in the box's core.
+    is_core: bool,
     /// Where the box's object begins and ends, in metres from the camera.
     depth: [f64; 2],
 }
@@ -85,7 +90,7 @@ pub(super) fn decide(
                 None => Some((ClaimKind::Unsure, [0.0, f64::INFINITY])),
             };
             if let Some((kind, depth)) = claim {
-                claims[place].push(Claim { by, kind, depth });
+                claims[place].push(Claim { by, kind, is_core: seen.has_in_core(point), depth });
             }
         }
     }
@@ -154,20 +159,38 @@ fn claim_of(seen: &SeenBox, bulk: &Bulk, point: &SeenPoint, is_member: bool) -> 
     is_within(clear).then_some(ClaimKind::Unsure)
 }
 
+/// Whether one box is aboard another: a smaller one of another class, nearly all of it within the other.
+fn is_aboard(inner: &ClassedBox, outer: &ClassedBox) -> bool {
+    let area = inner.bbox.area();
+    inner.class != outer.class
+        && area > 0.0
+        && area <= ABOARD_SIZE * outer.bbox.area()
+        && inner.bbox.intersection(&outer.bbox) >= ABOARD_SHARE * area
+}
+
 /// Weighs what all boxes say of a point that the camera sees.
 fn judge(point: &SeenPoint, claims: &[Claim], boxes: &[ClassedBox], clear_depth: f64) -> Verdict {
     let objects = || claims.iter().filter(|claim| claim.kind == ClaimKind::Object);
     let by_score = |a: &&Claim, b: &&Claim| boxes[a.by].score.total_cmp(&boxes[b.by].score);
-    let Some(owner) = objects().max_by(by_score) else {
+    let Some(mut owner) = objects().max_by(by_score) else {
         return if claims.is_empty() { Verdict::Background } else { Verdict::Ignored };
     };
+    // The driver in a forklift has a box within the forklift's, and what is in the middle of it is the driver.
+    let rides = |claim: &&Claim| boxes[claim.by].is_sure && is_aboard(&boxes[claim.by], &boxes[owner.by]);
+    if let Some(rider) = objects().filter(rides).max_by(by_score) {
+        if !rider.is_core {
+            return Verdict::Ignored;
+        }
+        owner = rider;
+    }
     let given = &boxes[owner.by];
     let disputes = |claim: &Claim| {
         let other = &boxes[claim.by];
         let is_weak = !other.is_sure && other.score <= DISPUTE_SHARE * given.score;
         let [near, far] = claim.depth;
         let is_near = (near - clear_depth..far + clear_depth).contains(&point.distance);
-        claim.by != owner.by && other.class != given.class && !is_weak && is_near
+        let carries = is_aboard(given, other);
+        claim.by != owner.by && other.class != given.class && !is_weak && is_near && !carries
     };
     if claims.iter().any(disputes) {
         return Verdict::Ignored;
