@@ -60,6 +60,9 @@ struct Arguments {
     /// Images of a batch.
     #[arg(long, default_value_t = 8)]
     batch: usize,
+    /// Shards that it is cut into (train.shards).
+    #[arg(long, default_value_t = TrainConfig::default().shards)]
+    shards: usize,
     #[arg(long, default_value_t = 320)]
     width: usize,
     #[arg(long, default_value_t = 192)]
@@ -68,7 +71,7 @@ struct Arguments {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Compute with burn's own operators, for comparison. (Ours know nothing of gradient checkpointing, so that is switched on;
-    /// it keeps what is costly to compute, as convolutions are.)
+    /// it keeps what is costly to compute, as convolutions are. Shards know nothing of it either: the batch stays whole.)
     #[arg(long)]
     burn: bool,
     /// cargo's mark of a benchmark.
@@ -144,7 +147,8 @@ fn main() -> anyhow::Result<()> {
     let mut random = Pcg64Mcg::seed_from_u64(SEED);
     let targets: Vec<Vec<TargetBox>> = (0..arguments.batch).map(|_| boxes(&mut random, &config)).collect();
     let images = paint(&mut random, &config, &targets);
-    let train = TrainConfig { batch: arguments.batch, ..TrainConfig::default() };
+    let shards = if arguments.burn { 1 } else { arguments.shards };
+    let train = TrainConfig { batch: arguments.batch, shards, ..TrainConfig::default() };
     let losses = LossConfig::default();
     write_setup(&arguments, &config, &student, &images, &targets, &train, &losses)?;
     let parameters = student.num_params();

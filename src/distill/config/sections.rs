@@ -108,6 +108,11 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images per step. Default 8.
     pub batch: usize,
+    /// Shards that a batch is cut into on the CPU, so that several threads train at the same time; each has two images at least.
+    /// BatchNorm's statistics are each shard's own ("ghost" batches, Hoffer et al. 2017), therefore the number is part of what the
+    /// student becomes, and does not follow from that of the threads. 1 leaves the batch whole, as do `similarity`,
+    /// `relation_distance` and `relation_angle`, which compare its images or boxes with each other. Default 2.
+    pub shards: usize,
     /// The optimiser. Default `adam_w`.
     pub optimizer: Optimizer,
     /// Highest learning rate, reached after the warm-up. Default 0.002.
@@ -147,6 +152,7 @@ impl Default for TrainConfig {
         Self {
             epochs: 40,
             batch: 8,
+            shards: 2,
             optimizer: Optimizer::default(),
             learning_rate: 2e-3,
             final_share: 0.02,
@@ -178,6 +184,7 @@ impl TrainConfig {
         let at_least_one = [
             ("train.epochs", self.epochs),
             ("train.batch", self.batch),
+            ("train.shards", self.shards),
             ("train.checkpoint_every", self.checkpoint_every),
             ("train.validate_every", self.validate_every),
         ];

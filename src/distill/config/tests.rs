@@ -77,6 +77,7 @@ fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
 fn senseless_values_are_refused_by_name() {
     for (change, key) in [
         ("train.batch=0", "train.batch"),
+        ("train.shards=0", "train.shards"),
         ("train.learning_rate=-1", "train.learning_rate"),
         ("student.width=300", "student.width"),
         ("split.test=1.5", "split.test"),

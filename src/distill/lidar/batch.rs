@@ -1,5 +1,7 @@
 //! Batches of sweeps and what is to be learnt of their cells.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
     student::{BOX_CHANNELS, VOTE_CHANNELS},
 };
 use crate::{
-    distill::train::generator,
+    distill::train::{cut, generator, shard_ranges},
     model::lidar::{LidarSpec, encode_box, encode_vote, fill_input},
     sensing::range_image::{NONE, RangeImage, Sweep},
 };
@@ -98,6 +100,24 @@ impl CellTargets {
         targets
     }
 
+    /// The targets of each range of images, of which there are so many in all.
+    fn cut(self, images: usize, ranges: &[Range<usize>]) -> Vec<Self> {
+        let mut parts = vec![Self::default(); ranges.len()];
+        let mut give = |values: Vec<f32>, place: fn(&mut Self) -> &mut Vec<f32>| {
+            for (part, values) in parts.iter_mut().zip(cut(values, images, ranges)) {
+                *place(part) = values;
+            }
+        };
+        give(self.probabilities, |targets| &mut targets.probabilities);
+        give(self.class_weights, |targets| &mut targets.class_weights);
+        give(self.votes, |targets| &mut targets.votes);
+        give(self.vote_weights, |targets| &mut targets.vote_weights);
+        give(self.boxes, |targets| &mut targets.boxes);
+        give(self.size_weights, |targets| &mut targets.size_weights);
+        give(self.yaw_weights, |targets| &mut targets.yaw_weights);
+        parts
+    }
+
     /// Takes in the targets of the next image.
     fn append(&mut self, mut next: Self) {
         self.probabilities.append(&mut next.probabilities);
@@ -128,6 +148,26 @@ pub struct LidarBatch {
     pub targets: CellTargets,
     /// Stamp of each sweep in nanoseconds.
     pub stamps: Vec<i64>,
+}
+
+impl LidarBatch {
+    /// Cuts it, whose images and targets are used up, into so many parts at most.
+    pub(super) fn cut(&mut self, parts: usize) -> Vec<Self> {
+        let [count, channels, rows, columns] = self.shape;
+        let ranges = shard_ranges(count, parts);
+        let images = cut(std::mem::take(&mut self.images), count, &ranges);
+        let targets = std::mem::take(&mut self.targets).cut(count, &ranges);
+        let parts = ranges.into_iter().zip(images).zip(targets);
+        let shape = |count: usize| [count, channels, rows, columns];
+        parts
+            .map(|((range, images), targets)| Self {
+                images,
+                shape: shape(range.len()),
+                targets,
+                stamps: self.stamps[range].to_vec(),
+            })
+            .collect()
+    }
 }
 
 /// Makes batches out of examples. What is in a batch depends on the seed, the epoch and the examples alone, never on the number of
@@ -293,5 +333,22 @@ pub(super) mod tests {
         assert_eq!(first.shape, [3, spec.channels.len(), 1, 64]);
         assert!(first == alone.install(|| maker.make(1, 0, &order)));
         assert!(first != maker.make(1, 1, &order));
+    }
+
+    #[test]
+    fn parts_of_a_batch_hold_all_of_it_in_order() {
+        let (spec, sweeps) = (spec(), (0..5).map(painted_sweep).collect::<Vec<_>>());
+        let examples = examples(&sweeps);
+        let maker = BatchMaker::new(&examples, &spec, LidarAugmentConfig::default(), 3, 5);
+        let whole = maker.make(0, 0, &[3, 1, 4, 0, 2]);
+        let parts = whole.clone().cut(2);
+        assert_eq!(parts.iter().map(|part| part.shape[0]).collect::<Vec<_>>(), [2, 3]);
+        let mut together = LidarBatch { shape: whole.shape, ..LidarBatch::default() };
+        for part in parts {
+            together.images.extend(part.images);
+            together.targets.append(part.targets);
+            together.stamps.extend(part.stamps);
+        }
+        assert!(together == whole);
     }
 }

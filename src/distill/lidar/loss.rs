@@ -39,19 +39,20 @@ pub fn lidar_loss(output: &LidarStudentOutput, targets: &CellTargets, config: &L
         let data = TensorData::new(values.to_vec(), [batch, channels, rows, columns]);
         Tensor::<4>::from_data(data, &device)
     };
-    let sum = |weights: &[f32]| weights.iter().map(|&weight| f64::from(weight)).sum::<f64>().max(1.0) as f32;
+    let sum = |weights: &[f32]| weights.iter().map(|&weight| f64::from(weight)).sum::<f64>() as f32;
 
     let probabilities = map(&targets.probabilities, classes);
     let flat = |map: Tensor<4>| map.reshape([batch * classes * rows * columns, 1]);
     let focal = quality_focal(flat(output.class_logits.clone()), flat(probabilities.clone()), config.focus)
         .reshape([batch, classes, rows, columns]);
     let balance = probabilities * (2.0 * config.balance - 1.0) + (1.0 - config.balance);
-    let class = (focal * balance * map(&targets.class_weights, 1)).sum() / known_objects(targets, classes, batch);
+    let known = known_objects(targets, classes, batch);
+    let class = (focal * balance * map(&targets.class_weights, 1)).sum() / known.max(1.0);
 
     let regression = |found: Tensor<4>, truth: Tensor<4>, weights: &[f32]| {
         let [_, channels, ..] = found.dims();
         let errors = smooth_l1(found - truth, config.smooth);
-        (errors * map(weights, 1)).sum() / (sum(weights) * channels as f32)
+        (errors * map(weights, 1)).sum() / (sum(weights).max(1.0) * channels as f32)
     };
     let vote = regression(output.votes.clone(), map(&targets.votes, VOTE_CHANNELS), &targets.vote_weights);
     let boxes = map(&targets.boxes, BOX_CHANNELS);
@@ -61,16 +62,16 @@ pub fn lidar_loss(output: &LidarStudentOutput, targets: &CellTargets, config: &L
     };
     let size = part(0, SIZE_CHANNELS, &targets.size_weights);
     let yaw = part(SIZE_CHANNELS, BOX_CHANNELS - SIZE_CHANNELS, &targets.yaw_weights);
-    let term = |name: &str, weight, value| NamedTerm { name: name.into(), weight, value };
+    let term = |name: &str, weight, value, normalizer| NamedTerm { name: name.into(), weight, value, normalizer };
     vec![
-        term("class", config.class, class),
-        term("vote", config.vote, vote),
-        term("size", config.boxes, size),
-        term("yaw", config.boxes, yaw),
+        term("class", config.class, class, known),
+        term("vote", config.vote, vote, sum(&targets.vote_weights)),
+        term("size", config.boxes, size, sum(&targets.size_weights)),
+        term("yaw", config.boxes, yaw, sum(&targets.yaw_weights)),
     ]
 }
 
-/// Weight of the points that are of objects, each as far as it is; at least 1.
+/// Weight of the points that are of objects, each as far as it is.
 fn known_objects(targets: &CellTargets, classes: usize, batch: usize) -> f32 {
     let cells = (targets.class_weights.len() / batch.max(1)).max(1);
     let images = targets.probabilities.chunks(classes * cells).zip(targets.class_weights.chunks(cells));
@@ -78,7 +79,7 @@ fn known_objects(targets: &CellTargets, classes: usize, batch: usize) -> f32 {
         let probability = |cell: usize| (0..classes).map(|class| probabilities[class * cells + cell]).sum::<f32>();
         weights.iter().enumerate().map(|(cell, weight)| f64::from(weight * probability(cell))).sum()
     };
-    images.map(weight).sum::<f64>().max(1.0) as f32
+    images.map(weight).sum::<f64>() as f32
 }
 
 #[cfg(test)]

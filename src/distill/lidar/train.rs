@@ -19,7 +19,7 @@ use super::{
 use crate::{
     distill::train::{
         Best, Course, Figures, Observer, Position, Step, StepReport, Stepper, TrainError, WeightAverage, awake,
-        descend, device, resumed, shuffled, unpack,
+        descend, device, resumed, shards_on, shuffled, unpack,
     },
     model::lidar::LidarSpec,
 };
@@ -86,20 +86,24 @@ struct LidarStep {
     stepper: Stepper,
     average: WeightAverage,
     losses: LidarLossConfig,
+    /// Parts that batches are cut into at most.
+    shards: usize,
     device: Device,
 }
 
 impl LidarStep {
-    /// Trains on a batch, whose images are used up.
+    /// Trains on a batch, whose images and targets are used up.
     fn run(&mut self, batch: &mut LidarBatch, rate: f64) -> Step {
         awake(|| {
             let student = self.student.take().expect("a step puts the student back");
-            let images = TensorData::new(std::mem::take(&mut batch.images), batch.shape);
-            let output = student.forward(Tensor::from_data(images, &self.device));
-            let terms = lidar_loss(&output, &batch.targets, &self.losses);
-            drop(output);
+            let parts = batch.cut(self.shards);
+            let (losses, device) = (&self.losses, &self.device);
+            let terms = |student: &LidarStudent, LidarBatch { images, shape, targets, .. }: LidarBatch| {
+                let output = student.forward(Tensor::from_data(TensorData::new(images, shape), device));
+                lidar_loss(&output, &targets, losses)
+            };
             let snapshot = |student: &LidarStudent| student.valid();
-            let (student, step) = descend(student, terms, rate, &mut self.stepper, &mut self.average, snapshot);
+            let (student, step) = descend(student, parts, terms, rate, &mut self.stepper, &mut self.average, snapshot);
             self.student = Some(student);
             step
         })
@@ -145,11 +149,12 @@ impl<'a> Run<'a> {
             best_weights = saved.best;
             position = saved.position;
         }
+        let (losses, shards) = (experiment.losses, shards_on(&autodiff, config.shards));
         Ok(Self {
             job,
             validator,
             inner,
-            step: LidarStep { student: Some(student), stepper, average, losses: experiment.losses, device: autodiff },
+            step: LidarStep { student: Some(student), stepper, average, losses, shards, device: autodiff },
             course: Course::open(config, job.folder, settings, maker.batches(), position, best_weights)?,
             maker,
         })

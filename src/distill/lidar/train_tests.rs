@@ -57,6 +57,21 @@ fn resumed_training_ends_where_uninterrupted_training_does() {
 }
 
 #[test]
+fn the_same_student_comes_out_of_any_number_of_threads() {
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut watcher = Watcher::default();
+            let report = run(&experiment(3), folder.path(), false, &mut watcher).unwrap();
+            (read_weights(&report.student), watcher.records)
+        })
+    };
+    let one = on(1);
+    assert!(one == on(2) && one == on(3));
+}
+
+#[test]
 fn a_checkpoint_of_other_settings_is_refused_by_name() {
     let mut experiment = experiment(2);
     let folder = tempfile::tempdir().unwrap();

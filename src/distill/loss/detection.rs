@@ -30,7 +30,8 @@ pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config
     let device = flat.class_logits.device();
 
     let temperature = config.temperature;
-    let normalizer = goals.score_sum.max(1.0);
+    let score_sum = goals.score_sum;
+    let normalizer = score_sum.max(1.0);
     let scores =
         Tensor::<2>::from_data(TensorData::new(goals.scores, [flat.images * flat.cells.len(), flat.classes]), &device);
     let importance =
@@ -50,7 +51,7 @@ pub fn detection_loss(output: &StudentOutput, targets: &[Vec<TargetBox>], config
         let distribution = distribution_focal(logits, &goals.distances).reshape([rows, 4]).mean_dim(1).reshape([rows]);
         ((giou * weights.clone()).sum() / normalizer, (distribution * weights).sum() / normalizer)
     };
-    let term = |name: &str, weight, value| NamedTerm { name: name.into(), weight, value };
+    let term = |name: &str, weight, value| NamedTerm { name: name.into(), weight, value, normalizer: score_sum };
     [
         term("class", config.class, class),
         term("giou", config.giou, giou),

@@ -9,14 +9,34 @@ pub struct NamedTerm {
     pub name: String,
     /// What it is multiplied by in the sum.
     pub weight: f32,
-    /// Its value, `[1]`.
+    /// Its value, `[1]`: a sum divided by the normaliser, or by 1 where that is less.
     pub value: Tensor<1>,
+    /// The sum of the weights over what the value is a mean of: images, where all count alike. It tells how much a shard of a batch
+    /// counts beside the others.
+    pub normalizer: f32,
 }
 
 impl NamedTerm {
     /// The weighted sum of terms, to be differentiated; nothing without terms.
     pub fn sum(terms: &[Self]) -> Option<Tensor<1>> {
         terms.iter().map(|term| term.value.clone() * term.weight).reduce(|sum, term| sum + term)
+    }
+
+    /// Makes the terms of a batch's shards, which are the same in each, parts of the whole batch's: their values then add up to what the
+    /// batch in one piece gives.
+    pub fn share(shards: &mut [Vec<Self>]) {
+        if shards.len() < 2 {
+            return;
+        }
+        let count = shards.iter().map(Vec::len).max().unwrap_or_default();
+        let total =
+            |place: usize| shards.iter().filter_map(|terms| terms.get(place)).map(|term| term.normalizer).sum::<f32>();
+        let totals: Vec<f32> = (0..count).map(total).collect();
+        for terms in shards {
+            for (term, total) in terms.iter_mut().zip(&totals) {
+                term.value = term.value.clone() * (term.normalizer.max(1.0) / total.max(1.0));
+            }
+        }
     }
 }
 
@@ -43,12 +63,21 @@ pub struct LossValues {
 impl LossValues {
     /// Reads the terms.
     pub fn new(terms: &[NamedTerm]) -> Self {
-        let read = |term: &NamedTerm| TermValue {
-            name: term.name.clone(),
-            value: term.value.clone().into_scalar::<f32>(),
-            weight: term.weight,
-        };
-        let terms: Vec<TermValue> = terms.iter().map(read).collect();
+        Self::of_shards(&[terms])
+    }
+
+    /// Reads the terms of a batch whose shards each have their part of them ([`NamedTerm::share`]).
+    pub fn of_shards<T: AsRef<[NamedTerm]>>(shards: &[T]) -> Self {
+        let mut terms: Vec<TermValue> = Vec::new();
+        for shard in shards {
+            for (place, term) in shard.as_ref().iter().enumerate() {
+                let value = term.value.clone().into_scalar::<f32>();
+                match terms.get_mut(place) {
+                    Some(sum) => sum.value += value,
+                    None => terms.push(TermValue { name: term.name.clone(), value, weight: term.weight }),
+                }
+            }
+        }
         Self { total: terms.iter().map(|term| term.weight * term.value).sum(), terms }
     }
 
@@ -94,6 +123,31 @@ impl std::fmt::Display for LossValues {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distill::loss::reference::tensor;
+
+    #[test]
+    fn shards_add_up_to_the_whole_batch() {
+        let term = |name: &str, sum: f32, normalizer: f32| NamedTerm {
+            name: name.into(),
+            weight: 2.0,
+            value: tensor(&[sum / normalizer.max(1.0)], [1]),
+            normalizer,
+        };
+        // Sums of 8 over 4.5, and of 0.7 over less than 1.
+        let mut shards = [
+            vec![term("class", 2.0, 0.5), term("giou", 0.3, 0.25)],
+            vec![term("class", 6.0, 4.0), term("giou", 0.4, 0.5)],
+        ];
+        NamedTerm::share(&mut shards);
+        let values = LossValues::of_shards(&shards);
+        assert!((values.get("class").unwrap() - 8.0 / 4.5).abs() < 1e-6, "{values}");
+        assert!((values.get("giou").unwrap() - 0.7).abs() < 1e-6, "{values}");
+        assert!((values.total - 2.0 * (8.0 / 4.5 + 0.7)).abs() < 1e-5, "{values}");
+
+        let mut whole = [vec![term("class", 2.0, 0.5)]];
+        NamedTerm::share(&mut whole);
+        assert_eq!(LossValues::of_shards(&whole), LossValues::new(&[term("class", 2.0, 0.5)]));
+    }
 
     #[test]
     fn of_many_terms_the_largest_are_told() {

@@ -125,7 +125,9 @@ impl Rehearsal {
     pub fn terms(&self, images: Tensor<4>, output: &StudentOutput) -> [NamedTerm; 2] {
         let said = self.student.forward(images.inner());
         let (classes, boxes) = (in_one_column(&said.class_logits), in_one_column(&said.box_distributions));
-        let weights = Tensor::from_inner(sigmoid(classes.clone()).max_dim(1));
+        let weights = sigmoid(classes.clone()).max_dim(1);
+        let normalizer: f32 = weights.clone().sum().into_scalar();
+        let weights = Tensor::from_inner(weights);
         let (classes, boxes) = (Tensor::from_inner(classes), Tensor::from_inner(boxes));
 
         let logits = in_one_column(&output.class_logits);
@@ -134,7 +136,7 @@ impl Rehearsal {
         let distributions = in_one_column(&output.box_distributions);
         let bins = distributions.dims()[1] / 4;
         let of_boxes = localization_divergence(distributions, boxes, weights, bins, self.temperature);
-        let term = |name: &str, value| NamedTerm { name: name.into(), weight: self.weight, value };
+        let term = |name: &str, value| NamedTerm { name: name.into(), weight: self.weight, value, normalizer };
         [term("retain_class", class), term("retain_box", of_boxes)]
     }
 }

@@ -4,15 +4,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::{
     module::Module,
-    optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
 
-use super::{TrainError, average::WeightAverage, detect::detect, loader::Batch, optimizer::Stepper, retain::Rehearsal};
+use super::{
+    TrainError,
+    average::WeightAverage,
+    detect::detect,
+    loader::Batch,
+    objective::{Objective, Part},
+    optimizer::Stepper,
+    retain::Rehearsal,
+    shard::{Shards, shards_on},
+};
 use crate::{
     distill::{
         config::{SelfTrainingConfig, TrainConfig},
-        loss::{Lesson, LossConfig, LossValues, NamedTerm, TargetBox, TermPlan, detection_loss},
+        loss::{LossConfig, LossValues, NamedTerm, TargetBox, TermPlan},
         student::{Adapters, CameraStudent, StudentConfig},
     },
     model::{ModelSpec, SoftDetection},
@@ -31,11 +39,9 @@ pub struct TrainStep {
     learner: Option<Learner>,
     stepper: Stepper,
     average: WeightAverage,
-    losses: LossConfig,
-    plan: TermPlan,
-    /// What keeps the student near an earlier one.
-    rehearsal: Option<Rehearsal>,
-    device: Device,
+    objective: Objective,
+    /// Parts that batches are cut into at most.
+    shards: usize,
     /// How the average labels what nobody labelled.
     self_training: SelfTrainingConfig,
     own_spec: ModelSpec,
@@ -91,18 +97,17 @@ impl TrainStep {
             learner: Some(Learner { student, adapters }),
             stepper: Stepper::new(config),
             average,
-            losses: losses.clone(),
-            plan,
-            rehearsal: None,
-            device: device.clone(),
+            shards: if plan.needs_whole_batch() { 1 } else { shards_on(device, config.shards) },
+            objective: Objective { losses: losses.clone(), plan, rehearsal: None, device: device.clone() },
             self_training,
             own_spec: ModelSpec { score_threshold: self_training.score, ..student_config.model_spec() },
         })
     }
 
     /// This step, with the student kept near an earlier one, where there is one.
-    pub(super) fn rehearsing(self, rehearsal: Option<Rehearsal>) -> Self {
-        Self { rehearsal, ..self }
+    pub(super) fn rehearsing(mut self, rehearsal: Option<Rehearsal>) -> Self {
+        self.objective.rehearsal = rehearsal;
+        self
     }
 
     /// Goes on with what a checkpoint kept: the optimiser's state, the adapters, and a snapshot of averaged weights with their
@@ -145,7 +150,8 @@ impl TrainStep {
         let pixels = own.iter().flat_map(|image| &batch.images[image * length..(image + 1) * length]);
         let images = TensorData::new(pixels.copied().collect::<Vec<f32>>(), [own.len(), channels, height, width]);
         let student = self.averaged().fold();
-        let found = detect(&student, Tensor::from_data(images, &self.device.clone().inner()), &self.own_spec)?;
+        let found =
+            detect(&student, Tensor::from_data(images, &self.objective.device.clone().inner()), &self.own_spec)?;
         for (image, found) in own.into_iter().zip(found) {
             let weight = self.self_training.trust;
             let found = found
@@ -166,48 +172,13 @@ impl TrainStep {
 
     fn run_here(&mut self, batch: &mut Batch, rate: f64, progress: f64) -> Step {
         let learner = self.learner.take().expect("a step puts the learner back");
-        let terms = self.terms(&learner, batch, progress);
+        let parts = Part::of(batch, self.shards);
+        let (objective, batch) = (&self.objective, &*batch);
+        let terms = |learner: &Learner, part: Part| objective.terms(learner, part, batch, progress);
         let student = |learner: &Learner| learner.student.valid();
-        let (learner, step) = descend(learner, terms, rate, &mut self.stepper, &mut self.average, student);
+        let (learner, step) = descend(learner, parts, terms, rate, &mut self.stepper, &mut self.average, student);
         self.learner = Some(learner);
         step
-    }
-
-    /// The batch's terms: those on predictions, those with the truth as hard labels, those that look into teachers, those that
-    /// keep what an earlier student did.
-    fn terms(&self, learner: &Learner, batch: &mut Batch, progress: f64) -> Vec<NamedTerm> {
-        let images = self.tensor(&mut batch.images, batch.shape);
-        let rehearsed = self.rehearsal.as_ref().map(|rehearsal| (rehearsal, images.clone()));
-        let (output, features) = learner.student.forward_with_features(images, &self.plan.anchors());
-        let mut terms = Vec::new();
-        let factor = self.losses.schedule.factor(progress);
-        if factor > 0.0 {
-            terms.extend(detection_loss(&output, &batch.targets, &self.losses));
-            if self.losses.truth > 0.0 {
-                // Hard labels are not softened (Hinton et al. 2015, section 2).
-                let losses = LossConfig { temperature: 1.0, ..self.losses.clone() };
-                let hard = detection_loss(&output, &batch.truth, &losses);
-                terms.extend(hard.map(|term| NamedTerm {
-                    name: format!("truth_{}", term.name),
-                    weight: term.weight * self.losses.truth,
-                    ..term
-                }));
-            }
-            terms.iter_mut().for_each(|term| term.weight *= factor);
-        }
-        let hints = batch.hints.iter_mut().map(|hint| self.tensor(&mut hint.values, hint.shape));
-        let hints: Vec<Tensor<4>> = hints.collect();
-        let adapters = &learner.adapters;
-        let lesson = Lesson { features: &features, hints: &hints, adapters, targets: &batch.targets, progress };
-        terms.extend(self.plan.evaluate(&lesson));
-        if let Some((rehearsal, images)) = rehearsed {
-            terms.extend(rehearsal.terms(images, &output));
-        }
-        terms
-    }
-
-    fn tensor(&self, values: &mut Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
-        Tensor::from_data(TensorData::new(std::mem::take(values), shape), &self.device)
     }
 
     fn learner(&self) -> &Learner {
@@ -246,23 +217,25 @@ impl TrainStep {
     }
 }
 
-/// One step down the gradient of the terms' weighted sum. Where the loss or the gradient is no finite number, or there are no terms,
-/// the learner is left as it was; otherwise the average takes in what `student` says is its snapshot.
-pub(in crate::distill) fn descend<M: Module, S: Module>(
+/// One step down the gradient of the loss of a batch, whose parts the learner is shown at the same time; `terms` says what is to be
+/// minimised on a part. Where the loss or the gradient is no finite number, or there are no terms, the learner's weights are left as they
+/// were; otherwise the average takes in what `student` says is its snapshot.
+pub(in crate::distill) fn descend<M: Module, P: Send, S: Module>(
     learner: M,
-    terms: Vec<NamedTerm>,
+    parts: Vec<P>,
+    terms: impl Fn(&M, P) -> Vec<NamedTerm> + Sync,
     rate: f64,
     stepper: &mut Stepper,
     average: &mut WeightAverage,
     student: impl Fn(&M) -> S,
 ) -> (M, Step) {
-    let losses = LossValues::new(&terms);
+    let shards = Shards::show(&learner, parts, terms);
+    let losses = shards.losses();
     if !losses.is_finite() {
         return (learner, Step::NotFinite { what: format!("the loss {losses}") });
     }
-    let Some(loss) = NamedTerm::sum(&terms) else { return (learner, Step::Taken { losses, norm: 0.0 }) };
-    drop(terms);
-    let gradients = GradientsParams::from_grads(loss.backward(), &learner);
+    let learner = shards.keep_statistics(learner);
+    let Some(gradients) = shards.gradients(&learner) else { return (learner, Step::Taken { losses, norm: 0.0 }) };
     let (learner, norm) = stepper.step(rate, learner, gradients);
     if !norm.is_finite() {
         return (learner, Step::NotFinite { what: "the gradient".into() });
@@ -310,6 +283,24 @@ mod tests {
     use rayon::prelude::*;
 
     use super::*;
+    use crate::distill::{loss::TermConfig, student::Size};
+
+    #[test]
+    fn relations_in_a_batch_keep_it_in_one_piece() {
+        let device = Device::flex().autodiff();
+        let config = StudentConfig::new(Size::Micro, vec!["a".into()], 96, 64);
+        let shards = |kind: &str| {
+            let term = format!("{{kind: {kind}, pairs: [{{tensor: x, student: neck_16}}]}}");
+            let term: TermConfig = serde_yaml::from_str(&term).unwrap();
+            let plan = TermPlan::new(&[term], &["teacher".into()], &config);
+            let tutoring = Tutoring { plan, channels: vec![8], ..Tutoring::default() };
+            let student = CameraStudent::new(&config, 1, &device).unwrap();
+            let (train, losses) = (TrainConfig { shards: 3, ..TrainConfig::default() }, LossConfig::default());
+            TrainStep::new(student, &config, &train, &losses, tutoring, 1, &device).unwrap().shards
+        };
+        assert_eq!((shards("hint"), shards("attention")), (3, 3));
+        assert_eq!((shards("similarity"), shards("relation_distance"), shards("relation_angle")), (1, 1, 1));
+    }
 
     #[test]
     fn work_is_done_by_all_and_ends() {

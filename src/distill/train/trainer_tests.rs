@@ -58,6 +58,26 @@ fn training_resumed_with_another_number_of_workers_ends_where_uninterrupted_trai
 }
 
 #[test]
+fn the_same_student_comes_out_of_any_number_of_threads() {
+    let mut experiment = experiment(2);
+    let train_on = |experiment: &Experiment, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut watcher = Watcher::default();
+            let report = run(experiment, folder.path(), false, &mut watcher).unwrap();
+            (average::read(&report.student), watcher.records)
+        })
+    };
+    let one = train_on(&experiment, 1);
+    assert!(one == train_on(&experiment, 2) && one == train_on(&experiment, 3));
+    experiment.train.shards = 1;
+    let whole = train_on(&experiment, 1);
+    assert!(whole == train_on(&experiment, 2));
+    assert!(whole.0 != one.0, "shards change nothing");
+}
+
+#[test]
 fn a_checkpoint_of_other_settings_is_refused_by_name() {
     let mut experiment = experiment(2);
     let folder = tempfile::tempdir().unwrap();

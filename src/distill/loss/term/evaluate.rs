@@ -48,7 +48,7 @@ impl TermPlan {
                 continue;
             }
             if let Some(value) = term.value(lesson) {
-                values.push(NamedTerm { name: term.name.clone(), weight, value });
+                values.push(NamedTerm { name: term.name.clone(), weight, value, normalizer: term.normalizer(lesson) });
             }
         }
         values
@@ -67,6 +67,18 @@ impl PlannedTerm {
         let count = values.len();
         let sum = values.into_iter().reduce(|sum, value| sum + value)?;
         Some(sum / count as f32)
+    }
+
+    /// Images; for `localization`, whose means over cells are weighted, the trust in the objects of all cells of all pairs.
+    fn normalizer(&self, lesson: &Lesson<'_>) -> f32 {
+        if self.config.kind != TermKind::Localization {
+            return lesson.targets.len() as f32;
+        }
+        let trust = |pair: &PlannedPair| {
+            let [_, _, rows, columns] = lesson.features[&pair.anchor].dims();
+            Foreground::new(lesson.targets, rows, columns, pair.anchor.stride()).trust_sum()
+        };
+        self.pairs.iter().map(trust).sum()
     }
 
     fn pair_value(&self, pair: &PlannedPair, lesson: &Lesson<'_>) -> Option<Tensor<1>> {

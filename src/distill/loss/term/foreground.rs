@@ -51,6 +51,11 @@ impl Foreground {
         self.tensor(self.trust.clone(), device)
     }
 
+    /// The sum of [`Self::trust`].
+    pub fn trust_sum(&self) -> f32 {
+        self.trust.iter().sum()
+    }
+
     /// Objects count alike whatever their size, but by the trust in them, `[images, 1, rows, columns]` (FGD, equation 3).
     pub fn shares(&self, device: &Device) -> Tensor<4> {
         self.tensor(self.share.clone(), device)
@@ -89,6 +94,7 @@ mod tests {
         let background: Vec<f32> = foreground.background(&device).try_into_vec_as().unwrap();
         assert_eq!(background[8..], [0.25; 4]);
         assert_eq!(background[..8], [0.0; 8]);
+        assert!((foreground.trust_sum() - 6.4).abs() < 1e-5);
         // Between the centres of cells it has the nearest one.
         let small = Foreground::new(&[vec![target(9.0, 9.0, 11.0, 11.0, 1.0)]], 3, 4, 8);
         assert_eq!(small.trust.iter().position(|&trust| trust > 0.0), Some(5));

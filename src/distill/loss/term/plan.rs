@@ -100,6 +100,11 @@ impl TermPlan {
         &self.hints
     }
 
+    /// Whether some term compares images or boxes of a batch with each other, so that it cannot be cut.
+    pub fn needs_whole_batch(&self) -> bool {
+        self.terms.iter().any(|term| term.config.kind.is_relation())
+    }
+
     /// The student's anchor points that are looked at.
     pub fn anchors(&self) -> Vec<AnchorPoint> {
         let mut anchors: Vec<AnchorPoint> =

@@ -9,6 +9,7 @@ use super::{
     any_values,
     kernel::{LANES, Runs, Weights, correlate, multiply},
     planes::{Cut, Unit},
+    threads::threads,
 };
 
 pub(super) use super::planes::Geometry;
@@ -51,7 +52,7 @@ const SMALL: usize = 480;
 /// How many of so many rows a thread takes, when there are so many tasks for all threads: all, unless some would have nothing to
 /// do. Whole blocks of rows.
 fn rows_of_part(tasks: usize, rows: usize) -> usize {
-    let threads = rayon::current_num_threads();
+    let threads = threads();
     let parts = if tasks >= threads { 1 } else { threads.div_ceil(tasks) };
     rows.div_ceil(parts).next_multiple_of(4).min(rows)
 }

@@ -10,6 +10,7 @@ mod kernel;
 mod memory;
 mod normalization;
 mod planes;
+mod threads;
 
 use burn::{
     backend::{
@@ -29,6 +30,7 @@ use burn::{
 use convolution::Geometry;
 use memory::{any_values, tensor};
 use normalization::{Normalization, Planes, Statistics};
+pub(in crate::distill) use threads::one_of;
 
 /// burn's CPU device with gradients.
 type Training = Autodiff<Flex, NoCheckpointing>;
