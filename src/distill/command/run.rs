@@ -96,8 +96,9 @@ const SHOWN: [&str; 7] = [
 /// Nothing is trained anew for another threshold; the student is exported and judged again.
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
-/// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
-/// as a page to look at), forgetting.json (what was forgotten of a retained run), config.yaml, versions.json.
+/// metrics.jsonl, weights), student.onnx (the bundle for the robot, two validation frames inside for its self-test there), report.json
+/// (figures on the test block), report.html (the same as a page to look at), forgetting.json (what was forgotten of a retained run),
+/// config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {

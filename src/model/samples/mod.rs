@@ -294,7 +294,7 @@ impl Samples {
             }
         }
         let more = found.iter().zip(is_met).find(|(answer, is_met)| !is_met && is_sure(answer));
-        more.map(|(answer, _)| format!("{answer} is found, and only {} is expected", list(expected)))
+        more.map(|(answer, _)| format!("{answer} is found, and {} is expected", list(expected)))
     }
 }
 
