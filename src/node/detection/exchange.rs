@@ -235,8 +235,10 @@ impl<W: Work> Exchange<W> {
         if let Some(older) = state.former.replace(former) {
             state.retired.push(older);
         }
-        // What the candidate was compared with is gone.
-        state.trial = None;
+        // What the candidate was to be compared with is gone; it waits for another frame.
+        if state.trial.take().is_some() {
+            state.is_candidate_idle = true;
+        }
         self.changed.notify_all();
         Some(change)
     }
@@ -369,6 +371,25 @@ mod tests {
         exchange.abandon();
         assert!(exchange.take_over(&mut current).is_none(), "what waited is not wanted any more");
         assert!(matches!(exchange.next_task(false), Task::Free(retired) if retired.len() == 1));
+    }
+
+    #[test]
+    fn a_candidate_is_not_held_against_a_model_that_is_gone() {
+        let (exchange, mut current) = exchange();
+        exchange.ask_candidate(None);
+        assert!(matches!(exchange.next_task(true), Task::LoadCandidate(None)));
+        let active = exchange.running();
+        exchange.offer(Trial {
+            decoded: 3,
+            parameters: parameters("a"),
+            active,
+            sightings: Vec::new(),
+            took: Duration::ZERO,
+        });
+        assert!(!exchange.wants_trial());
+        assert!(exchange.hand_over(ready("b"), Cause::Asked).is_none());
+        exchange.take_over(&mut current).unwrap();
+        assert!(exchange.wants_trial(), "it gets the next frame");
     }
 
     #[test]

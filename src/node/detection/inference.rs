@@ -66,7 +66,7 @@ impl<W: Work> Inference<W> {
     }
 
     /// Takes the model that waits, if one does.
-    pub(super) fn take_over(&mut self) {
+    fn take_over(&mut self) {
         let Some(change) = self.exchange.take_over(&mut self.current) else { return };
         if let Err(error) = self.labels.change(&self.current.labels) {
             self.warnings.warn(&format!("the new model's classes cannot be published: {error}"));
@@ -94,7 +94,7 @@ impl<W: Work> Inference<W> {
     }
 
     /// Finds what is in a message and publishes it; then come those who look on.
-    pub(super) fn look(&mut self, message: &[u8], slot: &Latest<Vec<u8>>) -> anyhow::Result<()> {
+    fn look(&mut self, message: &[u8], slot: &Latest<Vec<u8>>) -> anyhow::Result<()> {
         let parameters = lock(&self.parameters).clone();
         let stopwatch = Stopwatch::start();
         let (header, decoded) = self.work.decode(message)?;
