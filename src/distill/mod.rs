@@ -6,10 +6,10 @@ pub mod audit;
 pub mod bag;
 pub mod command;
 pub mod config;
-pub mod digest;
 pub mod durable;
 pub mod evaluate;
 pub mod export;
+mod few;
 pub mod figure_table;
 pub mod lidar;
 pub mod loss;
@@ -23,3 +23,5 @@ pub mod targets;
 pub mod teacher;
 pub mod train;
 mod worst;
+
+pub use crate::digest;

@@ -6,34 +6,40 @@
 //! | `~/detections` | vision_msgs/msg/Detection2DArray, in pixels of the original image, with exactly its header | reliable, depth 5 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
+//! | `~/shadow_agreement` | std_msgs/msg/Float64, how far the candidate agrees with the model on a frame | reliable, depth 5 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
+//!
+//! | service | type |
+//! |---|---|
+//! | `~/rollback` | std_srvs/srv/Trigger: brings the former model back |
+//! | `~/promote` | std_srvs/srv/Trigger: the candidate takes the model's place |
 //!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::path::Path;
 
+use anyhow::Context as _;
 use image::RgbImage;
 use r2r::PublisherUntyped;
 
 use super::{
     Shutdown,
-    detection_loop::{Detection, Report, Source, Work},
-    host::{Host, casual, lock, reliable},
+    detection::{Detection, Source, Work},
+    host::{Host, casual, is_heard, reliable},
     labels::label_info,
     lifecycle::serve,
+    onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
-    stopwatch::Stopwatch,
+    preparation::prepare,
 };
 use crate::{
+    digest::file_sha256,
     messages::{
         BoundingBox2D, CompressedImage, Detection2D, Detection2DArray, Header, Image, ObjectHypothesis,
         ObjectHypothesisWithPose, Point2D, Pose2D, PoseWithCovariance,
     },
-    model::{Detector, ModelSpec, SoftDetection},
+    model::{Detections, Detector, ModelSpec, SoftDetection, StageTiming},
     sensing::image::{decode_compressed, decode_image},
 };
 
@@ -45,14 +51,22 @@ pub const NAME: &str = "camera_detector";
 /// # Errors
 /// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    serve(Host::<CameraDetectorParameters>::create(NAME)?, Detection::<ImageWork>::new(), shutdown)
+    let mut host = Host::<CameraDetectorParameters>::create(NAME)?;
+    let detection = Detection::<ImageWork>::new(&mut host)?;
+    serve(host, detection, shutdown)
 }
 
-/// Everything that the inference thread works with.
-struct ImageWork {
-    parameters: Arc<Mutex<CameraDetectorParameters>>,
+/// A camera model that is ready to run.
+struct CameraModel {
+    path: String,
+    sha256: String,
+    /// The bundle's own specification, whose thresholds the parameters may put aside.
     own: ModelSpec,
     detector: Detector,
+}
+
+/// The topics, and how images come.
+struct ImageWork {
     transport: ImageTransport,
     detections: PublisherUntyped,
     annotated: PublisherUntyped,
@@ -60,25 +74,28 @@ struct ImageWork {
 
 impl Work for ImageWork {
     const NOUN: &'static str = "image";
+    const KIND: SightKind = SightKind::Boxes;
     type Parameters = CameraDetectorParameters;
-    /// With the bundle's own specification, whose thresholds the parameters may put aside.
-    type Model = (Detector, ModelSpec);
+    type Model = CameraModel;
+    type Decoded = RgbImage;
+    type Found = Detections;
 
-    fn load(parameters: &CameraDetectorParameters) -> anyhow::Result<(Detector, ModelSpec)> {
+    fn load(parameters: &CameraDetectorParameters) -> anyhow::Result<CameraModel> {
         parameters.check()?;
-        let mut detector = Detector::load(&parameters.model, &parameters.session_options()?)?;
+        let path = parameters.model.clone();
+        let mut detector = Detector::load(&path, &parameters.session_options()?)?;
         let own = detector.spec().clone();
+        let sha256 = file_sha256(Path::new(&path)).with_context(|| path.clone())?;
+        let first = prepare(&mut detector, &path, Detector::warm_up)?;
         apply_thresholds(&mut detector, parameters, &own);
-        let warm_up = detector.warm_up()?;
         tracing::info!(
-            "{}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
-            parameters.model,
-            detector.spec().classes.len(),
+            "{path}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
+            own.classes.len(),
             detector.source(),
             detector.session().provider().name(),
-            warm_up.as_secs_f64() * 1e3
+            first.as_secs_f64() * 1e3
         );
-        Ok((detector, own))
+        Ok(CameraModel { path, sha256, own, detector })
     }
 
     fn source(parameters: &CameraDetectorParameters) -> anyhow::Result<Source> {
@@ -86,58 +103,43 @@ impl Work for ImageWork {
             ImageTransport::Raw => Image::TYPE_NAME,
             ImageTransport::Compressed => CompressedImage::TYPE_NAME,
         };
-        let (topic, model) = (parameters.image_topic.clone(), parameters.model.clone());
-        Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
+        Ok(Source { topic: parameters.image_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
-    fn labels((detector, _): &(Detector, ModelSpec)) -> Vec<u8> {
-        let spec = detector.spec();
-        label_info(&spec.classes, 0, spec.score_threshold)
+    fn labels(model: &CameraModel) -> Vec<u8> {
+        label_info(&model.own.classes, 0, model.detector.spec().score_threshold)
+    }
+
+    fn identity(model: &CameraModel) -> ModelIdentity {
+        let bundle = model.detector.bundle();
+        ModelIdentity {
+            path: model.path.clone(),
+            sha256: model.sha256.clone(),
+            bundle_version: bundle.map(|bundle| bundle.bundle_version),
+            figures: bundle.map(|bundle| bundle.figures.clone()).unwrap_or_default(),
+            classes: model.own.classes.clone(),
+            provider: model.detector.session().provider().name(),
+            parameters: bundle.map_or(0, |bundle| bundle.parameters),
+        }
     }
 
     fn create(
-        (detector, own): (Detector, ModelSpec),
         parameters: &CameraDetectorParameters,
         host: &mut Host<CameraDetectorParameters>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            own,
-            detector,
             transport: parameters.transport()?,
             detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
             annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
-            parameters: host.shared_parameters(),
         })
     }
 
-    fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
-        let parameters = lock(&self.parameters).clone();
-        apply_thresholds(&mut self.detector, &parameters, &self.own);
-        let stopwatch = Stopwatch::start();
-        let (header, mut image) = self.decode(message)?;
-        let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
-        let found = self.detector.detect(&image)?;
-        let publish = Instant::now();
-        let bytes = detection_array(header, &found.detections, &self.detector.spec().classes).encode();
-        self.detections.publish_raw(&bytes)?;
-        report.record(&decoded.published(found.timing, publish.elapsed()));
-        // The frame's detections are out: a picture that nobody gets is no frame lost.
-        if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0
-            && let Err(error) = self.publish_annotated(header, &mut image, &found.detections)
-        {
-            report.warn(&format!("the annotated image cannot be published: {error}"));
-        }
-        Ok(())
-    }
-}
-
-impl ImageWork {
-    fn publish_annotated(&self, header: Header<'_>, image: &mut RgbImage, found: &[SoftDetection]) -> r2r::Result<()> {
-        overlay::draw(image, found, &self.detector.spec().classes);
-        let (width, height) = image.dimensions();
-        let step = 3 * width;
-        let drawn = Image { header, height, width, encoding: "rgb8", is_bigendian: 0, step, data: image.as_raw() };
-        self.annotated.publish_raw(&drawn.encode())
+    fn onlookers(
+        _parameters: &CameraDetectorParameters,
+        _host: &mut Host<CameraDetectorParameters>,
+    ) -> Vec<Box<dyn Onlooker>> {
+        // Whoever shall look at each frame's result is named here.
+        Vec::new()
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {
@@ -151,6 +153,63 @@ impl ImageWork {
                 (image.header, decode_compressed(&image)?)
             }
         })
+    }
+
+    fn detect(
+        model: &mut CameraModel,
+        image: &RgbImage,
+        parameters: &CameraDetectorParameters,
+    ) -> anyhow::Result<Detections> {
+        apply_thresholds(&mut model.detector, parameters, &model.own);
+        Ok(model.detector.detect(image)?)
+    }
+
+    fn timing(found: &Detections) -> StageTiming {
+        found.timing
+    }
+
+    fn publish(
+        &mut self,
+        header: Header<'_>,
+        _image: &RgbImage,
+        found: &Detections,
+        classes: &[String],
+    ) -> anyhow::Result<()> {
+        self.detections.publish_raw(&detection_array(header, &found.detections, classes).encode())?;
+        Ok(())
+    }
+
+    fn illustrate(
+        &mut self,
+        header: Header<'_>,
+        mut image: RgbImage,
+        found: &Detections,
+        classes: &[String],
+    ) -> anyhow::Result<()> {
+        if !is_heard(&self.annotated) {
+            return Ok(());
+        }
+        overlay::draw(&mut image, &found.detections, classes);
+        let (width, height) = image.dimensions();
+        let step = 3 * width;
+        let drawn = Image { header, height, width, encoding: "rgb8", is_bigendian: 0, step, data: image.as_raw() };
+        self.annotated.publish_raw(&drawn.encode())?;
+        Ok(())
+    }
+
+    fn sightings(image: &RgbImage, found: &Detections) -> Vec<Sighting> {
+        let (width, height) = (image.width().max(1) as f32, image.height().max(1) as f32);
+        let sighting = |detection: &SoftDetection| {
+            let (class, score) = detection.best();
+            let bbox = detection.bbox;
+            let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
+            Sighting { class, score, place }
+        };
+        found.detections.iter().map(sighting).collect()
+    }
+
+    fn is_listened_to(&self) -> bool {
+        is_heard(&self.detections) || is_heard(&self.annotated)
     }
 }
 

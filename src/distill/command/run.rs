@@ -19,6 +19,7 @@ use super::{
     label::LabelDisplay,
     report::{default_page, write_report},
     run_lidar::run_lidar,
+    samples::add_image_samples,
     train::{
         ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, trained_weights, write_run_files,
     },
@@ -95,8 +96,9 @@ const SHOWN: [&str; 7] = [
 /// Nothing is trained anew for another threshold; the student is exported and judged again.
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
-/// metrics.jsonl, weights), student.onnx (the bundle for the robot), report.json (figures on the test block), report.html (the same
-/// as a page to look at), forgetting.json (what was forgotten of a retained run), config.yaml, versions.json.
+/// metrics.jsonl, weights), student.onnx (the bundle for the robot, two validation frames inside for its self-test there), report.json
+/// (figures on the test block), report.html (the same as a page to look at), forgetting.json (what was forgotten of a retained run),
+/// config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -186,6 +188,7 @@ pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut St
     let origin = provenance(&experiment.teachers, &paths, &experiment.written, experiment.seed)?;
     let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(config.model_spec()) };
     let written = export(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
+    add_image_samples(experiment, &bundle);
     finish_export(&bundle, written.parameters, written.macs, trained, book)
 }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
-    is_reliable, session_options,
+    DetectorParameters, NodeParameters, ParameterError, ShadowOptions, bond_timeout, check_bond_timeout, check_model,
+    check_share, check_topic, either, is_reliable, session_options,
 };
 use crate::model::SessionOptions;
 
 /// Parameters of `lidar_detector`.
 #[derive(Debug, Clone, RosParams)]
 pub struct LidarDetectorParameters {
-    /// Path of the model: a lidar bundle of `distill`. Read on configure.
+    /// Path of the model: a lidar bundle of `distill`. While the node runs, the new one is loaded beside the old one and takes its place between two frames.
     pub model: String,
     /// Topic of the scans or clouds. Read on configure.
     pub input_topic: String,
@@ -29,6 +29,16 @@ pub struct LidarDetectorParameters {
     pub provider: String,
     /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Whether a model that is loaded while the node runs may lack classes that the running one has.
+    pub allow_other_classes: bool,
+    /// Path of a candidate that runs beside the model on spare time and is compared with it; empty: none.
+    pub shadow_model: String,
+    /// Share of the frames that the candidate gets at most, 0 to 1.
+    pub shadow_share: f64,
+    /// After so many compared frames the candidate takes the model's place by itself, if they agree; 0: never.
+    pub promote_after: i64,
+    /// Mean agreement (F1 score) from which on a candidate takes the model's place by itself, 0 to 1.
+    pub promote_agreement: f64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -46,6 +56,11 @@ impl Default for LidarDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            allow_other_classes: false,
+            shadow_model: String::new(),
+            shadow_share: 0.2,
+            promote_after: 0,
+            promote_agreement: 0.9,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -63,6 +78,33 @@ impl NodeParameters for LidarDetectorParameters {
 
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
+    }
+}
+
+impl DetectorParameters for LidarDetectorParameters {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn set_model(&mut self, path: &str) {
+        path.clone_into(&mut self.model);
+    }
+
+    fn allow_other_classes(&self) -> bool {
+        self.allow_other_classes
+    }
+
+    fn shadow(&self) -> ShadowOptions<'_> {
+        ShadowOptions {
+            model: &self.shadow_model,
+            share: self.shadow_share,
+            promote_after: self.promote_after,
+            promote_agreement: self.promote_agreement,
+        }
+    }
+
+    fn set_shadow_model(&mut self, path: &str) {
+        path.clone_into(&mut self.shadow_model);
     }
 }
 
@@ -85,6 +127,7 @@ impl LidarDetectorParameters {
         self.reliable()?;
         self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
+        self.shadow().check()?;
         check_share("score_threshold", self.score_threshold)
     }
 
@@ -117,6 +160,9 @@ mod tests {
             (LidarDetectorParameters { input_reliability: String::new(), ..good.clone() }, "input_reliability"),
             (LidarDetectorParameters { score_threshold: f64::NAN, ..good.clone() }, "score_threshold"),
             (LidarDetectorParameters { threads: -1, ..good.clone() }, "threads"),
+            (LidarDetectorParameters { shadow_share: 20.0, ..good.clone() }, "shadow_share"),
+            (LidarDetectorParameters { promote_after: -1, ..good.clone() }, "promote_after"),
+            (LidarDetectorParameters { promote_agreement: f64::NAN, ..good.clone() }, "promote_agreement"),
             (LidarDetectorParameters { bond_timeout: f64::NAN, ..good.clone() }, "bond_timeout"),
         ]);
     }
