@@ -10,6 +10,7 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`digest`] | hashes that tell where a result comes from |
 //! | [`messages`] | ROS messages read straight out of CDR bytes, and the encoders for those written to bags |
 //! | [`geometry`] | boxes, intersection over union, suppression, weighted box fusion; rigid transforms, the camera model |
 //! | [`sensing`] | every image encoding to RGB, letterboxing into network input; scans and clouds to sweeps and range images; the buffer of transforms |
@@ -20,6 +21,7 @@
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
+pub mod digest;
 pub mod fusion;
 pub mod geometry;
 pub mod messages;

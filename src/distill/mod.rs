@@ -6,7 +6,6 @@ pub mod audit;
 pub mod bag;
 pub mod command;
 pub mod config;
-pub mod digest;
 pub mod durable;
 pub mod evaluate;
 pub mod export;
@@ -23,3 +22,5 @@ pub mod targets;
 pub mod teacher;
 pub mod train;
 mod worst;
+
+pub use crate::digest;

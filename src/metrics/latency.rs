@@ -11,6 +11,9 @@ pub struct LatencySummary {
     pub p50: f64,
     /// Nine of ten took no longer.
     pub p90: f64,
+    /// 19 of 20 took no longer.
+    #[serde(default)]
+    pub p95: f64,
     /// 99 of 100 took no longer.
     pub p99: f64,
     /// The longest.
@@ -61,7 +64,7 @@ impl LatencyRecorder {
             let rank = (share * sorted.len() as f64).ceil() as usize;
             sorted[rank.clamp(1, sorted.len()) - 1]
         };
-        Some(LatencySummary { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) })
+        Some(LatencySummary { p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), max: at(1.0) })
     }
 }
 
@@ -84,6 +87,7 @@ mod tests {
         assert!(
             (summary.p50 - 50.0).abs() < 1e-9
                 && (summary.p90 - 90.0).abs() < 1e-9
+                && (summary.p95 - 95.0).abs() < 1e-9
                 && (summary.p99 - 99.0).abs() < 1e-9
                 && (summary.max - 100.0).abs() < 1e-9
         );

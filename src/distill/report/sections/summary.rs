@@ -134,7 +134,7 @@ pub(super) mod tests {
             parameters,
             bytes: 4 * parameters,
             macs: None,
-            latency_ms: Some(LatencySummary { p50, p90: p50, p99: p50, max: p50 }),
+            latency_ms: Some(LatencySummary { p50, p90: p50, p95: p50, p99: p50, max: p50 }),
             detections: Vec::new(),
         };
         EvaluationReport {
