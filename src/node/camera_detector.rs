@@ -6,11 +6,13 @@
 //! | `~/detections` | vision_msgs/msg/Detection2DArray, in pixels of the original image, with exactly its header | reliable, depth 5 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
+//! | `~/latency/pipeline_ms`, `~/latency/infer_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one a frame, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -19,26 +21,52 @@ use image::RgbImage;
 use r2r::PublisherUntyped;
 
 use super::{
-    Shutdown,
+    Program, Shutdown,
     detection_loop::{Detection, Report, Source, Work},
+    diagnostics::drift::{Drift, DriftOptions, DriftRule},
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    onlooker::{Frame, ModelIdentity, Onlooker, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     stopwatch::Stopwatch,
 };
 use crate::{
+    digest::file_sha256,
     messages::{
         BoundingBox2D, CompressedImage, Detection2D, Detection2DArray, Header, Image, ObjectHypothesis,
         ObjectHypothesisWithPose, Point2D, Pose2D, PoseWithCovariance,
     },
-    model::{Detector, ModelSpec, SoftDetection},
+    model::{Detector, ModelSpec, SoftDetection, onnx_facts},
     sensing::image::{decode_compressed, decode_image},
 };
 
 /// The node's name unless it is remapped.
 pub const NAME: &str = "camera_detector";
+
+/// The node's program.
+pub const PROGRAM: Program = Program::of::<CameraDetectorParameters>(NAME, ABOUT);
+
+const ABOUT: &str = "
+camera_detector is a managed ROS 2 node: camera images in, 2-D detections out, by a student of `distill` or another ONNX
+detector with a YAML beside it. It works on the newest image; older ones that wait are dropped and counted.
+
+Examples:
+  ros2 run distilled_perception camera_detector --ros-args -p model:=student.onnx -r image:=/camera/image_raw
+  ros2 run distilled_perception camera_detector --ros-args -r __ns:=/front -p model:=student.onnx \\
+      -p image_transport:=compressed -p image_topic:=/front/image/compressed -p latency_warn:=0.2
+  DISTILLED_PERCEPTION_TRACE=trace.json ros2 run distilled_perception camera_detector --ros-args -p model:=student.onnx
+
+Topics:
+  image              sensor_msgs/Image or CompressedImage, heard (parameter image_topic)
+  ~/detections       vision_msgs/Detection2DArray in pixels of the image, with its header; also when empty
+  ~/label_info       vision_msgs/LabelInfo, latched: the classes
+  ~/annotated        sensor_msgs/Image with the boxes drawn, while somebody listens
+  ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
+                     std_msgs/Float64, one a frame while somebody listens
+  /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
@@ -86,8 +114,35 @@ impl Work for ImageWork {
             ImageTransport::Raw => Image::TYPE_NAME,
             ImageTransport::Compressed => CompressedImage::TYPE_NAME,
         };
-        let (topic, model) = (parameters.image_topic.clone(), parameters.model.clone());
-        Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
+        Ok(Source { topic: parameters.image_topic.clone(), type_name, is_reliable: parameters.reliable()? })
+    }
+
+    fn identity((detector, _): &(Detector, ModelSpec)) -> ModelIdentity {
+        let (path, bundle) = (detector.session().model(), detector.bundle());
+        ModelIdentity {
+            path: path.to_owned(),
+            sha256: file_sha256(Path::new(path)).unwrap_or_default(),
+            bundle_version: bundle.map(|bundle| bundle.bundle_version),
+            figures: bundle.map(|bundle| bundle.figures.clone()).unwrap_or_default(),
+            classes: detector.spec().classes.clone(),
+            provider: detector.session().provider().name(),
+            parameters: match bundle {
+                Some(bundle) => bundle.parameters,
+                None => onnx_facts(path).map_or(0, |facts| facts.parameters),
+            },
+        }
+    }
+
+    fn onlookers(
+        parameters: &CameraDetectorParameters,
+        host: &Host<CameraDetectorParameters>,
+    ) -> Vec<Box<dyn Onlooker>> {
+        let shared = host.shared_parameters();
+        let rule = move || {
+            let now = lock(&shared);
+            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
+        };
+        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn labels((detector, _): &(Detector, ModelSpec)) -> Vec<u8> {
@@ -114,12 +169,17 @@ impl Work for ImageWork {
         let parameters = lock(&self.parameters).clone();
         apply_thresholds(&mut self.detector, &parameters, &self.own);
         let stopwatch = Stopwatch::start();
+        let span = tracing::trace_span!("decode").entered();
         let (header, mut image) = self.decode(message)?;
-        let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
+        drop(span);
+        let stamp = header.stamp.to_nanoseconds();
+        let decoded = stopwatch.decoded(stamp);
         let found = self.detector.detect(&image)?;
         let publish = Instant::now();
+        let span = tracing::trace_span!("publish").entered();
         let bytes = detection_array(header, &found.detections, &self.detector.spec().classes).encode();
         self.detections.publish_raw(&bytes)?;
+        drop(span);
         report.record(&decoded.published(found.timing, publish.elapsed()));
         // The frame's detections are out: a picture that nobody gets is no frame lost.
         if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0
@@ -127,6 +187,14 @@ impl Work for ImageWork {
         {
             report.warn(&format!("the annotated image cannot be published: {error}"));
         }
+        report.show(&Frame {
+            message,
+            stamp,
+            frame_id: header.frame_id,
+            sightings: &sightings(&found.detections, image.dimensions()),
+            classes: &self.detector.spec().classes,
+            kind: SightKind::Boxes,
+        });
         Ok(())
     }
 }
@@ -162,6 +230,17 @@ fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParamete
         share(parameters.iou_threshold).unwrap_or(own.iou_threshold),
         most,
     );
+}
+
+/// Detections in an image of this width and height as others see them.
+fn sightings(detections: &[SoftDetection], (width, height): (u32, u32)) -> Vec<Sighting> {
+    let (width, height) = (width.max(1) as f32, height.max(1) as f32);
+    let sighting = |detection: &SoftDetection| {
+        let ((class, score), bbox) = (detection.best(), detection.bbox);
+        let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
+        Sighting { class, score, place }
+    };
+    detections.iter().map(sighting).collect()
 }
 
 /// Detections as a message with the image's own header.

@@ -13,14 +13,19 @@ use r2r::{PublisherUntyped, diagnostic_msgs::msg::DiagnosticStatus};
 
 use super::{
     Latest, NodeStatistics, Stage, Taken,
+    diagnostics::{identity, latency_topics::LatencyTopics},
     gate::Gate,
     host::{Host, latched, lock, sensor},
     lifecycle::{Activity, Job, Managed, job},
+    onlooker::{Frame, ModelIdentity, Onlooker},
     parameters::NodeParameters,
     subscriptions::Subscription,
     warnings::Warnings,
 };
 use crate::messages::LabelInfo;
+
+/// Stages whose latencies are topics.
+const LATENCY_TOPICS: [Stage; 3] = [Stage::Pipeline, Stage::Infer, Stage::Age];
 
 /// What a detector does with the messages of its sensor.
 pub(super) trait Work: Send + Sized + 'static {
@@ -42,6 +47,12 @@ pub(super) trait Work: Send + Sized + 'static {
     /// # Errors
     /// Parameters that make no sense.
     fn source(parameters: &Self::Parameters) -> anyhow::Result<Source>;
+
+    /// Which model it is. Reads its file.
+    fn identity(model: &Self::Model) -> ModelIdentity;
+
+    /// Those who look at each frame's result.
+    fn onlookers(parameters: &Self::Parameters, host: &Host<Self::Parameters>) -> Vec<Box<dyn Onlooker>>;
 
     /// The message of `~/label_info`.
     fn labels(model: &Self::Model) -> Vec<u8>;
@@ -71,13 +82,16 @@ pub(super) struct Source {
     pub(super) type_name: &'static str,
     /// Whether lost messages are sent again.
     pub(super) is_reliable: bool,
-    /// The model, for diagnostics.
-    pub(super) model: String,
 }
+
+/// Shared by the thread that shows them frames and the one that asks them for diagnostics.
+type Onlookers = Arc<Mutex<Vec<Box<dyn Onlooker>>>>;
 
 /// Where work tells how it goes.
 pub(super) struct Report {
     statistics: Arc<Mutex<NodeStatistics>>,
+    latencies: LatencyTopics,
+    onlookers: Onlookers,
     warnings: Warnings,
 }
 
@@ -85,6 +99,14 @@ impl Report {
     /// Counts a message as processed, with what is known of its stages.
     pub(super) fn record(&self, latencies: &[(Stage, Option<Duration>)]) {
         lock(&self.statistics).record(latencies);
+        self.latencies.publish(latencies);
+    }
+
+    /// Shows a message that was published to those who look on.
+    pub(super) fn show(&self, frame: &Frame<'_>) {
+        for onlooker in lock(&self.onlookers).iter_mut() {
+            onlooker.look(frame);
+        }
     }
 
     /// Warns, but not more often than every few seconds.
@@ -100,16 +122,19 @@ impl Report {
 
 /// A detector as a managed node.
 pub(super) struct Detection<W: Work> {
-    configured: Option<Configured>,
+    configured: Option<Configured<W::Parameters>>,
     work: PhantomData<W>,
 }
 
 /// What a node has from its configuration to its clean-up.
-struct Configured {
-    model: String,
+struct Configured<P> {
+    /// What diagnostics say of the model.
+    model: Vec<(&'static str, String)>,
+    parameters: Arc<Mutex<P>>,
     subscription: Subscription,
     labels: (PublisherUntyped, Vec<u8>),
     statistics: Arc<Mutex<NodeStatistics>>,
+    onlookers: Onlookers,
     slot: Arc<Latest<Vec<u8>>>,
     gate: Arc<Gate>,
     working: JoinHandle<()>,
@@ -119,6 +144,7 @@ struct Configured {
 pub(super) struct Loaded<W: Work> {
     parameters: W::Parameters,
     model: W::Model,
+    identity: ModelIdentity,
 }
 
 impl<W: Work> Detection<W> {
@@ -128,7 +154,7 @@ impl<W: Work> Detection<W> {
     }
 
     fn configure(&mut self, loaded: Loaded<W>, host: &mut Host<W::Parameters>) -> anyhow::Result<()> {
-        let Loaded { parameters, model } = loaded;
+        let Loaded { parameters, model, identity } = loaded;
         let source = W::source(&parameters)?;
         let labels = (host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?, W::labels(&model));
         let work = W::create(model, &parameters, host)?;
@@ -136,14 +162,33 @@ impl<W: Work> Detection<W> {
         let slot = Arc::new(Latest::<Vec<u8>>::new());
         let gate = Arc::new(Gate::default());
         let statistics = Arc::new(Mutex::new(NodeStatistics::of(W::NOUN)));
-        let report = Report { statistics: statistics.clone(), warnings: Warnings::default() };
+        let mut onlookers = W::onlookers(&parameters, host);
+        for onlooker in &mut onlookers {
+            onlooker.model_changed(&identity);
+        }
+        let onlookers = Arc::new(Mutex::new(onlookers));
+        let report = Report {
+            statistics: statistics.clone(),
+            latencies: LatencyTopics::offer(host, &LATENCY_TOPICS)?,
+            onlookers: onlookers.clone(),
+            warnings: Warnings::default(),
+        };
         let (worker_slot, worker_gate) = (slot.clone(), gate.clone());
         let working = thread::Builder::new()
             .name("inference".into())
             .spawn(move || run(work, &worker_slot, &worker_gate, report))?;
         tracing::info!("{} listens to {} ({})", host.name, source.topic, source.type_name);
-        self.configured =
-            Some(Configured { model: source.model, subscription, labels, statistics, slot, gate, working });
+        self.configured = Some(Configured {
+            model: identity::lines(&identity),
+            parameters: host.shared_parameters(),
+            subscription,
+            labels,
+            statistics,
+            onlookers,
+            slot,
+            gate,
+            working,
+        });
         Ok(())
     }
 }
@@ -159,7 +204,8 @@ impl<W: Work> Managed for Detection<W> {
                 let parameters = host.parameters();
                 job(move || {
                     let model = W::load(&parameters)?;
-                    Ok(Some(Loaded::<W> { parameters, model }))
+                    let identity = W::identity(&model);
+                    Ok(Some(Loaded::<W> { parameters, model, identity }))
                 })
             }
             Activity::Activate => job(|| Ok(None)),
@@ -228,10 +274,19 @@ impl<W: Work> Managed for Detection<W> {
     }
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
-        let Some(Configured { model, statistics, slot, .. }) = &self.configured else { return Vec::new() };
-        let mut statistics = lock(statistics);
-        statistics.counters.dropped = slot.replaced();
-        vec![statistics.status(&format!("{name}: {}", Self::ABOUT), &[("model", model)])]
+        let Some(Configured { model, parameters, statistics, onlookers, slot, .. }) = &self.configured else {
+            return Vec::new();
+        };
+        let thresholds = lock(parameters).thresholds();
+        let about: Vec<(&str, &str)> = model.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let whole = {
+            let mut statistics = lock(statistics);
+            statistics.counters.dropped = slot.replaced();
+            statistics.status(&format!("{name}: {}", Self::ABOUT), &about, &thresholds)
+        };
+        let mut onlookers = lock(onlookers);
+        let others = onlookers.iter_mut().filter_map(|onlooker| onlooker.status(name));
+        std::iter::once(whole).chain(others).collect()
     }
 }
 
@@ -243,7 +298,10 @@ fn run<W: Work>(mut work: W, slot: &Latest<Vec<u8>>, gate: &Gate, mut report: Re
             Taken::Closed => return,
             Taken::Nothing => {}
             Taken::Value(message) => {
+                let waited = slot.waited();
                 let is_done = gate.pass(|| {
+                    let _span = tracing::trace_span!("frame").entered();
+                    lock(&report.statistics).measured(Stage::Queue, waited);
                     // A fault in a decoder must cost one message, not the robot's sight.
                     let result = catch_unwind(AssertUnwindSafe(|| work.process(&message, &mut report)));
                     match result {

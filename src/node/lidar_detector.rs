@@ -6,6 +6,7 @@
 //! | `~/detections` | vision_msgs/msg/Detection3DArray in the sensor's frame, with exactly the sensor's header | reliable, depth 5 |
 //! | `~/points` | sensor_msgs/msg/PointCloud2, the sweep's points with class, object and score; made only while somebody listens | best effort, depth 1 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo, numbered as the classes in `~/points` | reliable, latched |
+//! | `~/latency/pipeline_ms`, `~/latency/infer_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one a sweep, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
@@ -23,15 +24,18 @@ use std::{
 use r2r::PublisherUntyped;
 
 use super::{
-    Shutdown,
+    Program, Shutdown,
     detection_loop::{Detection, Report, Source, Work},
+    diagnostics::drift::{Drift, DriftOptions, DriftRule},
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    onlooker::{Frame, ModelIdentity, Onlooker, SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
     stopwatch::Stopwatch,
 };
 use crate::{
+    digest::file_sha256,
     messages::{
         BoundingBox3D, Detection3D, Detection3DArray, Header, LaserScan, ObjectHypothesis, ObjectHypothesisWithPose,
         Point, PointCloud2, PointField, Pose, PoseWithCovariance, Quaternion, Vector3,
@@ -44,6 +48,28 @@ use crate::{
 pub const NAME: &str = "lidar_detector";
 /// Bytes of a point in `~/points`.
 const POINT_STEP: u32 = 20;
+
+/// The node's program.
+pub const PROGRAM: Program = Program::of::<LidarDetectorParameters>(NAME, ABOUT);
+
+const ABOUT: &str = "
+lidar_detector is a managed ROS 2 node: laser scans or point clouds in, objects in space and labelled points out, by a lidar
+student of `distill`. It works on the newest sweep; older ones that wait are dropped and counted.
+
+Examples:
+  ros2 run distilled_perception lidar_detector --ros-args -p model:=legs.onnx -r scan:=/base_scan
+  ros2 run distilled_perception lidar_detector --ros-args -p model:=student.onnx -p input_type:=cloud \\
+      -p input_topic:=/lidar/points -p latency_warn:=0.1
+
+Topics:
+  scan               sensor_msgs/LaserScan or PointCloud2, heard (parameters input_topic, input_type)
+  ~/detections       vision_msgs/Detection3DArray in the sensor's frame, with its header; also when empty
+  ~/points           sensor_msgs/PointCloud2: the points with class, object and score, while somebody listens
+  ~/label_info       vision_msgs/LabelInfo, latched: the class numbers of ~/points
+  ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
+                     std_msgs/Float64, one a sweep while somebody listens
+  /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
@@ -87,8 +113,29 @@ impl Work for SweepWork {
             SweepKind::Scan => LaserScan::TYPE_NAME,
             SweepKind::Cloud => PointCloud2::TYPE_NAME,
         };
-        let (topic, model) = (parameters.input_topic.clone(), parameters.model.clone());
-        Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
+        Ok(Source { topic: parameters.input_topic.clone(), type_name, is_reliable: parameters.reliable()? })
+    }
+
+    fn identity(detector: &LidarDetector) -> ModelIdentity {
+        let (path, bundle) = (detector.session().model(), detector.bundle());
+        ModelIdentity {
+            path: path.to_owned(),
+            sha256: file_sha256(Path::new(path)).unwrap_or_default(),
+            bundle_version: Some(bundle.bundle_version),
+            figures: bundle.figures.clone(),
+            classes: detector.spec().classes.clone(),
+            provider: detector.session().provider().name(),
+            parameters: bundle.parameters,
+        }
+    }
+
+    fn onlookers(parameters: &LidarDetectorParameters, host: &Host<LidarDetectorParameters>) -> Vec<Box<dyn Onlooker>> {
+        let shared = host.shared_parameters();
+        let rule = move || {
+            let now = lock(&shared);
+            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
+        };
+        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn labels(detector: &LidarDetector) -> Vec<u8> {
@@ -115,11 +162,16 @@ impl Work for SweepWork {
         let threshold = share(lock(&self.parameters).score_threshold);
         self.detector.set_score_threshold(threshold);
         let stopwatch = Stopwatch::start();
+        let span = tracing::trace_span!("decode").entered();
         let (header, sweep) = self.decode(message)?;
-        let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
+        drop(span);
+        let stamp = header.stamp.to_nanoseconds();
+        let decoded = stopwatch.decoded(stamp);
         let found = self.detector.detect(&sweep)?;
         let publish = Instant::now();
+        let span = tracing::trace_span!("publish").entered();
         self.detections.publish_raw(&detection_array(header, &found.objects, &self.classes).encode())?;
+        drop(span);
         report.record(&decoded.published(found.timing, publish.elapsed()));
         // The sweep's objects are out: points that nobody gets are no sweep lost.
         if self.points.get_inter_process_subscription_count().unwrap_or(0) > 0
@@ -127,6 +179,14 @@ impl Work for SweepWork {
         {
             report.warn(&format!("the labelled points cannot be published: {error}"));
         }
+        report.show(&Frame {
+            message,
+            stamp,
+            frame_id: header.frame_id,
+            sightings: &sightings(&found.objects),
+            classes: &self.classes,
+            kind: SightKind::Places,
+        });
         Ok(())
     }
 }
@@ -149,6 +209,12 @@ impl SweepWork {
         let data = labelled_bytes(&sweep.points, &found.points);
         self.points.publish_raw(&labelled_cloud(header, sweep.rows, &data).encode())
     }
+}
+
+/// Objects as others see them.
+fn sightings(objects: &[LidarObject]) -> Vec<Sighting> {
+    let place = |object: &LidarObject| [object.center[0], object.center[1], object.size[0], object.size[1]];
+    objects.iter().map(|object| Sighting { class: object.class, score: object.score, place: place(object) }).collect()
 }
 
 /// Objects as a message with the sweep's own header.
