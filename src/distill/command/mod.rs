@@ -45,6 +45,7 @@ mod label_lidar;
 mod report;
 mod run;
 mod run_lidar;
+mod score_profile;
 mod synth;
 mod teacher;
 mod train;
