@@ -158,6 +158,7 @@ impl<W: Work> Detection<W> {
         let source = W::source(&parameters)?;
         let labels = (host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?, W::labels(&model));
         let work = W::create(model, &parameters, host)?;
+        let latencies = LatencyTopics::offer(host, &LATENCY_TOPICS)?;
         let subscription = host.subscribe(&source.topic, source.type_name, sensor(source.is_reliable))?;
         let slot = Arc::new(Latest::<Vec<u8>>::new());
         let gate = Arc::new(Gate::default());
@@ -169,7 +170,7 @@ impl<W: Work> Detection<W> {
         let onlookers = Arc::new(Mutex::new(onlookers));
         let report = Report {
             statistics: statistics.clone(),
-            latencies: LatencyTopics::offer(host, &LATENCY_TOPICS)?,
+            latencies,
             onlookers: onlookers.clone(),
             warnings: Warnings::default(),
         };

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use r2r::diagnostic_msgs::msg::{DiagnosticStatus, KeyValue};
 
-use super::{OK, WARN, pair, status};
+use super::{WARN, pair, status};
 use crate::{
     metrics::{FrameScores, Moments, SCORE_BINS, ScoreProfile, histogram},
     node::onlooker::{Frame, ModelIdentity, Onlooker},
@@ -244,6 +244,7 @@ impl Onlooker for Drift {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::diagnostics::OK;
 
     /// Frames with a person of score 0.8 but for every fifth, which is empty; each held for three frames.
     fn usual(frame: usize) -> FrameScores {

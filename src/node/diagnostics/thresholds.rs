@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn limits_are_named_when_they_are_passed_and_off_at_zero() {
         let figures = Figures { pipeline_ms: Some(250.0), dropped: Some(0.6), memory: Some(300.0) };
-        assert_eq!(Thresholds::default().findings(&figures), []);
+        assert!(Thresholds::default().findings(&figures).is_empty());
         let mut thresholds = Thresholds { latency_warn: 0.2, latency_error: 0.4, drop_warn: 0.5, memory_warn: 256.0 };
         let levels = |thresholds: &Thresholds, figures: &Figures| -> Vec<u8> {
             thresholds.findings(figures).iter().map(|(level, _)| *level).collect()
@@ -75,8 +75,8 @@ mod tests {
         thresholds.latency_error = 0.249;
         let findings = thresholds.findings(&figures);
         assert!(findings[0].0 == ERROR && findings[0].1.contains("latency_error"), "{findings:?}");
-        assert_eq!(levels(&thresholds, &Figures::default()), []);
+        assert!(levels(&thresholds, &Figures::default()).is_empty());
         let fine = Figures { pipeline_ms: Some(200.0), dropped: Some(0.5), memory: Some(256.0) };
-        assert_eq!(levels(&Thresholds { latency_error: 0.4, ..thresholds }, &fine), []);
+        assert!(levels(&Thresholds { latency_error: 0.4, ..thresholds }, &fine).is_empty());
     }
 }
