@@ -9,6 +9,7 @@ pub mod config;
 pub mod durable;
 pub mod evaluate;
 pub mod export;
+mod few;
 pub mod figure_table;
 pub mod lidar;
 pub mod loss;

@@ -16,6 +16,7 @@ pub mod lidar;
 mod network;
 mod onnx_file;
 mod runtime;
+pub mod samples;
 mod session;
 mod spec;
 mod threshold;

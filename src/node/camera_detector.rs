@@ -6,31 +6,34 @@
 //! | `~/detections` | vision_msgs/msg/Detection2DArray, in pixels of the original image, with exactly its header | reliable, depth 5 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
+//! | `~/shadow_agreement` | std_msgs/msg/Float64, how far the candidate agrees with the model on a frame | reliable, depth 5 |
 //! | `~/latency/pipeline_ms`, `~/latency/infer_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one a frame, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
+//! | service | type |
+//! |---|---|
+//! | `~/rollback` | std_srvs/srv/Trigger: brings the former model back |
+//! | `~/promote` | std_srvs/srv/Trigger: the candidate takes the model's place |
+//!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::path::Path;
 
+use anyhow::Context as _;
 use image::RgbImage;
 use r2r::PublisherUntyped;
 
 use super::{
     Program, Shutdown,
-    detection_loop::{Detection, Report, Source, Work},
+    detection::{Detection, Source, Work},
     diagnostics::drift::{Drift, DriftOptions, DriftRule},
-    host::{Host, casual, lock, reliable},
+    host::{Host, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
-    onlooker::{Frame, ModelIdentity, Onlooker, SightKind, Sighting},
+    onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
-    stopwatch::Stopwatch,
+    preparation::prepare,
 };
 use crate::{
     digest::file_sha256,
@@ -38,7 +41,7 @@ use crate::{
         BoundingBox2D, CompressedImage, Detection2D, Detection2DArray, Header, Image, ObjectHypothesis,
         ObjectHypothesisWithPose, Point2D, Pose2D, PoseWithCovariance,
     },
-    model::{Detector, ModelSpec, SoftDetection, onnx_facts},
+    model::{Detections, Detector, ModelSpec, SoftDetection, StageTiming},
     sensing::image::{decode_compressed, decode_image},
 };
 
@@ -73,14 +76,22 @@ Topics:
 /// # Errors
 /// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    serve(Host::<CameraDetectorParameters>::create(NAME)?, Detection::<ImageWork>::new(), shutdown)
+    let mut host = Host::<CameraDetectorParameters>::create(NAME)?;
+    let detection = Detection::<ImageWork>::new(&mut host)?;
+    serve(host, detection, shutdown)
 }
 
-/// Everything that the inference thread works with.
-struct ImageWork {
-    parameters: Arc<Mutex<CameraDetectorParameters>>,
+/// A camera model that is ready to run.
+struct CameraModel {
+    path: String,
+    sha256: String,
+    /// The bundle's own specification, whose thresholds the parameters may put aside.
     own: ModelSpec,
     detector: Detector,
+}
+
+/// The topics, and how images come.
+struct ImageWork {
     transport: ImageTransport,
     detections: PublisherUntyped,
     annotated: PublisherUntyped,
@@ -88,25 +99,28 @@ struct ImageWork {
 
 impl Work for ImageWork {
     const NOUN: &'static str = "image";
+    const KIND: SightKind = SightKind::Boxes;
     type Parameters = CameraDetectorParameters;
-    /// With the bundle's own specification, whose thresholds the parameters may put aside.
-    type Model = (Detector, ModelSpec);
+    type Model = CameraModel;
+    type Decoded = RgbImage;
+    type Found = Detections;
 
-    fn load(parameters: &CameraDetectorParameters) -> anyhow::Result<(Detector, ModelSpec)> {
+    fn load(parameters: &CameraDetectorParameters) -> anyhow::Result<CameraModel> {
         parameters.check()?;
-        let mut detector = Detector::load(&parameters.model, &parameters.session_options()?)?;
+        let path = parameters.model.clone();
+        let mut detector = Detector::load(&path, &parameters.session_options()?)?;
         let own = detector.spec().clone();
+        let sha256 = file_sha256(Path::new(&path)).with_context(|| path.clone())?;
+        let first = prepare(&mut detector, &path, Detector::warm_up)?;
         apply_thresholds(&mut detector, parameters, &own);
-        let warm_up = detector.warm_up()?;
         tracing::info!(
-            "{}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
-            parameters.model,
-            detector.spec().classes.len(),
+            "{path}: {} classes, specification from {}, computed by {}, first inference {:.1} ms",
+            own.classes.len(),
             detector.source(),
             detector.session().provider().name(),
-            warm_up.as_secs_f64() * 1e3
+            first.as_secs_f64() * 1e3
         );
-        Ok((detector, own))
+        Ok(CameraModel { path, sha256, own, detector })
     }
 
     fn source(parameters: &CameraDetectorParameters) -> anyhow::Result<Source> {
@@ -117,95 +131,45 @@ impl Work for ImageWork {
         Ok(Source { topic: parameters.image_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
-    fn identity((detector, _): &(Detector, ModelSpec)) -> ModelIdentity {
-        let (path, bundle) = (detector.session().model(), detector.bundle());
+    fn labels(model: &CameraModel) -> Vec<u8> {
+        label_info(&model.own.classes, 0, model.detector.spec().score_threshold)
+    }
+
+    fn identity(model: &CameraModel) -> ModelIdentity {
+        let bundle = model.detector.bundle();
         ModelIdentity {
-            path: path.to_owned(),
-            sha256: file_sha256(Path::new(path)).unwrap_or_default(),
+            path: model.path.clone(),
+            sha256: model.sha256.clone(),
             bundle_version: bundle.map(|bundle| bundle.bundle_version),
             figures: bundle.map(|bundle| bundle.figures.clone()).unwrap_or_default(),
-            classes: detector.spec().classes.clone(),
-            provider: detector.session().provider().name(),
-            parameters: match bundle {
-                Some(bundle) => bundle.parameters,
-                None => onnx_facts(path).map_or(0, |facts| facts.parameters),
-            },
+            classes: model.own.classes.clone(),
+            provider: model.detector.session().provider().name(),
+            parameters: bundle.map_or(0, |bundle| bundle.parameters),
         }
+    }
+
+    fn create(
+        parameters: &CameraDetectorParameters,
+        host: &mut Host<CameraDetectorParameters>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            transport: parameters.transport()?,
+            detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
+            annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
+        })
     }
 
     fn onlookers(
         parameters: &CameraDetectorParameters,
-        host: &Host<CameraDetectorParameters>,
+        host: &mut Host<CameraDetectorParameters>,
     ) -> Vec<Box<dyn Onlooker>> {
         let shared = host.shared_parameters();
         let rule = move || {
             let now = lock(&shared);
             DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
         };
+        // Whoever else shall look at each frame's result is named here.
         vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
-    }
-
-    fn labels((detector, _): &(Detector, ModelSpec)) -> Vec<u8> {
-        let spec = detector.spec();
-        label_info(&spec.classes, 0, spec.score_threshold)
-    }
-
-    fn create(
-        (detector, own): (Detector, ModelSpec),
-        parameters: &CameraDetectorParameters,
-        host: &mut Host<CameraDetectorParameters>,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
-            own,
-            detector,
-            transport: parameters.transport()?,
-            detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
-            annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
-            parameters: host.shared_parameters(),
-        })
-    }
-
-    fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
-        let parameters = lock(&self.parameters).clone();
-        apply_thresholds(&mut self.detector, &parameters, &self.own);
-        let stopwatch = Stopwatch::start();
-        let span = tracing::trace_span!("decode").entered();
-        let (header, mut image) = self.decode(message)?;
-        drop(span);
-        let stamp = header.stamp.to_nanoseconds();
-        let decoded = stopwatch.decoded(stamp);
-        let found = self.detector.detect(&image)?;
-        let publish = Instant::now();
-        let span = tracing::trace_span!("publish").entered();
-        let bytes = detection_array(header, &found.detections, &self.detector.spec().classes).encode();
-        self.detections.publish_raw(&bytes)?;
-        drop(span);
-        report.record(&decoded.published(found.timing, publish.elapsed()));
-        // The frame's detections are out: a picture that nobody gets is no frame lost.
-        if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0
-            && let Err(error) = self.publish_annotated(header, &mut image, &found.detections)
-        {
-            report.warn(&format!("the annotated image cannot be published: {error}"));
-        }
-        report.show(&Frame {
-            message,
-            stamp,
-            frame_id: header.frame_id,
-            sightings: &sightings(&found.detections, image.dimensions()),
-            classes: &self.detector.spec().classes,
-            kind: SightKind::Boxes,
-        });
-        Ok(())
-    }
-}
-
-impl ImageWork {
-    fn publish_annotated(&self, header: Header<'_>, image: &mut RgbImage, found: &[SoftDetection]) -> r2r::Result<()> {
-        overlay::draw(image, found, &self.detector.spec().classes);
-        let (width, height) = image.dimensions();
-        let step = 3 * width;
-        let drawn = Image { header, height, width, encoding: "rgb8", is_bigendian: 0, step, data: image.as_raw() };
-        self.annotated.publish_raw(&drawn.encode())
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {
@@ -220,6 +184,63 @@ impl ImageWork {
             }
         })
     }
+
+    fn detect(
+        model: &mut CameraModel,
+        image: &RgbImage,
+        parameters: &CameraDetectorParameters,
+    ) -> anyhow::Result<Detections> {
+        apply_thresholds(&mut model.detector, parameters, &model.own);
+        Ok(model.detector.detect(image)?)
+    }
+
+    fn timing(found: &Detections) -> StageTiming {
+        found.timing
+    }
+
+    fn publish(
+        &mut self,
+        header: Header<'_>,
+        _image: &RgbImage,
+        found: &Detections,
+        classes: &[String],
+    ) -> anyhow::Result<()> {
+        self.detections.publish_raw(&detection_array(header, &found.detections, classes).encode())?;
+        Ok(())
+    }
+
+    fn illustrate(
+        &mut self,
+        header: Header<'_>,
+        mut image: RgbImage,
+        found: &Detections,
+        classes: &[String],
+    ) -> anyhow::Result<()> {
+        if !is_heard(&self.annotated) {
+            return Ok(());
+        }
+        overlay::draw(&mut image, &found.detections, classes);
+        let (width, height) = image.dimensions();
+        let step = 3 * width;
+        let drawn = Image { header, height, width, encoding: "rgb8", is_bigendian: 0, step, data: image.as_raw() };
+        self.annotated.publish_raw(&drawn.encode())?;
+        Ok(())
+    }
+
+    fn sightings(image: &RgbImage, found: &Detections) -> Vec<Sighting> {
+        let (width, height) = (image.width().max(1) as f32, image.height().max(1) as f32);
+        let sighting = |detection: &SoftDetection| {
+            let (class, score) = detection.best();
+            let bbox = detection.bbox;
+            let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
+            Sighting { class, score, place }
+        };
+        found.detections.iter().map(sighting).collect()
+    }
+
+    fn is_listened_to(&self) -> bool {
+        is_heard(&self.detections) || is_heard(&self.annotated)
+    }
 }
 
 /// Thresholds of the parameters where they say something, else of the model.
@@ -230,17 +251,6 @@ fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParamete
         share(parameters.iou_threshold).unwrap_or(own.iou_threshold),
         most,
     );
-}
-
-/// Detections in an image of this width and height as others see them.
-fn sightings(detections: &[SoftDetection], (width, height): (u32, u32)) -> Vec<Sighting> {
-    let (width, height) = (width.max(1) as f32, height.max(1) as f32);
-    let sighting = |detection: &SoftDetection| {
-        let ((class, score), bbox) = (detection.best(), detection.bbox);
-        let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
-        Sighting { class, score, place }
-    };
-    detections.iter().map(sighting).collect()
 }
 
 /// Detections as a message with the image's own header.

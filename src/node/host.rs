@@ -184,6 +184,11 @@ pub(super) fn casual() -> QosProfile {
     QosProfile::default().keep_last(1).best_effort()
 }
 
+/// Whether anybody listens to a topic.
+pub(super) fn is_heard(topic: &PublisherUntyped) -> bool {
+    topic.get_inter_process_subscription_count().unwrap_or(0) > 0
+}
+
 /// A lock that a fault elsewhere cannot take away: everything behind these is plain values.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

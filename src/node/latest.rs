@@ -79,6 +79,11 @@ impl<T> Latest<T> {
         }
     }
 
+    /// Whether a value waits to be taken.
+    pub fn holds_one(&self) -> bool {
+        self.lock().value.is_some()
+    }
+
     /// Takes a value that nobody shall have any more out of the slot, and counts it as replaced.
     pub fn clear(&self) {
         let mut state = self.lock();
@@ -120,7 +125,9 @@ mod tests {
         for value in 0..5 {
             slot.put(value);
         }
+        assert!(slot.holds_one());
         assert_eq!(slot.take(Duration::ZERO), Taken::Value(4));
+        assert!(!slot.holds_one());
         assert_eq!(slot.take(Duration::ZERO), Taken::Nothing);
         assert_eq!(slot.replaced(), 4);
     }

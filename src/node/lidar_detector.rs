@@ -6,8 +6,14 @@
 //! | `~/detections` | vision_msgs/msg/Detection3DArray in the sensor's frame, with exactly the sensor's header | reliable, depth 5 |
 //! | `~/points` | sensor_msgs/msg/PointCloud2, the sweep's points with class, object and score; made only while somebody listens | best effort, depth 1 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo, numbered as the classes in `~/points` | reliable, latched |
+//! | `~/shadow_agreement` | std_msgs/msg/Float64, how far the candidate agrees with the model on a sweep | reliable, depth 5 |
 //! | `~/latency/pipeline_ms`, `~/latency/infer_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one a sweep, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
+//!
+//! | service | type |
+//! |---|---|
+//! | `~/rollback` | std_srvs/srv/Trigger: brings the former model back |
+//! | `~/promote` | std_srvs/srv/Trigger: the candidate takes the model's place |
 //!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 //!
@@ -15,24 +21,21 @@
 //! `x`, `y`, `z` (`float32`), `class` (`uint16`: 0 is background, else the class's number in `~/label_info`), `object` (`uint16`: 0 is
 //! none, else one more than the place in `~/detections`) and `score` (`float32`).
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::path::Path;
 
+use anyhow::Context as _;
 use r2r::PublisherUntyped;
 
 use super::{
     Program, Shutdown,
-    detection_loop::{Detection, Report, Source, Work},
+    detection::{Detection, Source, Work},
     diagnostics::drift::{Drift, DriftOptions, DriftRule},
-    host::{Host, casual, lock, reliable},
+    host::{Host, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
-    onlooker::{Frame, ModelIdentity, Onlooker, SightKind, Sighting},
+    onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
-    stopwatch::Stopwatch,
+    preparation::prepare,
 };
 use crate::{
     digest::file_sha256,
@@ -40,7 +43,10 @@ use crate::{
         BoundingBox3D, Detection3D, Detection3DArray, Header, LaserScan, ObjectHypothesis, ObjectHypothesisWithPose,
         Point, PointCloud2, PointField, Pose, PoseWithCovariance, Quaternion, Vector3,
     },
-    model::lidar::{LidarDetections, LidarDetector, LidarObject, PointLabel},
+    model::{
+        StageTiming,
+        lidar::{LidarDetections, LidarDetector, LidarObject, PointLabel},
+    },
     sensing::range_image::Sweep,
 };
 
@@ -76,14 +82,20 @@ Topics:
 /// # Errors
 /// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    serve(Host::<LidarDetectorParameters>::create(NAME)?, Detection::<SweepWork>::new(), shutdown)
+    let mut host = Host::<LidarDetectorParameters>::create(NAME)?;
+    let detection = Detection::<SweepWork>::new(&mut host)?;
+    serve(host, detection, shutdown)
 }
 
-/// Everything that the inference thread works with.
-struct SweepWork {
-    parameters: Arc<Mutex<LidarDetectorParameters>>,
+/// A lidar model that is ready to run.
+struct LidarModel {
+    path: String,
+    sha256: String,
     detector: LidarDetector,
-    classes: Vec<String>,
+}
+
+/// The topics, and how sweeps come.
+struct SweepWork {
     kind: SweepKind,
     detections: PublisherUntyped,
     points: PublisherUntyped,
@@ -91,21 +103,25 @@ struct SweepWork {
 
 impl Work for SweepWork {
     const NOUN: &'static str = "sweep";
+    const KIND: SightKind = SightKind::Places;
     type Parameters = LidarDetectorParameters;
-    type Model = LidarDetector;
+    type Model = LidarModel;
+    type Decoded = Sweep;
+    type Found = LidarDetections;
 
-    fn load(parameters: &LidarDetectorParameters) -> anyhow::Result<LidarDetector> {
+    fn load(parameters: &LidarDetectorParameters) -> anyhow::Result<LidarModel> {
         parameters.check()?;
-        let mut detector = LidarDetector::load(Path::new(&parameters.model), &parameters.session_options()?)?;
-        let warm_up = detector.warm_up()?;
+        let path = parameters.model.clone();
+        let mut detector = LidarDetector::load(&path, &parameters.session_options()?)?;
+        let sha256 = file_sha256(Path::new(&path)).with_context(|| path.clone())?;
+        let first = prepare(&mut detector, &path, LidarDetector::warm_up)?;
         tracing::info!(
-            "{}: {} classes, computed by {}, first inference {:.1} ms",
-            parameters.model,
+            "{path}: {} classes, computed by {}, first inference {:.1} ms",
             detector.spec().classes.len(),
             detector.session().provider().name(),
-            warm_up.as_secs_f64() * 1e3
+            first.as_secs_f64() * 1e3
         );
-        Ok(detector)
+        Ok(LidarModel { path, sha256, detector })
     }
 
     fn source(parameters: &LidarDetectorParameters) -> anyhow::Result<Source> {
@@ -116,82 +132,45 @@ impl Work for SweepWork {
         Ok(Source { topic: parameters.input_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
-    fn identity(detector: &LidarDetector) -> ModelIdentity {
-        let (path, bundle) = (detector.session().model(), detector.bundle());
+    fn labels(model: &LidarModel) -> Vec<u8> {
+        let spec = &model.detector.bundle().spec;
+        label_info(&spec.classes, 1, spec.score_threshold)
+    }
+
+    fn identity(model: &LidarModel) -> ModelIdentity {
+        let bundle = model.detector.bundle();
         ModelIdentity {
-            path: path.to_owned(),
-            sha256: file_sha256(Path::new(path)).unwrap_or_default(),
+            path: model.path.clone(),
+            sha256: model.sha256.clone(),
             bundle_version: Some(bundle.bundle_version),
             figures: bundle.figures.clone(),
-            classes: detector.spec().classes.clone(),
-            provider: detector.session().provider().name(),
+            classes: bundle.spec.classes.clone(),
+            provider: model.detector.session().provider().name(),
             parameters: bundle.parameters,
         }
     }
 
-    fn onlookers(parameters: &LidarDetectorParameters, host: &Host<LidarDetectorParameters>) -> Vec<Box<dyn Onlooker>> {
+    fn create(parameters: &LidarDetectorParameters, host: &mut Host<LidarDetectorParameters>) -> anyhow::Result<Self> {
+        Ok(Self {
+            kind: parameters.kind()?,
+            detections: host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?,
+            points: host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?,
+        })
+    }
+
+    fn onlookers(
+        parameters: &LidarDetectorParameters,
+        host: &mut Host<LidarDetectorParameters>,
+    ) -> Vec<Box<dyn Onlooker>> {
         let shared = host.shared_parameters();
         let rule = move || {
             let now = lock(&shared);
             DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
         };
+        // Whoever else shall look at each sweep's result is named here.
         vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
-    fn labels(detector: &LidarDetector) -> Vec<u8> {
-        let spec = detector.spec();
-        label_info(&spec.classes, 1, spec.score_threshold)
-    }
-
-    fn create(
-        detector: LidarDetector,
-        parameters: &LidarDetectorParameters,
-        host: &mut Host<LidarDetectorParameters>,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
-            classes: detector.spec().classes.clone(),
-            detector,
-            kind: parameters.kind()?,
-            detections: host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?,
-            points: host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?,
-            parameters: host.shared_parameters(),
-        })
-    }
-
-    fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
-        let threshold = share(lock(&self.parameters).score_threshold);
-        self.detector.set_score_threshold(threshold);
-        let stopwatch = Stopwatch::start();
-        let span = tracing::trace_span!("decode").entered();
-        let (header, sweep) = self.decode(message)?;
-        drop(span);
-        let stamp = header.stamp.to_nanoseconds();
-        let decoded = stopwatch.decoded(stamp);
-        let found = self.detector.detect(&sweep)?;
-        let publish = Instant::now();
-        let span = tracing::trace_span!("publish").entered();
-        self.detections.publish_raw(&detection_array(header, &found.objects, &self.classes).encode())?;
-        drop(span);
-        report.record(&decoded.published(found.timing, publish.elapsed()));
-        // The sweep's objects are out: points that nobody gets are no sweep lost.
-        if self.points.get_inter_process_subscription_count().unwrap_or(0) > 0
-            && let Err(error) = self.publish_points(header, &sweep, &found)
-        {
-            report.warn(&format!("the labelled points cannot be published: {error}"));
-        }
-        report.show(&Frame {
-            message,
-            stamp,
-            frame_id: header.frame_id,
-            sightings: &sightings(&found.objects),
-            classes: &self.classes,
-            kind: SightKind::Places,
-        });
-        Ok(())
-    }
-}
-
-impl SweepWork {
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, Sweep)> {
         Ok(match self.kind {
             SweepKind::Scan => {
@@ -205,16 +184,55 @@ impl SweepWork {
         })
     }
 
-    fn publish_points(&self, header: Header<'_>, sweep: &Sweep, found: &LidarDetections) -> r2r::Result<()> {
-        let data = labelled_bytes(&sweep.points, &found.points);
-        self.points.publish_raw(&labelled_cloud(header, sweep.rows, &data).encode())
+    fn detect(
+        model: &mut LidarModel,
+        sweep: &Sweep,
+        parameters: &LidarDetectorParameters,
+    ) -> anyhow::Result<LidarDetections> {
+        model.detector.set_score_threshold(share(parameters.score_threshold));
+        Ok(model.detector.detect(sweep)?)
     }
-}
 
-/// Objects as others see them.
-fn sightings(objects: &[LidarObject]) -> Vec<Sighting> {
-    let place = |object: &LidarObject| [object.center[0], object.center[1], object.size[0], object.size[1]];
-    objects.iter().map(|object| Sighting { class: object.class, score: object.score, place: place(object) }).collect()
+    fn timing(found: &LidarDetections) -> StageTiming {
+        found.timing
+    }
+
+    fn publish(
+        &mut self,
+        header: Header<'_>,
+        _sweep: &Sweep,
+        found: &LidarDetections,
+        classes: &[String],
+    ) -> anyhow::Result<()> {
+        self.detections.publish_raw(&detection_array(header, &found.objects, classes).encode())?;
+        Ok(())
+    }
+
+    fn illustrate(
+        &mut self,
+        header: Header<'_>,
+        sweep: Sweep,
+        found: &LidarDetections,
+        _classes: &[String],
+    ) -> anyhow::Result<()> {
+        if is_heard(&self.points) {
+            let data = labelled_bytes(&sweep.points, &found.points);
+            self.points.publish_raw(&labelled_cloud(header, sweep.rows, &data).encode())?;
+        }
+        Ok(())
+    }
+
+    fn sightings(_sweep: &Sweep, found: &LidarDetections) -> Vec<Sighting> {
+        let sighting = |object: &LidarObject| {
+            let ([x, y, _], [length, width, _]) = (object.center, object.size);
+            Sighting { class: object.class, score: object.score, place: [x, y, length, width] }
+        };
+        found.objects.iter().map(sighting).collect()
+    }
+
+    fn is_listened_to(&self) -> bool {
+        is_heard(&self.detections) || is_heard(&self.points)
+    }
 }
 
 /// Objects as a message with the sweep's own header.

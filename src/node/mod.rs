@@ -9,12 +9,12 @@
 //! All are managed nodes (`lifecycle`), which somebody else may start and stop, or which start by themselves.
 //!
 //! One thread owns the r2r node and spins. In detectors each sensor stream is drained into a slot where the newest wins, and one
-//! inference thread takes from it. In the fusion no message replaces another: each is applied at its own stamp.
+//! inference thread takes from it; another thread loads models meanwhile and tries candidates. In the fusion no message replaces another: each is applied at its own stamp.
 
 mod bond;
 pub mod camera_detector;
 mod clock;
-mod detection_loop;
+mod detection;
 mod diagnostics;
 mod gate;
 mod help;
@@ -29,7 +29,9 @@ mod onlooker;
 mod overlay;
 mod palette;
 mod parameters;
+mod preparation;
 mod process;
+mod requests;
 mod shutdown;
 mod stopwatch;
 mod subscriptions;

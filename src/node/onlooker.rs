@@ -2,69 +2,70 @@
 
 use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 
-/// What [`Sighting::place`] is.
+/// What the places of sightings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SightKind {
-    /// Camera: `x_min, y_min, x_max, y_max` as shares of the image's width and height.
+    /// Boxes in an image: x_min, y_min, x_max, y_max as shares of the image's width and height.
     Boxes,
-    /// Lidar: `x, y` in the sensor's frame, length, width, all in metres.
+    /// Places around a lidar: x, y in its frame, length, width, all in metres.
     Places,
 }
 
 /// One object of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sighting {
-    /// Its class's number.
+    /// Index of its class.
     pub(super) class: usize,
-    /// The score of that class.
+    /// Its score, 0 to 1.
     pub(super) score: f32,
-    /// Where it is, as [`Frame::kind`] says.
+    /// Where it is; see [`SightKind`].
     pub(super) place: [f32; 4],
 }
 
-/// A frame and what was found in it.
+/// A frame and what was published of it.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Frame<'a> {
-    /// The CDR bytes as they came.
+    /// The sensor's message as it came, in CDR.
     pub(super) message: &'a [u8],
-    /// Nanoseconds of its header's stamp.
+    /// Its stamp in nanoseconds.
     pub(super) stamp: i64,
-    /// The sensor's frame.
+    /// Its coordinate frame.
     pub(super) frame_id: &'a str,
-    /// What was found, as it was published.
+    /// What was found in it.
     pub(super) sightings: &'a [Sighting],
-    /// Class names by number.
+    /// The classes that the sightings' numbers mean.
     pub(super) classes: &'a [String],
-    /// What the places are.
+    /// What the sightings' places are.
     pub(super) kind: SightKind,
 }
 
-/// Looks at frames. It runs on the inference thread and must be quick.
+/// Somebody who looks at each frame's result. It holds the inference thread up as long as it looks.
 pub(super) trait Onlooker: Send {
-    /// A frame was published.
+    /// Looks at a frame.
     fn look(&mut self, frame: &Frame<'_>);
 
-    /// What diagnostics say, one status each; `node` is the node's full name.
+    /// What diagnostics say of it; `node` is the node's full name.
     fn status(&mut self, node: &str) -> Option<DiagnosticStatus>;
 
-    /// Another model works from the next frame on, the first one too.
-    fn model_changed(&mut self, _bundle: &ModelIdentity) {}
+    /// Another model is at work from the next frame on.
+    fn model_changed(&mut self, _model: &ModelIdentity) {}
 }
 
-/// Which model it is.
+/// What is known of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ModelIdentity {
     /// Its file.
     pub(super) path: String,
-    /// SHA-256 of that file, hexadecimal.
+    /// SHA-256 of the file, hexadecimal.
     pub(super) sha256: String,
-    /// Version of the bundle; nothing of a model that was made elsewhere.
+    /// The bundle's version; none of a foreign model.
     pub(super) bundle_version: Option<u32>,
-    /// The bundle's figures.
+    /// What it was worth when it was evaluated, by name.
     pub(super) figures: serde_json::Map<String, serde_json::Value>,
-    /// Class names by number.
+    /// Its classes.
     pub(super) classes: Vec<String>,
     /// What computes it.
     pub(super) provider: &'static str,
-    /// Learnt parameters.
+    /// Learnt parameters; 0 where the file does not tell.
     pub(super) parameters: u64,
 }

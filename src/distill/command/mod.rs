@@ -45,6 +45,7 @@ mod label_lidar;
 mod report;
 mod run;
 mod run_lidar;
+mod samples;
 mod score_profile;
 mod synth;
 mod teacher;

@@ -19,6 +19,7 @@ use super::{
     label::LabelDisplay,
     report::{default_page, write_report},
     run_lidar::run_lidar,
+    samples::add_image_samples,
     score_profile::add_image_profile,
     train::{
         ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, trained_weights, write_run_files,
@@ -187,6 +188,7 @@ pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut St
     let origin = provenance(&experiment.teachers, &paths, &experiment.written, experiment.seed)?;
     let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(config.model_spec()) };
     let written = export(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
+    add_image_samples(experiment, &bundle);
     add_image_profile(experiment, &bundle);
     finish_export(&bundle, written.parameters, written.macs, trained, book)
 }

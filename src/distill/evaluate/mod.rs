@@ -20,6 +20,7 @@ use crate::{
     distill::{
         bag::{BagError, EncodedFrame, Frames, TruthSource},
         export::{ExportFailed, count_macs, read_onnx},
+        few::Few,
         split::{Block, Split},
         targets::FrameTargets,
         teacher::{EnsembleOptions, Teacher, TeacherConfig, TeacherError, scored},
@@ -171,7 +172,7 @@ pub fn evaluate(
         });
     }
 
-    let (mut images, mut seen) = (LatencyImages::default(), Vec::new());
+    let (mut images, mut seen) = (Few::new(LATENCY_IMAGES), Vec::new());
     let (mut frames, mut truths, mut undecodable, mut losses) = (0, 0, 0, Vec::new());
     let mut judges = BTreeSet::new();
     for recording in &job.recordings {
@@ -318,31 +319,6 @@ impl UnderTest<'_> {
     }
 }
 
-/// A few images out of a stream of unknown length, spread evenly: when there are twice as many as wanted, every other one goes.
-#[derive(Default)]
-struct LatencyImages {
-    kept: Vec<RgbImage>,
-    every: usize,
-    seen: usize,
-}
-
-impl LatencyImages {
-    fn offer(&mut self, image: RgbImage) {
-        if self.seen.is_multiple_of(self.every.max(1)) {
-            self.kept.push(image);
-        }
-        self.seen += 1;
-        if self.kept.len() >= 2 * LATENCY_IMAGES {
-            let mut place = 0;
-            self.kept.retain(|_| {
-                place += 1;
-                place % 2 == 1
-            });
-            self.every = self.every.max(1) * 2;
-        }
-    }
-}
-
 /// Times the networks alone, one thread each, in turn on the same image, so that whatever else the machine does meets all alike.
 fn measure_latency(
     models: &mut [UnderTest<'_>],
@@ -358,21 +334,4 @@ fn measure_latency(
         }
     }
     Ok(recorders)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn latency_images_stay_few_and_spread() {
-        let mut images = LatencyImages::default();
-        for number in 0..1000u32 {
-            images.offer(RgbImage::new(number + 1, 1));
-        }
-        assert!(images.kept.len() >= LATENCY_IMAGES && images.kept.len() < 2 * LATENCY_IMAGES);
-        let places: Vec<u32> = images.kept.iter().map(|image| image.width() - 1).collect();
-        assert_eq!(places[0], 0);
-        assert!(*places.last().unwrap() > 800, "{places:?}");
-    }
 }

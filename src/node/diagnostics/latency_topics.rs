@@ -16,7 +16,8 @@ use crate::node::host::{Host, reliable};
 /// Messages that wait for slow listeners.
 const DEPTH: usize = 10;
 
-/// Topics of some stages.
+/// Topics of some stages; of none by default.
+#[derive(Default)]
 pub(in crate::node) struct LatencyTopics {
     topics: Vec<(Stage, Publisher<Float64>)>,
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_drift, check_model, check_share,
-    check_thresholds, check_topic, either, is_reliable, session_options, share,
+    DetectorParameters, NodeParameters, ParameterError, ShadowOptions, bond_timeout, check_bond_timeout, check_drift,
+    check_model, check_share, check_thresholds, check_topic, either, is_reliable, session_options, share,
 };
 use crate::{model::SessionOptions, node::diagnostics::Thresholds};
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
 pub struct CameraDetectorParameters {
-    /// Path of the model: a bundle of `distill`, or another ONNX detector with a YAML beside it. Read on configure.
+    /// Path of the model: a bundle of `distill`, or another ONNX detector with a YAML beside it. While the node runs, the new one is loaded beside the old one and takes its place between two frames.
     pub model: String,
     /// Topic of the images. Read on configure.
     pub image_topic: String,
@@ -33,6 +33,16 @@ pub struct CameraDetectorParameters {
     pub provider: String,
     /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Whether a model that is loaded while the node runs may lack classes that the running one has.
+    pub allow_other_classes: bool,
+    /// Path of a candidate that runs beside the model on spare time and is compared with it; empty: none.
+    pub shadow_model: String,
+    /// Share of the frames that the candidate gets at most, 0 to 1.
+    pub shadow_share: f64,
+    /// After so many compared frames the candidate takes the model's place by itself, if they agree; 0: never.
+    pub promote_after: i64,
+    /// Mean agreement (F1 score) from which on a candidate takes the model's place by itself, 0 to 1.
+    pub promote_agreement: f64,
     /// Seconds from the stamp to the publication that 19 of 20 frames must stay within, else diagnostics warn; 0: no limit.
     pub latency_warn: f64,
     /// The same for an error in the diagnostics; 0: no limit.
@@ -64,6 +74,11 @@ impl Default for CameraDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            allow_other_classes: false,
+            shadow_model: String::new(),
+            shadow_share: 0.2,
+            promote_after: 0,
+            promote_agreement: 0.9,
             latency_warn: 0.0,
             latency_error: 0.0,
             drop_warn: 0.5,
@@ -99,6 +114,33 @@ impl NodeParameters for CameraDetectorParameters {
     }
 }
 
+impl DetectorParameters for CameraDetectorParameters {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn set_model(&mut self, path: &str) {
+        path.clone_into(&mut self.model);
+    }
+
+    fn allow_other_classes(&self) -> bool {
+        self.allow_other_classes
+    }
+
+    fn shadow(&self) -> ShadowOptions<'_> {
+        ShadowOptions {
+            model: &self.shadow_model,
+            share: self.shadow_share,
+            promote_after: self.promote_after,
+            promote_agreement: self.promote_agreement,
+        }
+    }
+
+    fn set_shadow_model(&mut self, path: &str) {
+        path.clone_into(&mut self.shadow_model);
+    }
+}
+
 /// How images come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::node) enum ImageTransport {
@@ -118,6 +160,7 @@ impl CameraDetectorParameters {
         self.reliable()?;
         self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
+        self.shadow().check()?;
         check_thresholds(&self.thresholds())?;
         check_drift(self.drift_warn, self.drift_window)?;
         check_share("score_threshold", self.score_threshold)?;
@@ -166,6 +209,9 @@ mod tests {
             (CameraDetectorParameters { score_threshold: 40.0, ..good.clone() }, "score_threshold"),
             (CameraDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (CameraDetectorParameters { provider: "gpu".into(), ..good.clone() }, "provider"),
+            (CameraDetectorParameters { shadow_share: 20.0, ..good.clone() }, "shadow_share"),
+            (CameraDetectorParameters { promote_after: -1, ..good.clone() }, "promote_after"),
+            (CameraDetectorParameters { promote_agreement: f64::NAN, ..good.clone() }, "promote_agreement"),
             (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
             (CameraDetectorParameters { latency_warn: -0.1, ..good.clone() }, "latency_warn"),
             (CameraDetectorParameters { latency_error: f64::NAN, ..good.clone() }, "latency_error"),
