@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use distilled_perception::model::{ModelSpec, bundle::read_metadata};
+use distilled_perception::{
+    metrics::ScoreProfile,
+    model::{ModelSpec, bundle::read_metadata},
+};
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
 struct Scene {
@@ -196,6 +199,9 @@ fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
     assert_eq!((metadata.spec.input.width, metadata.spec.input.height), (96, 64));
     assert!(metadata.provenance.teachers.is_empty() && metadata.provenance.data.len() == 1);
     assert!(metadata.provenance.config.contains("name: scene") && metadata.parameters > 1000);
+    let profile = ScoreProfile::of_figures(&metadata.figures).expect("the evaluation keeps the export's score profile");
+    assert!(profile.frames >= 2 && profile.empty.frames == profile.frames, "{profile:?}");
+    assert!(metadata.figures.contains_key("ap") && told.contains("notice drift"), "{told}");
     assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 4);
 }
 

@@ -2,7 +2,9 @@
 
 #[cfg(feature = "ros")]
 fn main() -> std::process::ExitCode {
-    distilled_perception::node::run_program(distilled_perception::node::camera_detector::run)
+    use distilled_perception::node::{camera_detector, run_program};
+
+    run_program(&camera_detector::PROGRAM, camera_detector::run)
 }
 
 /// A build of the workshop alone has no nodes.

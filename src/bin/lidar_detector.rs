@@ -2,7 +2,9 @@
 
 #[cfg(feature = "ros")]
 fn main() -> std::process::ExitCode {
-    distilled_perception::node::run_program(distilled_perception::node::lidar_detector::run)
+    use distilled_perception::node::{lidar_detector, run_program};
+
+    run_program(&lidar_detector::PROGRAM, lidar_detector::run)
 }
 
 /// A build of the workshop alone has no nodes.

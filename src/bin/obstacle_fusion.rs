@@ -2,7 +2,9 @@
 
 #[cfg(feature = "ros")]
 fn main() -> std::process::ExitCode {
-    distilled_perception::node::run_program(distilled_perception::node::obstacle_fusion::run)
+    use distilled_perception::node::{obstacle_fusion, run_program};
+
+    run_program(&obstacle_fusion::PROGRAM, obstacle_fusion::run)
 }
 
 /// A build of the workshop alone has no nodes.

@@ -1,4 +1,4 @@
-//! What a detector is worth: average precision, calibration and latency, used by reports and nodes alike.
+//! What a detector is worth: average precision, calibration, latency and the spread of scores, used by reports and nodes alike.
 
 mod average_precision;
 mod calibration;
@@ -8,6 +8,7 @@ mod mean;
 mod pairing;
 mod point_iou;
 mod precision;
+mod score_profile;
 
 pub use average_precision::{ApAccumulator, ApSummary, ClassAp};
 pub use calibration::{Calibration, ClassCurve, ReliabilityBin};
@@ -15,5 +16,6 @@ pub use center_ap::{BestF1, CenterAp, CenterApAccumulator, CenterTruth, ClassCen
 pub use latency::{LatencyRecorder, LatencySummary};
 pub use pairing::{Demand, ScoredBox, TruthBox, Verdict, judge_image};
 pub use point_iou::{ClassIou, PointIou, PointIouAccumulator};
+pub use score_profile::{FrameScores, Moments, SCORE_BINS, ScoreProfile, histogram};
 
 pub(crate) use mean::mean;

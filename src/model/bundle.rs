@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{ModelError, ModelSpec, onnx_file};
+use crate::metrics::ScoreProfile;
 
 /// The key in the ONNX file's `metadata_props` under which [`BundleMetadata`] stands as JSON.
 pub const METADATA_KEY: &str = "distilled_perception";
@@ -81,7 +82,7 @@ pub struct BundleMetadata<S = ModelSpec> {
     /// Where it comes from.
     #[serde(default)]
     pub provenance: Provenance,
-    /// Figures of its evaluation, by name: numbers, or deeper maps of them.
+    /// Figures of its evaluation, by name: numbers, or deeper maps of them; and its [`ScoreProfile`].
     #[serde(default)]
     pub figures: serde_json::Map<String, serde_json::Value>,
     /// Learnt parameters.
@@ -135,6 +136,18 @@ impl<S: BundleSpec> BundleMetadata<S> {
         let metadata: Self = serde_json::from_str(json).map_err(broken)?;
         metadata.spec.validate().map_err(BundleError::Spec)?;
         Ok(metadata)
+    }
+
+    /// Puts the figures of an evaluation, a JSON object, in place of earlier ones. The score profile stays: it is of the export.
+    pub fn set_figures(&mut self, figures: serde_json::Value) {
+        let profile = self.figures.remove(ScoreProfile::KEY);
+        self.figures = match figures {
+            serde_json::Value::Object(figures) => figures,
+            _ => serde_json::Map::new(),
+        };
+        if let Some(profile) = profile {
+            self.figures.insert(ScoreProfile::KEY.to_owned(), profile);
+        }
     }
 
     /// The JSON that stands in the file.
@@ -278,6 +291,20 @@ mod tests {
         assert_eq!(metadata_of::<ModelSpec>(&twice).unwrap(), Some(other));
         assert_eq!(metadata_of::<ModelSpec>(&tiny_model()).unwrap(), None);
         assert_eq!(metadata_of::<ModelSpec>(b"text"), Err(BundleError::NotOnnx));
+    }
+
+    #[test]
+    fn figures_of_an_evaluation_replace_others_but_not_the_score_profile() {
+        let mut metadata = example();
+        metadata.figures.insert(ScoreProfile::KEY.to_owned(), 7.into());
+        metadata.set_figures(serde_json::json!({"ap": 0.5}));
+        assert_eq!(
+            serde_json::Value::Object(metadata.figures.clone()),
+            serde_json::json!({"ap": 0.5, "score_profile": 7})
+        );
+        metadata.figures.remove(ScoreProfile::KEY);
+        metadata.set_figures(serde_json::Value::Null);
+        assert!(metadata.figures.is_empty());
     }
 
     #[test]

@@ -253,7 +253,9 @@ impl Detector {
 
     fn find(&mut self, image: &RgbImage, translate: Option<Translate<'_>>, wanted: bool) -> Result<Tapped, ModelError> {
         let start = Instant::now();
+        let span = tracing::trace_span!("preprocess").entered();
         let letterbox = self.filler.fill(image, &self.network.spec.input, &mut self.input);
+        drop(span);
         let preprocess = start.elapsed();
         let (mut found, tensors) = self.network.detect(&self.input, &letterbox, translate, wanted)?;
         found.timing.preprocess = preprocess;

@@ -52,9 +52,12 @@ impl Network {
         let model = self.session.model().to_owned();
         let spec = &self.spec;
         let start = Instant::now();
+        let span = tracing::trace_span!("infer").entered();
         let outputs = self.session.run(&[1, 3, spec.input.height, spec.input.width], input)?;
+        drop(span);
         let infer = start.elapsed();
         let start = Instant::now();
+        let _span = tracing::trace_span!("postprocess").entered();
         let tensors = outputs.tensors()?;
         let own = &tensors[..self.own_outputs.min(tensors.len())];
         let decoded = head::decode(spec, own).map_err(|source| ModelError::Head { model, source })?;

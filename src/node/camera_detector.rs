@@ -7,6 +7,7 @@
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
 //! | `~/shadow_agreement` | std_msgs/msg/Float64, how far the candidate agrees with the model on a frame | reliable, depth 5 |
+//! | `~/latency/pipeline_ms`, `~/latency/infer_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one a frame, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
 //! | service | type |
@@ -23,9 +24,10 @@ use image::RgbImage;
 use r2r::PublisherUntyped;
 
 use super::{
-    Shutdown,
+    Program, Shutdown,
     detection::{Detection, Source, Work},
-    host::{Host, casual, is_heard, reliable},
+    diagnostics::drift::{Drift, DriftOptions, DriftRule},
+    host::{Host, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
@@ -45,6 +47,29 @@ use crate::{
 
 /// The node's name unless it is remapped.
 pub const NAME: &str = "camera_detector";
+
+/// The node's program.
+pub const PROGRAM: Program = Program::of::<CameraDetectorParameters>(NAME, ABOUT);
+
+const ABOUT: &str = "
+camera_detector is a managed ROS 2 node: camera images in, 2-D detections out, by a student of `distill` or another ONNX
+detector with a YAML beside it. It works on the newest image; older ones that wait are dropped and counted.
+
+Examples:
+  ros2 run distilled_perception camera_detector --ros-args -p model:=student.onnx -r image:=/camera/image_raw
+  ros2 run distilled_perception camera_detector --ros-args -r __ns:=/front -p model:=student.onnx \\
+      -p image_transport:=compressed -p image_topic:=/front/image/compressed -p latency_warn:=0.2
+  DISTILLED_PERCEPTION_TRACE=trace.json ros2 run distilled_perception camera_detector --ros-args -p model:=student.onnx
+
+Topics:
+  image              sensor_msgs/Image or CompressedImage, heard (parameter image_topic)
+  ~/detections       vision_msgs/Detection2DArray in pixels of the image, with its header; also when empty
+  ~/label_info       vision_msgs/LabelInfo, latched: the classes
+  ~/annotated        sensor_msgs/Image with the boxes drawn, while somebody listens
+  ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
+                     std_msgs/Float64, one a frame while somebody listens
+  /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
@@ -135,11 +160,16 @@ impl Work for ImageWork {
     }
 
     fn onlookers(
-        _parameters: &CameraDetectorParameters,
-        _host: &mut Host<CameraDetectorParameters>,
+        parameters: &CameraDetectorParameters,
+        host: &mut Host<CameraDetectorParameters>,
     ) -> Vec<Box<dyn Onlooker>> {
-        // Whoever shall look at each frame's result is named here.
-        Vec::new()
+        let shared = host.shared_parameters();
+        let rule = move || {
+            let now = lock(&shared);
+            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
+        };
+        // Whoever else shall look at each frame's result is named here.
+        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {

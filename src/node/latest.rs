@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Hands values from one thread to another; a value that was not taken yet is replaced by a newer one and counted.
@@ -15,13 +15,17 @@ pub struct Latest<T> {
 #[derive(Debug)]
 struct State<T> {
     value: Option<T>,
+    /// When it was put in.
+    since: Option<Instant>,
+    /// How long the value that was taken last had waited.
+    waited: Duration,
     replaced: u64,
     closed: bool,
 }
 
 impl<T> Default for State<T> {
     fn default() -> Self {
-        Self { value: None, replaced: 0, closed: false }
+        Self { value: None, since: None, waited: Duration::ZERO, replaced: 0, closed: false }
     }
 }
 
@@ -53,6 +57,7 @@ impl<T> Latest<T> {
         if state.value.replace(value).is_some() {
             state.replaced += 1;
         }
+        state.since = Some(Instant::now());
         drop(state);
         self.arrived.notify_one();
     }
@@ -65,7 +70,10 @@ impl<T> Latest<T> {
             .wait_timeout_while(state, timeout, |state| state.value.is_none() && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
         match state.value.take() {
-            Some(value) if !state.closed => Taken::Value(value),
+            Some(value) if !state.closed => {
+                state.waited = state.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                Taken::Value(value)
+            }
             _ if state.closed => Taken::Closed,
             _ => Taken::Nothing,
         }
@@ -96,6 +104,11 @@ impl<T> Latest<T> {
         self.arrived.notify_all();
     }
 
+    /// How long the value that was taken last had waited.
+    pub fn waited(&self) -> Duration {
+        self.lock().waited
+    }
+
     /// How many values were replaced before anybody took them.
     pub fn replaced(&self) -> u64 {
         self.lock().replaced
@@ -117,6 +130,24 @@ mod tests {
         assert!(!slot.holds_one());
         assert_eq!(slot.take(Duration::ZERO), Taken::Nothing);
         assert_eq!(slot.replaced(), 4);
+    }
+
+    #[test]
+    fn a_value_waits_from_its_own_arrival_on() {
+        let slot = Latest::new();
+        slot.put(1);
+        std::thread::sleep(Duration::from_millis(30));
+        slot.put(2);
+        assert_eq!(slot.take(Duration::ZERO), Taken::Value(2));
+        assert!(
+            slot.waited() < Duration::from_millis(25),
+            "the older one's waiting is not counted: {:?}",
+            slot.waited()
+        );
+        slot.put(3);
+        std::thread::sleep(Duration::from_millis(30));
+        slot.take(Duration::ZERO);
+        assert!(slot.waited() >= Duration::from_millis(30), "{:?}", slot.waited());
     }
 
     #[test]

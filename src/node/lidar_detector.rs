@@ -7,6 +7,7 @@
 //! | `~/points` | sensor_msgs/msg/PointCloud2, the sweep's points with class, object and score; made only while somebody listens | best effort, depth 1 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo, numbered as the classes in `~/points` | reliable, latched |
 //! | `~/shadow_agreement` | std_msgs/msg/Float64, how far the candidate agrees with the model on a sweep | reliable, depth 5 |
+//! | `~/latency/pipeline_ms`, `~/latency/infer_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one a sweep, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
 //! | service | type |
@@ -26,9 +27,10 @@ use anyhow::Context as _;
 use r2r::PublisherUntyped;
 
 use super::{
-    Shutdown,
+    Program, Shutdown,
     detection::{Detection, Source, Work},
-    host::{Host, casual, is_heard, reliable},
+    diagnostics::drift::{Drift, DriftOptions, DriftRule},
+    host::{Host, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
@@ -52,6 +54,28 @@ use crate::{
 pub const NAME: &str = "lidar_detector";
 /// Bytes of a point in `~/points`.
 const POINT_STEP: u32 = 20;
+
+/// The node's program.
+pub const PROGRAM: Program = Program::of::<LidarDetectorParameters>(NAME, ABOUT);
+
+const ABOUT: &str = "
+lidar_detector is a managed ROS 2 node: laser scans or point clouds in, objects in space and labelled points out, by a lidar
+student of `distill`. It works on the newest sweep; older ones that wait are dropped and counted.
+
+Examples:
+  ros2 run distilled_perception lidar_detector --ros-args -p model:=legs.onnx -r scan:=/base_scan
+  ros2 run distilled_perception lidar_detector --ros-args -p model:=student.onnx -p input_type:=cloud \\
+      -p input_topic:=/lidar/points -p latency_warn:=0.1
+
+Topics:
+  scan               sensor_msgs/LaserScan or PointCloud2, heard (parameters input_topic, input_type)
+  ~/detections       vision_msgs/Detection3DArray in the sensor's frame, with its header; also when empty
+  ~/points           sensor_msgs/PointCloud2: the points with class, object and score, while somebody listens
+  ~/label_info       vision_msgs/LabelInfo, latched: the class numbers of ~/points
+  ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
+                     std_msgs/Float64, one a sweep while somebody listens
+  /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
@@ -135,11 +159,16 @@ impl Work for SweepWork {
     }
 
     fn onlookers(
-        _parameters: &LidarDetectorParameters,
-        _host: &mut Host<LidarDetectorParameters>,
+        parameters: &LidarDetectorParameters,
+        host: &mut Host<LidarDetectorParameters>,
     ) -> Vec<Box<dyn Onlooker>> {
-        // Whoever shall look at each sweep's result is named here.
-        Vec::new()
+        let shared = host.shared_parameters();
+        let rule = move || {
+            let now = lock(&shared);
+            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
+        };
+        // Whoever else shall look at each sweep's result is named here.
+        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, Sweep)> {

@@ -15,12 +15,15 @@ mod bond;
 pub mod camera_detector;
 mod clock;
 mod detection;
+mod diagnostics;
 mod gate;
+mod help;
 mod host;
 mod labels;
 mod latest;
 pub mod lidar_detector;
 mod lifecycle;
+mod logging;
 pub mod obstacle_fusion;
 mod onlooker;
 mod overlay;
@@ -30,17 +33,17 @@ mod preparation;
 mod process;
 mod requests;
 mod shutdown;
-mod statistics;
 mod stopwatch;
 mod subscriptions;
 mod transform_listener;
 mod warnings;
 
+pub use diagnostics::{Counters, NodeStatistics, Stage, Thresholds};
+pub use help::Program;
 pub use latest::{Latest, Taken};
 pub use parameters::{
     CameraDetectorParameters, LidarDetectorParameters, ObstacleFusionParameters, ParameterError, PerClass, TextList,
 };
 pub use process::run_program;
 pub use shutdown::Shutdown;
-pub use statistics::{Counters, NodeStatistics, Stage};
 pub use transform_listener::TransformListener;

@@ -1,22 +1,47 @@
 //! What the programs of all nodes do around their node.
 
 use std::{
-    io::{IsTerminal, stderr},
+    io::{Write, stderr, stdout},
     process::ExitCode,
 };
 
-use super::Shutdown;
+use super::{
+    Shutdown,
+    help::{Asked, Program},
+    logging,
+};
 
-/// Logs to stderr, makes the tokio runtime, and runs a node until SIGINT or SIGTERM. Exit code 2 is an error that was logged.
-pub fn run_program(node: impl FnOnce(&Shutdown) -> anyhow::Result<()>) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ort=warn")),
-        )
-        .with_ansi(stderr().is_terminal())
-        .with_writer(stderr)
-        .init();
+/// Answers what is asked of the program by its arguments; else logs as the environment says, makes the tokio runtime, and runs a node
+/// until SIGINT or SIGTERM. Exit code 2 is an error that was told on stderr.
+pub fn run_program(program: &Program, node: impl FnOnce(&Shutdown) -> anyhow::Result<()>) -> ExitCode {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    // Who does not listen to the end, such as `| head`, has heard enough.
+    match Asked::of(arguments) {
+        Asked::Run => run(node),
+        Asked::Help => {
+            let _ = stdout().write_all(program.help().as_bytes());
+            ExitCode::SUCCESS
+        }
+        Asked::Version => {
+            let _ = stdout().write_all(program.version().as_bytes());
+            ExitCode::SUCCESS
+        }
+        Asked::Unknown(argument) => {
+            let _ = stderr().write_all(program.misunderstood(&argument).as_bytes());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(node: impl FnOnce(&Shutdown) -> anyhow::Result<()>) -> ExitCode {
+    // Until the end of this function: then the trace's file is whole.
+    let _logging = match logging::begin() {
+        Ok(logging) => logging,
+        Err(error) => {
+            let _ = writeln!(stderr(), "error: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -145,10 +145,7 @@ fn write_figures(bundle: &Path, result: &LidarResult) -> anyhow::Result<()> {
     let Some(mut metadata) = read_metadata::<LidarSpec>(bundle)? else { return Ok(()) };
     let mut figures = serde_json::to_value(&result.student)?;
     drop_curves(&mut figures);
-    metadata.figures = match figures {
-        serde_json::Value::Object(figures) => figures,
-        _ => serde_json::Map::new(),
-    };
+    metadata.set_figures(figures);
     let unwritten = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
     let bytes = write_metadata(&std::fs::read(bundle).map_err(unwritten)?, &metadata)?;
     durable::write_bytes(bundle, &bytes).map_err(unwritten)?;

@@ -46,6 +46,7 @@ mod report;
 mod run;
 mod run_lidar;
 mod samples;
+mod score_profile;
 mod synth;
 mod teacher;
 mod train;

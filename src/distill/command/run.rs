@@ -20,6 +20,7 @@ use super::{
     report::{default_page, write_report},
     run_lidar::run_lidar,
     samples::add_image_samples,
+    score_profile::add_image_profile,
     train::{
         ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, trained_weights, write_run_files,
     },
@@ -189,6 +190,7 @@ pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut St
     let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(config.model_spec()) };
     let written = export(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
     add_image_samples(experiment, &bundle);
+    add_image_profile(experiment, &bundle);
     finish_export(&bundle, written.parameters, written.macs, trained, book)
 }
 
@@ -367,10 +369,7 @@ fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::
         "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
         "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
     });
-    metadata.figures = match figures {
-        serde_json::Value::Object(figures) => figures,
-        _ => serde_json::Map::new(),
-    };
+    metadata.set_figures(figures);
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
     let bytes = write_metadata(&std::fs::read(&bundle).map_err(failed)?, &metadata)?;
     durable::write_bytes(&bundle, &bytes).map_err(failed)?;

@@ -15,6 +15,7 @@ use super::{
     label_lidar::label_stage,
     run::{finish_export, has_changed, header, provenance, report_stage},
     samples::add_sweep_samples,
+    score_profile::add_sweep_profile,
     train::{ExperimentArgs, begin_training, failed, stop_on_interrupt, use_threads, write_run_files},
     train_display::TrainDisplay,
 };
@@ -294,6 +295,7 @@ impl LidarRun<'_> {
         let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(spec) };
         let written = export_lidar(&student, &metadata, &bundle).map_err(|error| WorkFailed(error.to_string()))?;
         add_sweep_samples(&self.blocks.validation(), &bundle);
+        add_sweep_profile(self.blocks, &bundle);
         finish_export(&bundle, written.parameters, written.macs, &hash, book)
     }
 

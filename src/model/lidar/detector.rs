@@ -91,7 +91,9 @@ impl LidarDetector {
     /// ONNX Runtime fails, or the outputs do not fit the specification.
     pub fn detect(&mut self, sweep: &Sweep) -> Result<LidarDetections, ModelError> {
         let start = Instant::now();
+        let span = tracing::trace_span!("preprocess").entered();
         let image = RangeImage::project(sweep, &self.spec.grid);
+        drop(span);
         let project = start.elapsed();
         let mut found = self.detect_image(&image)?;
         let start = Instant::now();
@@ -126,12 +128,17 @@ impl LidarDetector {
             return Err(ModelError::GridSize { model, network_rows, network_columns, rows, columns });
         }
         let start = Instant::now();
+        let span = tracing::trace_span!("preprocess").entered();
         fill_input(image, spec, &mut self.input);
+        drop(span);
         let preprocess = start.elapsed();
         let start = Instant::now();
+        let span = tracing::trace_span!("infer").entered();
         let outputs = self.session.run(&[1, spec.channels.len(), rows, columns], &self.input)?;
+        drop(span);
         let infer = start.elapsed();
         let start = Instant::now();
+        let _span = tracing::trace_span!("postprocess").entered();
         let tensors = outputs.tensors()?;
         let output = LidarOutput::find(&tensors, spec).map_err(|source| ModelError::Head { model, source })?;
         let mut found = decode(&output, image, spec);

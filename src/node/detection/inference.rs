@@ -16,7 +16,8 @@ use super::{
     work::{Ready, Work},
 };
 use crate::node::{
-    Latest, NodeStatistics, Taken,
+    Latest, NodeStatistics, Stage, Taken,
+    diagnostics::latency_topics::LatencyTopics,
     gate::Gate,
     host::lock,
     labels::LabelTopic,
@@ -42,6 +43,7 @@ pub(super) struct Inference<W: Work> {
     pub(super) labels: Arc<LabelTopic>,
     pub(super) onlookers: Onlookers,
     pub(super) statistics: Arc<Mutex<NodeStatistics>>,
+    pub(super) latencies: LatencyTopics,
     /// Whether anybody listened when the newest result went out.
     pub(super) is_listened_to: Arc<AtomicBool>,
     pub(super) warnings: Warnings,
@@ -79,6 +81,8 @@ impl<W: Work> Inference<W> {
     }
 
     fn look_safely(&mut self, message: &[u8], slot: &Latest<Vec<u8>>) {
+        let _span = tracing::trace_span!("frame").entered();
+        lock(&self.statistics).measured(Stage::Queue, slot.waited());
         // A fault in a decoder must cost one message, not the robot's sight.
         let result = catch_unwind(AssertUnwindSafe(|| self.look(message, slot)));
         match result {
@@ -97,7 +101,9 @@ impl<W: Work> Inference<W> {
     fn look(&mut self, message: &[u8], slot: &Latest<Vec<u8>>) -> anyhow::Result<()> {
         let parameters = lock(&self.parameters).clone();
         let stopwatch = Stopwatch::start();
+        let span = tracing::trace_span!("decode").entered();
         let (header, decoded) = self.work.decode(message)?;
+        drop(span);
         let stamp = header.stamp.to_nanoseconds();
         let read = stopwatch.decoded(stamp);
         let detect = Instant::now();
@@ -105,8 +111,12 @@ impl<W: Work> Inference<W> {
         let took = detect.elapsed();
         let identity = self.current.identity.clone();
         let publish = Instant::now();
+        let span = tracing::trace_span!("publish").entered();
         self.work.publish(header, &decoded, &found, &identity.classes)?;
-        lock(&self.statistics).record(&read.published(W::timing(&found), publish.elapsed()));
+        drop(span);
+        let latencies = read.published(W::timing(&found), publish.elapsed());
+        lock(&self.statistics).record(&latencies);
+        self.latencies.publish(&latencies);
         self.is_listened_to.store(self.work.is_listened_to(), Ordering::Relaxed);
 
         self.allowance.grow(parameters.shadow().share);

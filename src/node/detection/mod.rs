@@ -44,16 +44,21 @@ use self::{
     work::Ready,
 };
 use super::{
-    Latest, NodeStatistics,
+    Latest, NodeStatistics, Stage,
+    diagnostics::{identity, latency_topics::LatencyTopics},
     gate::Gate,
     host::{Host, latched, lock, reliable, sensor},
     labels::LabelTopic,
     lifecycle::{Activity, Job, Managed, job},
+    parameters::NodeParameters,
     requests::{Requests, offer, waiting},
     subscriptions::Subscription,
     warnings::Warnings,
 };
 use crate::messages::LabelInfo;
+
+/// Stages whose latencies are topics.
+const LATENCY_TOPICS: [Stage; 3] = [Stage::Pipeline, Stage::Infer, Stage::Age];
 
 /// A detector as a managed node.
 pub(super) struct Detection<W: Work> {
@@ -64,6 +69,7 @@ pub(super) struct Detection<W: Work> {
 
 /// What a node has from its configuration to its clean-up.
 struct Configured<W: Work> {
+    parameters: Arc<Mutex<W::Parameters>>,
     subscription: Subscription,
     labels: Arc<LabelTopic>,
     statistics: Arc<Mutex<NodeStatistics>>,
@@ -102,6 +108,7 @@ impl<W: Work> Detection<W> {
         let labels = Arc::new(labels);
         let publish = agreement_topic(host)?;
         let work = W::create(&parameters, host)?;
+        let latencies = LatencyTopics::offer(host, &LATENCY_TOPICS)?;
         let onlookers: Onlookers = Arc::new(Mutex::new(W::onlookers(&parameters, host)));
         for onlooker in lock(&onlookers).iter_mut() {
             onlooker.model_changed(&current.identity);
@@ -124,6 +131,7 @@ impl<W: Work> Detection<W> {
             labels: labels.clone(),
             onlookers: onlookers.clone(),
             statistics: statistics.clone(),
+            latencies,
             is_listened_to: is_listened_to.clone(),
             warnings: Warnings::default(),
             allowance: Allowance::default(),
@@ -151,6 +159,7 @@ impl<W: Work> Detection<W> {
         tracing::info!("{} listens to {} ({})", host.name, source.topic, source.type_name);
         let swaps = Swaps::new(parameters, host.shared_parameters(), exchange, heard, shadow);
         self.configured = Some(Configured {
+            parameters: host.shared_parameters(),
             subscription,
             labels,
             statistics,
@@ -286,17 +295,21 @@ impl<W: Work> Managed for Detection<W> {
     }
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
-        let Some(Configured { statistics, is_listened_to, onlookers, slot, swaps, .. }) = &self.configured else {
+        let Some(Configured { parameters, statistics, is_listened_to, onlookers, slot, swaps, .. }) = &self.configured
+        else {
             return Vec::new();
         };
+        let thresholds = lock(parameters).thresholds();
         let listened_to = if is_listened_to.load(Ordering::Relaxed) { "yes" } else { "no" };
         let running = swaps.running();
-        let about = [("model", running.path.as_str()), ("listened_to", listened_to)];
+        let model = identity::lines(&running);
+        let mut about: Vec<(&str, &str)> = model.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        about.push(("listened_to", listened_to));
         let mut statuses = Vec::new();
         {
             let mut statistics = lock(statistics);
             statistics.counters.dropped = slot.replaced();
-            statuses.push(statistics.status(&format!("{name}: {}", Self::ABOUT), &about));
+            statuses.push(statistics.status(&format!("{name}: {}", Self::ABOUT), &about, &thresholds));
         }
         statuses.extend(swaps.statuses(name));
         statuses.extend(lock(onlookers).iter_mut().filter_map(|onlooker| onlooker.status(name)));

@@ -7,8 +7,8 @@ use r2r::diagnostic_msgs::msg::DiagnosticStatus;
 use crate::{
     metrics::LatencyRecorder,
     node::{
+        diagnostics::{OK, WARN, pair},
         onlooker::ModelIdentity,
-        statistics::{OK, WARN, pair},
     },
 };
 

@@ -10,11 +10,11 @@ use super::{
     work::Work,
 };
 use crate::node::{
+    diagnostics::{OK, WARN, pair},
     host::lock,
     onlooker::ModelIdentity,
     parameters::DetectorParameters,
     requests::respond,
-    statistics::{OK, WARN, pair},
 };
 
 /// A request of `~/rollback` or `~/promote`.

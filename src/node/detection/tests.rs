@@ -18,7 +18,8 @@ use super::{
     shadow::{Allowance, Shadow},
 };
 use crate::node::{
-    CameraDetectorParameters, Latest, NodeStatistics, gate::Gate, host::lock, labels::LabelTopic, warnings::Warnings,
+    CameraDetectorParameters, Latest, NodeStatistics, diagnostics::latency_topics::LatencyTopics, gate::Gate,
+    host::lock, labels::LabelTopic, warnings::Warnings,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -62,6 +63,7 @@ impl Threads {
             labels: Arc::new(label_topic),
             onlookers: Arc::default(),
             statistics: Arc::new(Mutex::new(NodeStatistics::of("message"))),
+            latencies: LatencyTopics::default(),
             is_listened_to: Arc::new(AtomicBool::new(false)),
             warnings: Warnings::default(),
             allowance: Allowance::default(),

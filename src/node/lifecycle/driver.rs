@@ -19,9 +19,9 @@ use super::{
 use crate::node::{
     Shutdown,
     bond::Bond,
+    diagnostics::{ERROR, OK, WARN, pair},
     host::{DIAGNOSTICS_PERIOD, Host, SPIN},
     parameters::NodeParameters,
-    statistics::{ERROR, OK, WARN, pair},
 };
 
 /// How long a node that shall end waits for work that is under way, such as a model that is being loaded.

@@ -8,7 +8,7 @@ use crate::{
     geometry::CameraModel,
     messages::CameraInfo,
     node::{
-        statistics::{ERROR, OK, TROUBLE, WARN, pair},
+        diagnostics::{ERROR, OK, TROUBLE, WARN, pair},
         warnings::Warnings,
     },
 };

@@ -10,6 +10,7 @@
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/markers` | visualization_msgs/msg/MarkerArray, made only while somebody listens | best effort, depth 1 |
 //! | parameter `speed_limit_topic` | nav2_msgs/msg/SpeedLimit, while somebody of `slow_classes` is nearer than `slow_distance` | reliable, depth 10 |
+//! | `~/latency/pipeline_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one for each message of detections, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz: one status for the whole, one for each input | reliable, depth 5 |
 //!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
@@ -52,11 +53,11 @@ use self::{
     output::Outputs,
 };
 use super::{
-    NodeStatistics, Shutdown, Stage, TransformListener, clock,
+    NodeStatistics, Program, Shutdown, Stage, TransformListener, clock,
+    diagnostics::{OK, WARN, latency_topics::LatencyTopics, pair},
     host::{Host, SPIN, lock, sensor},
     lifecycle::{Activity, Job, Managed, job, serve},
-    parameters::ObstacleFusionParameters,
-    statistics::{OK, WARN, pair},
+    parameters::{NodeParameters, ObstacleFusionParameters},
     subscriptions::Subscription,
     warnings::Warnings,
 };
@@ -67,6 +68,34 @@ use crate::{
 
 /// The node's name unless it is remapped.
 pub const NAME: &str = "obstacle_fusion";
+/// Stages whose latencies are topics.
+const LATENCY_TOPICS: [Stage; 2] = [Stage::Pipeline, Stage::Age];
+
+/// The node's program.
+pub const PROGRAM: Program = Program::of::<ObstacleFusionParameters>(NAME, ABOUT);
+
+const ABOUT: &str = "
+obstacle_fusion is a managed ROS 2 node: detections of cameras and a lidar in, tracked obstacles out as Nav2 can use them.
+It needs TF from each sensor's frame to target_frame.
+
+Examples:
+  ros2 run distilled_perception obstacle_fusion --ros-args -p lidar:=/lidar_detector/detections
+  ros2 run distilled_perception obstacle_fusion --ros-args -p lidar:=/lidar_detector/detections \\
+      -p 'cameras:=[\"/camera_detector/detections|/camera/camera_info\"]' -p target_frame:=map
+
+Topics:
+  parameter cameras  vision_msgs/Detection2DArray and sensor_msgs/CameraInfo, heard, a pair for each camera
+  parameter lidar    vision_msgs/Detection3DArray, heard
+  /tf, /tf_static    tf2_msgs/TFMessage, heard
+  ~/obstacles        sensor_msgs/PointCloud2 in target_frame at a fixed rate; also when empty
+  ~/detections       vision_msgs/Detection3DArray, the track as id
+  ~/label_info       vision_msgs/LabelInfo, latched: the classes
+  ~/markers          visualization_msgs/MarkerArray, while somebody listens
+  ~/latency/pipeline_ms, ~/latency/age_ms
+                     std_msgs/Float64, one for each message of detections while somebody listens
+  /speed_limit       nav2_msgs/SpeedLimit (parameter speed_limit_topic), with slow_distance above 0
+  /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: the whole, and one status for each input
+";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
 ///
@@ -109,7 +138,8 @@ impl Fusion {
         let topics: Vec<&str> = fuser.inputs.iter().map(|input| input.topic.as_str()).collect();
         let frame = &parameters.target_frame;
         tracing::info!("{} listens to {} and gives obstacles in {frame}", host.name, topics.join(", "));
-        self.configured = Some(Configured { streams, fuser, outputs, beat: Beat::new(parameters) });
+        let latencies = LatencyTopics::offer(host, &LATENCY_TOPICS)?;
+        self.configured = Some(Configured { streams, fuser, outputs, beat: Beat::new(parameters, latencies) });
         Ok(())
     }
 }
@@ -229,15 +259,16 @@ fn subscribe(
 struct Beat {
     parameters: ObstacleFusionParameters,
     statistics: NodeStatistics,
+    latencies: LatencyTopics,
     warnings: Warnings,
     next: Instant,
     tracks: usize,
 }
 
 impl Beat {
-    fn new(parameters: ObstacleFusionParameters) -> Self {
+    fn new(parameters: ObstacleFusionParameters, latencies: LatencyTopics) -> Self {
         let statistics = NodeStatistics::of("message of detections");
-        Self { parameters, statistics, warnings: Warnings::default(), next: Instant::now(), tracks: 0 }
+        Self { parameters, statistics, latencies, warnings: Warnings::default(), next: Instant::now(), tracks: 0 }
     }
 
     /// The first beat is one period from now.
@@ -283,13 +314,15 @@ impl Beat {
         }
         let published = start.elapsed();
         for applied in fuser.take_applied() {
-            self.statistics.record(&[
+            let latencies = [
                 (Stage::Age, applied.age),
                 (Stage::Decode, Some(applied.decode)),
                 (Stage::Postprocess, Some(applied.track)),
                 (Stage::Publish, Some(published)),
                 (Stage::Pipeline, clock::age(clock::now(), applied.stamp)),
-            ]);
+            ];
+            self.statistics.record(&latencies);
+            self.latencies.publish(&latencies);
         }
     }
 
@@ -302,14 +335,18 @@ impl Beat {
         counters.dropped = sum(|input| input.counters.without_transform + input.counters.late);
         counters.failed = sum(|input| input.counters.failed);
         let frame = self.parameters.target_frame.clone();
-        let mut whole = self.statistics.status(&format!("{name}: {}", Fusion::ABOUT), &[("target_frame", &frame)]);
+        let thresholds = self.parameters.thresholds();
+        let about = [("target_frame", frame.as_str())];
+        let mut whole = self.statistics.status(&format!("{name}: {}", Fusion::ABOUT), &about, &thresholds);
         whole.values.push(pair("tracks", &self.tracks.to_string()));
         whole.values.push(pair("time_jumps", &fuser.jumps.to_string()));
         whole.values.push(pair("transforms_refused", &transforms.refused().to_string()));
         let silence = self.parameters.input_timeout;
         let inputs = fuser.inputs.iter().map(|input| input.status(name, silence, now));
         let mut all: Vec<DiagnosticStatus> = inputs.collect();
-        if let Some(worst) = all.iter().max_by_key(|status| status.level).filter(|status| status.level > OK) {
+        // Of what is equally bad the cause is told: what the inputs lack, before what comes of it.
+        let worst = all.iter().max_by_key(|status| status.level);
+        if let Some(worst) = worst.filter(|status| status.level > OK && status.level >= whole.level) {
             whole.level = worst.level;
             whole.message = format!("{}: {}", worst.name, worst.message);
         } else if fuser.newest().is_none() && whole.level == OK {

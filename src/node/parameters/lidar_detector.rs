@@ -5,10 +5,10 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    DetectorParameters, NodeParameters, ParameterError, ShadowOptions, bond_timeout, check_bond_timeout, check_model,
-    check_share, check_topic, either, is_reliable, session_options,
+    DetectorParameters, NodeParameters, ParameterError, ShadowOptions, bond_timeout, check_bond_timeout, check_drift,
+    check_model, check_share, check_thresholds, check_topic, either, is_reliable, session_options, share,
 };
-use crate::model::SessionOptions;
+use crate::{model::SessionOptions, node::diagnostics::Thresholds};
 
 /// Parameters of `lidar_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -39,6 +39,18 @@ pub struct LidarDetectorParameters {
     pub promote_after: i64,
     /// Mean agreement (F1 score) from which on a candidate takes the model's place by itself, 0 to 1.
     pub promote_agreement: f64,
+    /// Seconds from the stamp to the publication that 19 of 20 frames must stay within, else diagnostics warn; 0: no limit.
+    pub latency_warn: f64,
+    /// The same for an error in the diagnostics; 0: no limit.
+    pub latency_error: f64,
+    /// Share of what came in the last seconds that may be dropped, else diagnostics warn, 0 to 1; 0: no limit.
+    pub drop_warn: f64,
+    /// Resident memory in MiB above which diagnostics warn; 0: no limit.
+    pub memory_warn: f64,
+    /// Standard errors by which what is found may differ from what was found when the model was validated, else diagnostics warn; 0: no limit.
+    pub drift_warn: f64,
+    /// Frames after which the slower of the two windows of drift has forgotten most of what it knew. Read on configure.
+    pub drift_window: i64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -61,6 +73,12 @@ impl Default for LidarDetectorParameters {
             shadow_share: 0.2,
             promote_after: 0,
             promote_agreement: 0.9,
+            latency_warn: 0.0,
+            latency_error: 0.0,
+            drop_warn: 0.5,
+            memory_warn: 0.0,
+            drift_warn: 6.0,
+            drift_window: 3000,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -78,6 +96,15 @@ impl NodeParameters for LidarDetectorParameters {
 
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            latency_warn: self.latency_warn,
+            latency_error: self.latency_error,
+            drop_warn: self.drop_warn,
+            memory_warn: self.memory_warn,
+        }
     }
 }
 
@@ -128,6 +155,8 @@ impl LidarDetectorParameters {
         self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
         self.shadow().check()?;
+        check_thresholds(&self.thresholds())?;
+        check_drift(self.drift_warn, self.drift_window)?;
         check_share("score_threshold", self.score_threshold)
     }
 
@@ -137,6 +166,11 @@ impl LidarDetectorParameters {
 
     pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
         is_reliable("input_reliability", &self.input_reliability)
+    }
+
+    /// Whether the model's own thresholds decide what is published.
+    pub(in crate::node) fn has_own_thresholds(&self) -> bool {
+        share(self.score_threshold).is_none()
     }
 
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
@@ -164,6 +198,8 @@ mod tests {
             (LidarDetectorParameters { promote_after: -1, ..good.clone() }, "promote_after"),
             (LidarDetectorParameters { promote_agreement: f64::NAN, ..good.clone() }, "promote_agreement"),
             (LidarDetectorParameters { bond_timeout: f64::NAN, ..good.clone() }, "bond_timeout"),
+            (LidarDetectorParameters { drop_warn: 2.0, ..good.clone() }, "drop_warn"),
+            (LidarDetectorParameters { drift_warn: f64::NAN, ..good.clone() }, "drift_warn"),
         ]);
     }
 }

@@ -25,7 +25,10 @@ pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
 pub(super) use shadow::{DetectorParameters, ShadowOptions};
 
-use crate::model::{ExecutionProvider, SessionOptions};
+use crate::{
+    model::{ExecutionProvider, SessionOptions},
+    node::diagnostics::Thresholds,
+};
 
 /// Threads of one inference at most; no machine has more cores.
 const MOST_THREADS: usize = 1024;
@@ -106,6 +109,45 @@ fn check_bond_timeout(seconds: f64) -> Result<(), ParameterError> {
 /// The timeout that [`check_bond_timeout`] finds good.
 fn bond_timeout(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
+}
+
+/// Latencies in seconds, beyond which a limit is a slip of the pen; a recording of yesterday has no latency.
+const LONGEST_LATENCY: f64 = 3600.0;
+/// The largest limit of memory, in MiB: more than any robot has.
+const MOST_MEMORY: f64 = 16.0 * 1024.0 * 1024.0;
+/// Standard errors that are beyond all doubt.
+const MOST_STANDARD_ERRORS: f64 = 1000.0;
+/// Frames of drift's slower window: not fewer than of the other one, and at most some hours.
+const DRIFT_WINDOWS: std::ops::RangeInclusive<i64> = 300..=1_000_000;
+
+/// Limits of which 0 is none.
+fn check_thresholds(thresholds: &Thresholds) -> Result<(), ParameterError> {
+    for (name, value, most) in [
+        ("latency_warn", thresholds.latency_warn, LONGEST_LATENCY),
+        ("latency_error", thresholds.latency_error, LONGEST_LATENCY),
+        ("drop_warn", thresholds.drop_warn, 1.0),
+        ("memory_warn", thresholds.memory_warn, MOST_MEMORY),
+    ] {
+        check_limit(name, value, most)?;
+    }
+    Ok(())
+}
+
+/// The limit of drift and its slower window.
+fn check_drift(warn: f64, window: i64) -> Result<(), ParameterError> {
+    check_limit("drift_warn", warn, MOST_STANDARD_ERRORS)?;
+    if DRIFT_WINDOWS.contains(&window) {
+        return Ok(());
+    }
+    let reason = format!("{window} is not from {} to {} frames", DRIFT_WINDOWS.start(), DRIFT_WINDOWS.end());
+    Err(ParameterError::new("drift_window", reason))
+}
+
+fn check_limit(name: &'static str, value: f64, most: f64) -> Result<(), ParameterError> {
+    if (0.0..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ParameterError::new(name, format!("{value} is not from 0 (no limit) to {most}")))
 }
 
 /// What `provider`, `threads` and `onnxruntime_library` mean.

@@ -5,8 +5,10 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_topic, is_reliable,
+    NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_thresholds,
+    check_topic, is_reliable,
 };
+use crate::node::diagnostics::Thresholds;
 
 /// Between the two topics of a camera.
 const SEPARATOR: char = '|';
@@ -62,6 +64,14 @@ pub struct ObstacleFusionParameters {
     pub slow_classes: TextList,
     /// Topic of the speed limits. Read on configure.
     pub speed_limit_topic: String,
+    /// Seconds from the stamp to the publication that 19 of 20 frames must stay within, else diagnostics warn; 0: no limit.
+    pub latency_warn: f64,
+    /// The same for an error in the diagnostics; 0: no limit.
+    pub latency_error: f64,
+    /// Share of what came in the last seconds that may be dropped, else diagnostics warn, 0 to 1; 0: no limit.
+    pub drop_warn: f64,
+    /// Resident memory in MiB above which diagnostics warn; 0: no limit.
+    pub memory_warn: f64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -95,6 +105,10 @@ impl Default for ObstacleFusionParameters {
             slow_percentage: 50.0,
             slow_classes: TextList(vec!["person".into()]),
             speed_limit_topic: "/speed_limit".into(),
+            latency_warn: 0.0,
+            latency_error: 0.0,
+            drop_warn: 0.5,
+            memory_warn: 0.0,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -112,6 +126,15 @@ impl NodeParameters for ObstacleFusionParameters {
 
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            latency_warn: self.latency_warn,
+            latency_error: self.latency_error,
+            drop_warn: self.drop_warn,
+            memory_warn: self.memory_warn,
+        }
     }
 }
 
@@ -135,6 +158,7 @@ impl ObstacleFusionParameters {
         self.reliable()?;
         check_topic("speed_limit_topic", &self.speed_limit_topic)?;
         check_bond_timeout(self.bond_timeout)?;
+        check_thresholds(&self.thresholds())?;
         for (name, frame) in [("target_frame", &self.target_frame), ("base_frame", &self.base_frame)] {
             if frame.trim_start_matches('/').is_empty() {
                 return Err(ParameterError::new(name, "a frame has a name, such as odom or base_link"));
@@ -227,6 +251,7 @@ mod tests {
             (ObstacleFusionParameters { max_height: f64::NAN, ..good.clone() }, "max_height"),
             (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
             (ObstacleFusionParameters { bond_timeout: 0.01, ..good.clone() }, "bond_timeout"),
+            (ObstacleFusionParameters { latency_warn: 1e9, ..good.clone() }, "latency_warn"),
         ]);
     }
 
