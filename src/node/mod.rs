@@ -26,10 +26,12 @@ mod overlay;
 mod palette;
 mod parameters;
 mod process;
+mod requests;
 mod shutdown;
 mod statistics;
 mod stopwatch;
 mod subscriptions;
+mod topic_names;
 mod transform_listener;
 mod warnings;
 

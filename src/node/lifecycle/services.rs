@@ -9,9 +9,8 @@
 //! | `~/transition_event` | lifecycle_msgs/msg/TransitionEvent, reliable, depth 10 |
 
 use anyhow::Context as _;
-use futures::{FutureExt, StreamExt, stream::LocalBoxStream};
 use r2r::{
-    Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport,
+    Publisher, QosProfile, ServiceRequest,
     lifecycle_msgs::{
         msg,
         srv::{ChangeState, GetAvailableStates, GetAvailableTransitions, GetState},
@@ -23,10 +22,11 @@ use super::{
     state::State,
     transition::{GRAPH, Transition},
 };
-use crate::node::clock;
+use crate::node::{
+    clock,
+    requests::{Requests, offer, respond, waiting},
+};
 
-/// Requests to one service.
-type Requests<S> = LocalBoxStream<'static, ServiceRequest<S>>;
 /// A request to change the state, which waits for its answer.
 pub(super) type ChangeRequest = ServiceRequest<ChangeState::Service>;
 
@@ -95,22 +95,6 @@ impl Services {
 /// Answers a request to change the state.
 pub(super) fn answer_change(request: ChangeRequest, success: bool) {
     respond(request, ChangeState::Response { success });
-}
-
-fn offer<S: WrappedServiceTypeSupport + 'static>(node: &mut r2r::Node, name: &str) -> anyhow::Result<Requests<S>> {
-    let requests = node.create_service::<S>(name, QosProfile::services_default());
-    Ok(requests.with_context(|| format!("ROS 2 refuses the service {name}"))?.boxed_local())
-}
-
-fn waiting<S: WrappedServiceTypeSupport>(requests: &mut Requests<S>) -> Option<ServiceRequest<S>> {
-    requests.next().now_or_never().flatten()
-}
-
-fn respond<S: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<S>, response: S::Response) {
-    // Whoever asked may be gone by now.
-    if let Err(error) = request.respond(response) {
-        tracing::debug!("an answer of the lifecycle services is lost: {error}");
-    }
 }
 
 fn state(state: State) -> msg::State {

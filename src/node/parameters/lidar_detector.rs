@@ -5,8 +5,8 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
-    is_reliable, session_options,
+    NodeParameters, ParameterError, RELIABILITIES, bond_timeout, check_bond_timeout, check_model, check_topic,
+    check_values, either, is_reliable, providers, session_options, words,
 };
 use crate::model::SessionOptions;
 
@@ -53,6 +53,17 @@ impl Default for LidarDetectorParameters {
 }
 
 impl NodeParameters for LidarDetectorParameters {
+    const RANGES: &'static [(&'static str, f64, f64)] =
+        &[("score_threshold", -1.0, 1.0), ("threads", 0.0, 1024.0), ("bond_timeout", 0.0, 3600.0)];
+
+    fn choices() -> Vec<(&'static str, Vec<&'static str>)> {
+        vec![
+            ("input_type", words(&SWEEP_KINDS)),
+            ("input_reliability", words(&RELIABILITIES)),
+            ("provider", providers()),
+        ]
+    }
+
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
@@ -73,23 +84,23 @@ pub(in crate::node) enum SweepKind {
     Cloud,
 }
 
+/// Words of `input_type`.
+const SWEEP_KINDS: [(&str, SweepKind); 2] = [("scan", SweepKind::Scan), ("cloud", SweepKind::Cloud)];
+
 impl LidarDetectorParameters {
     /// Checks what can be checked without the model.
     ///
     /// # Errors
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
-        check_model(&self.model)?;
+        check_values(self)?;
         check_topic("input_topic", &self.input_topic)?;
-        self.kind()?;
-        self.reliable()?;
-        self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
-        check_share("score_threshold", self.score_threshold)
+        check_model(&self.model)
     }
 
     pub(in crate::node) fn kind(&self) -> Result<SweepKind, ParameterError> {
-        either("input_type", &self.input_type, [("scan", SweepKind::Scan), ("cloud", SweepKind::Cloud)])
+        either("input_type", &self.input_type, SWEEP_KINDS)
     }
 
     pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
