@@ -1,23 +1,21 @@
 //! What every node of this package begins and ends with: the r2r node, its parameters, topics by name, diagnostics.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use futures::FutureExt as _;
 use r2r::{
     Publisher, PublisherUntyped, QosProfile, WrappedTypesupport,
     diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus},
 };
-use tokio::task::JoinHandle;
 
 use super::{
     clock,
-    parameters::{Guarded, NodeParameters},
+    parameters::{NodeParameters, ParameterServices, TopicEnd},
     subscriptions::{Subscription, Subscriptions},
+    topic_names::TopicNames,
 };
 
 /// How long the spinning thread waits for messages before it looks at other things.
@@ -37,15 +35,15 @@ pub(super) struct Host<P> {
     pub(super) node: r2r::Node,
     /// Fully qualified name.
     pub(super) name: String,
-    parameters: Arc<Mutex<P>>,
-    handler: JoinHandle<()>,
+    names: TopicNames,
+    parameters: ParameterServices<P>,
     diagnostics: Publisher<DiagnosticArray>,
     subscriptions: Subscriptions,
     offered: Vec<Withdrawal>,
 }
 
 impl<P: NodeParameters> Host<P> {
-    /// Joins ROS 2 and reads the parameters. Must be called within a tokio runtime.
+    /// Joins ROS 2 and reads the parameters.
     ///
     /// # Errors
     /// Parameters of a wrong type, or a ROS 2 that refuses the node.
@@ -54,48 +52,47 @@ impl<P: NodeParameters> Host<P> {
             r2r::Context::create().context("ROS 2 refuses a context; look at the arguments after --ros-args")?;
         let mut node = r2r::Node::create(context, name, "").context("ROS 2 refuses the node")?;
         let name = node.fully_qualified_name().context("the node has no name")?;
-        let parameters = Arc::new(Mutex::new(P::default()));
-        let guarded = Arc::new(Mutex::new(Guarded::new(parameters.clone())));
-        let (handler, _events) =
-            node.make_derived_parameter_handler(guarded).context("a parameter has the wrong type")?;
-        // r2r panics when it cannot answer somebody.
-        let handler = tokio::spawn(AssertUnwindSafe(handler).catch_unwind().map(|ended| {
-            if ended.is_err() {
-                tracing::error!(
-                    "the parameter services ended by a fault; the node goes on with its parameters as they are"
-                );
-            }
-        }));
+        let parameters = ParameterServices::create(&mut node, name.clone())?;
+        let names = TopicNames::new(&node.namespace()?, &node.name()?, std::env::args());
         let diagnostics =
             node.create_publisher("/diagnostics", reliable(5)).with_context(|| refused("/diagnostics"))?;
         let subscriptions = Subscriptions::default();
-        Ok(Self { node, name, parameters, handler, diagnostics, subscriptions, offered: Vec::new() })
+        Ok(Self { node, name, names, parameters, diagnostics, subscriptions, offered: Vec::new() })
     }
 
     /// The parameters as they are now.
     pub(super) fn parameters(&self) -> P {
-        lock(&self.parameters).clone()
+        lock(&self.parameters.shared()).clone()
     }
 
     /// The parameters for another thread, which sees them change.
     pub(super) fn shared_parameters(&self) -> Arc<Mutex<P>> {
-        self.parameters.clone()
+        self.parameters.shared()
     }
-}
 
-impl<P> Host<P> {
-    /// Waits for messages, at most so long, and takes them in.
+    /// The full name of a topic.
+    pub(super) fn full_name(&self, topic: &str) -> String {
+        self.names.full(topic)
+    }
+
+    /// Waits for messages and requests, at most so long, takes the messages in and answers what was asked about parameters.
     pub(super) fn spin(&mut self, patience: Duration) {
         self.node.spin_once(patience);
         self.subscriptions.drain();
+        self.parameters.answer(&mut self.node);
     }
 
-    /// Listens to a topic and gets its messages as bytes.
+    /// Listens to a topic and gets its messages as bytes. As for everything that is offered, `qos_overrides` have the last word.
     ///
     /// # Errors
     /// A name or type that ROS 2 refuses.
     pub(super) fn subscribe(&mut self, topic: &str, type_name: &str, qos: QosProfile) -> anyhow::Result<Subscription> {
-        self.subscriptions.take(&mut self.node, topic, type_name, qos).with_context(|| refused(topic))
+        let name = self.full_name(topic);
+        let qos = self.parameters.qos().overridden(&name, TopicEnd::Subscription, qos);
+        let taken = self.subscriptions.take(&mut self.node, topic, type_name, qos.clone());
+        let subscription = taken.with_context(|| refused(topic))?;
+        self.parameters.qos_mut().show(&name, TopicEnd::Subscription, &qos);
+        Ok(subscription)
     }
 
     /// Takes back a subscription that is not used any more.
@@ -118,7 +115,11 @@ impl<P> Host<P> {
         type_name: &str,
         qos: QosProfile,
     ) -> anyhow::Result<PublisherUntyped> {
-        let publisher = self.node.create_publisher_untyped(topic, type_name, qos).with_context(|| refused(topic))?;
+        let name = self.full_name(topic);
+        let qos = self.parameters.qos().overridden(&name, TopicEnd::Publisher, qos);
+        let created = self.node.create_publisher_untyped(topic, type_name, qos.clone());
+        let publisher = created.with_context(|| refused(topic))?;
+        self.parameters.qos_mut().show(&name, TopicEnd::Publisher, &qos);
         let offered = publisher.clone();
         self.offered.push(Box::new(move |node| node.destroy_publisher_untyped(offered)));
         Ok(publisher)
@@ -133,14 +134,26 @@ impl<P> Host<P> {
         topic: &str,
         qos: QosProfile,
     ) -> anyhow::Result<Publisher<T>> {
-        let publisher = self.node.create_publisher::<T>(topic, qos).with_context(|| refused(topic))?;
+        let name = self.full_name(topic);
+        let qos = self.parameters.qos().overridden(&name, TopicEnd::Publisher, qos);
+        let publisher = self.node.create_publisher::<T>(topic, qos.clone()).with_context(|| refused(topic))?;
+        self.parameters.qos_mut().show(&name, TopicEnd::Publisher, &qos);
         let offered = publisher.clone();
         self.offered.push(Box::new(move |node| node.destroy_publisher(offered)));
         Ok(publisher)
     }
 
-    /// Takes back all topics that were offered.
+    /// Warns of `qos_overrides` for topics that the node does not have.
+    pub(super) fn warn_of_unused_overrides(&self) {
+        let (unused, topics) = self.parameters.qos().unused();
+        for name in unused {
+            tracing::warn!("parameter {name} is of no use: {} has {} alone", self.name, topics.join(", "));
+        }
+    }
+
+    /// Takes back all topics that were offered. Those that were listened to have been given back before.
     pub(super) fn withdraw(&mut self) {
+        self.parameters.qos_mut().forget_topics();
         for withdrawal in self.offered.drain(..) {
             withdrawal(&mut self.node);
         }
@@ -157,8 +170,7 @@ impl<P> Host<P> {
 
     /// Leaves ROS 2. All other users of the node's publishers must have ended.
     pub(super) fn end(self) {
-        self.handler.abort();
-        drop((self.diagnostics, self.subscriptions, self.offered));
+        drop((self.parameters, self.diagnostics, self.subscriptions, self.offered));
         drop(self.node);
     }
 }

@@ -35,6 +35,7 @@ mod requests;
 mod shutdown;
 mod stopwatch;
 mod subscriptions;
+mod topic_names;
 mod transform_listener;
 mod warnings;
 

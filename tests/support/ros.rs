@@ -41,13 +41,17 @@ impl Node {
 
     /// The same with variables of its environment.
     pub fn start_with(program: &str, parameters: &[String], variables: &[(&str, &str)]) -> Self {
+        let arguments: Vec<String> =
+            parameters.iter().flat_map(|parameter| ["-p".to_owned(), parameter.clone()]).collect();
+        Self::start_as(program, &arguments, variables)
+    }
+
+    /// Starts a program with all that follows `--ros-args`.
+    pub fn start_as(program: &str, arguments: &[String], variables: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
         let mut command = Command::new(program);
-        command.arg("--ros-args");
-        for parameter in parameters {
-            command.args(["-p", parameter]);
-        }
+        command.arg("--ros-args").args(arguments);
         let child = command.env("ROS_DOMAIN_ID", &domain).envs(variables.iter().copied()).spawn().unwrap();
         Self { child, domain }
     }

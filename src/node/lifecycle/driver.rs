@@ -203,7 +203,10 @@ impl<M: Managed> Driver<M> {
             (Err(_), _) => Outcome::Error,
         };
         match (activity, outcome) {
-            (Activity::Configure, Outcome::Success) => host.release_idle(),
+            (Activity::Configure, Outcome::Success) => {
+                host.release_idle();
+                host.warn_of_unused_overrides();
+            }
             (Activity::Configure, _) => host.withdraw(),
             (Activity::Activate, Outcome::Success) => self.bond.begin(host),
             _ => {}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    DetectorParameters, NodeParameters, ParameterError, ShadowOptions, bond_timeout, check_bond_timeout, check_drift,
-    check_model, check_share, check_thresholds, check_topic, either, is_reliable, session_options, share,
+    DetectorParameters, NodeParameters, ParameterError, RELIABILITIES, ShadowOptions, bond_timeout, check_bond_timeout,
+    check_model, check_topic, check_values, either, is_reliable, providers, session_options, share, words,
 };
 use crate::{model::SessionOptions, node::diagnostics::Thresholds};
 
@@ -92,6 +92,31 @@ impl Default for CameraDetectorParameters {
 }
 
 impl NodeParameters for CameraDetectorParameters {
+    const RANGES: &'static [(&'static str, f64, f64)] = &[
+        ("score_threshold", -1.0, 1.0),
+        ("iou_threshold", -1.0, 1.0),
+        ("max_detections", 0.0, 100_000.0),
+        ("threads", 0.0, 1024.0),
+        ("bond_timeout", 0.0, 3600.0),
+        ("shadow_share", 0.0, 1.0),
+        ("promote_after", 0.0, 1e9),
+        ("promote_agreement", 0.0, 1.0),
+        ("drift_warn", 0.0, 1000.0),
+        ("drift_window", 300.0, 1_000_000.0),
+        ("latency_warn", 0.0, 3600.0),
+        ("latency_error", 0.0, 3600.0),
+        ("drop_warn", 0.0, 1.0),
+        ("memory_warn", 0.0, 16_777_216.0),
+    ];
+
+    fn choices() -> Vec<(&'static str, Vec<&'static str>)> {
+        vec![
+            ("image_transport", words(&TRANSPORTS)),
+            ("image_reliability", words(&RELIABILITIES)),
+            ("provider", providers()),
+        ]
+    }
+
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
@@ -148,33 +173,24 @@ pub(in crate::node) enum ImageTransport {
     Compressed,
 }
 
+/// Words of `image_transport`.
+const TRANSPORTS: [(&str, ImageTransport); 2] =
+    [("raw", ImageTransport::Raw), ("compressed", ImageTransport::Compressed)];
+
 impl CameraDetectorParameters {
     /// Checks what can be checked without the model.
     ///
     /// # Errors
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
-        check_model(&self.model)?;
+        check_values(self)?;
         check_topic("image_topic", &self.image_topic)?;
-        self.transport()?;
-        self.reliable()?;
-        self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
-        self.shadow().check()?;
-        check_thresholds(&self.thresholds())?;
-        check_drift(self.drift_warn, self.drift_window)?;
-        check_share("score_threshold", self.score_threshold)?;
-        check_share("iou_threshold", self.iou_threshold)?;
-        if self.max_detections < 0 {
-            let reason = format!("{} is negative; 0 is as the model says", self.max_detections);
-            return Err(ParameterError::new("max_detections", reason));
-        }
-        Ok(())
+        check_model(&self.model)
     }
 
     pub(in crate::node) fn transport(&self) -> Result<ImageTransport, ParameterError> {
-        let kinds = [("raw", ImageTransport::Raw), ("compressed", ImageTransport::Compressed)];
-        either("image_transport", &self.image_transport, kinds)
+        either("image_transport", &self.image_transport, TRANSPORTS)
     }
 
     pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {
@@ -212,6 +228,7 @@ mod tests {
             (CameraDetectorParameters { shadow_share: 20.0, ..good.clone() }, "shadow_share"),
             (CameraDetectorParameters { promote_after: -1, ..good.clone() }, "promote_after"),
             (CameraDetectorParameters { promote_agreement: f64::NAN, ..good.clone() }, "promote_agreement"),
+            (CameraDetectorParameters { max_detections: -1, ..good.clone() }, "max_detections"),
             (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
             (CameraDetectorParameters { latency_warn: -0.1, ..good.clone() }, "latency_warn"),
             (CameraDetectorParameters { latency_error: f64::NAN, ..good.clone() }, "latency_error"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    DetectorParameters, NodeParameters, ParameterError, ShadowOptions, bond_timeout, check_bond_timeout, check_drift,
-    check_model, check_share, check_thresholds, check_topic, either, is_reliable, session_options, share,
+    DetectorParameters, NodeParameters, ParameterError, RELIABILITIES, ShadowOptions, bond_timeout, check_bond_timeout,
+    check_model, check_topic, check_values, either, is_reliable, providers, session_options, share, words,
 };
 use crate::{model::SessionOptions, node::diagnostics::Thresholds};
 
@@ -86,6 +86,29 @@ impl Default for LidarDetectorParameters {
 }
 
 impl NodeParameters for LidarDetectorParameters {
+    const RANGES: &'static [(&'static str, f64, f64)] = &[
+        ("score_threshold", -1.0, 1.0),
+        ("threads", 0.0, 1024.0),
+        ("bond_timeout", 0.0, 3600.0),
+        ("shadow_share", 0.0, 1.0),
+        ("promote_after", 0.0, 1e9),
+        ("promote_agreement", 0.0, 1.0),
+        ("drift_warn", 0.0, 1000.0),
+        ("drift_window", 300.0, 1_000_000.0),
+        ("latency_warn", 0.0, 3600.0),
+        ("latency_error", 0.0, 3600.0),
+        ("drop_warn", 0.0, 1.0),
+        ("memory_warn", 0.0, 16_777_216.0),
+    ];
+
+    fn choices() -> Vec<(&'static str, Vec<&'static str>)> {
+        vec![
+            ("input_type", words(&SWEEP_KINDS)),
+            ("input_reliability", words(&RELIABILITIES)),
+            ("provider", providers()),
+        ]
+    }
+
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
@@ -142,26 +165,23 @@ pub(in crate::node) enum SweepKind {
     Cloud,
 }
 
+/// Words of `input_type`.
+const SWEEP_KINDS: [(&str, SweepKind); 2] = [("scan", SweepKind::Scan), ("cloud", SweepKind::Cloud)];
+
 impl LidarDetectorParameters {
     /// Checks what can be checked without the model.
     ///
     /// # Errors
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
-        check_model(&self.model)?;
+        check_values(self)?;
         check_topic("input_topic", &self.input_topic)?;
-        self.kind()?;
-        self.reliable()?;
-        self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
-        self.shadow().check()?;
-        check_thresholds(&self.thresholds())?;
-        check_drift(self.drift_warn, self.drift_window)?;
-        check_share("score_threshold", self.score_threshold)
+        check_model(&self.model)
     }
 
     pub(in crate::node) fn kind(&self) -> Result<SweepKind, ParameterError> {
-        either("input_type", &self.input_type, [("scan", SweepKind::Scan), ("cloud", SweepKind::Cloud)])
+        either("input_type", &self.input_type, SWEEP_KINDS)
     }
 
     pub(in crate::node) fn reliable(&self) -> Result<bool, ParameterError> {

@@ -14,8 +14,9 @@ impl TextList {
             ParameterValue::StringArray(list) => Ok(list.clone()),
             ParameterValue::String(text) if text.is_empty() => Ok(Vec::new()),
             ParameterValue::String(text) => Ok(vec![text.clone()]),
-            // What ROS makes of `[]`, which has no type.
+            // What ROS makes of `[]`, which has no type: nothing in a parameter file, booleans in `ros2 param`.
             ParameterValue::NotSet => Ok(Vec::new()),
+            ParameterValue::BoolArray(list) if list.is_empty() => Ok(Vec::new()),
             _ => Err(Error::InvalidParameterType { name: String::new(), ty: "ParameterValue::StringArray" }),
         }
     }
@@ -77,11 +78,6 @@ impl PerClass {
     /// The number of a class.
     pub fn of(&self, class: &str) -> f64 {
         self.own.get(class).copied().unwrap_or(self.default)
-    }
-
-    /// Every number.
-    pub fn values(&self) -> impl Iterator<Item = f64> {
-        std::iter::once(self.default).chain(self.own.values().copied())
     }
 
     fn read(value: &ParameterValue) -> r2r::Result<f64> {
@@ -162,6 +158,7 @@ mod tests {
             (ParameterValue::String("a".into()), vec!["a"]),
             (ParameterValue::String(String::new()), vec![]),
             (ParameterValue::NotSet, vec![]),
+            (ParameterValue::BoolArray(Vec::new()), vec![]),
         ] {
             let mut list = TextList(vec!["default".into()]);
             let mut params = given(&[("cameras", value)]);

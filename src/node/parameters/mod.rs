@@ -1,28 +1,46 @@
-//! The nodes' parameters. The doc comments of the fields are the descriptions that `ros2 param describe` shows.
+//! The nodes' parameters. Names, types, defaults and descriptions stand in the structs alone: the doc comment of a field, one line, is
+//! the description that `ros2 param describe` shows, and its last sentence says when a new value holds ("Read on configure.", "Read on
+//! activate.", "Read at the start."; else at once). Ranges and words stand in [`NodeParameters`]. The tables of docs/nodes.md are made
+//! of the same.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
-//! | `guarded` | [`Guarded`]: values that make no sense are refused while the node runs, too |
 //! | `shadow` | [`DetectorParameters`]: what both detectors are told of their models while they run |
+//! | `descriptor` | what is known of each parameter: type, range, words, when it holds |
+//! | `guarded` | what the services work on: values that make no sense are refused while the node runs, too |
 //! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
+//! | `qos` | `qos_overrides`: the quality of service of each topic |
+//! | `services` | the services of `ros2 param` and `/parameter_events` |
+//! | `value` | values as messages |
+//! | `documented` | the test that docs/nodes.md and config/ say the same as the code |
 
 mod camera_detector;
+mod descriptor;
+#[cfg(test)]
+mod documented;
 mod guarded;
 mod lidar_detector;
 mod list;
 mod obstacle_fusion;
+mod qos;
+mod services;
 mod shadow;
+mod value;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use camera_detector::CameraDetectorParameters;
 pub(super) use camera_detector::ImageTransport;
-pub(super) use guarded::{Guarded, NodeParameters};
+use descriptor::{Descriptor, Holds, check_values, descriptors};
+use guarded::Guarded;
+pub(super) use guarded::NodeParameters;
 pub use lidar_detector::LidarDetectorParameters;
 pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
+pub(super) use qos::{QosOverrides, TopicEnd};
+pub(super) use services::ParameterServices;
 pub(super) use shadow::{DetectorParameters, ShadowOptions};
 
 use crate::{
@@ -30,37 +48,28 @@ use crate::{
     node::diagnostics::Thresholds,
 };
 
-/// Threads of one inference at most; no machine has more cores.
-const MOST_THREADS: usize = 1024;
+/// Words of the parameters `..._reliability`, and whether they mean that lost messages are sent again.
+const RELIABILITIES: [(&str, bool); 2] = [("best_effort", false), ("reliable", true)];
 
 /// A parameter that makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("parameter {name}: {reason}")]
 pub struct ParameterError {
     /// The parameter.
-    pub name: &'static str,
+    pub name: String,
     /// What is wrong and what would be right.
     pub reason: String,
 }
 
 impl ParameterError {
-    fn new(name: &'static str, reason: impl Into<String>) -> Self {
-        Self { name, reason: reason.into() }
+    fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), reason: reason.into() }
     }
 }
 
 /// A value in `[0, 1]`; nothing where the model's own shall be used.
 pub(super) fn share(value: f64) -> Option<f32> {
     (0.0..=1.0).contains(&value).then_some(value as f32)
-}
-
-/// A share that may be negative, which stands for the model's own.
-fn check_share(name: &'static str, value: f64) -> Result<(), ParameterError> {
-    if value.is_nan() || value > 1.0 {
-        let reason = format!("{value} is no share; it is from 0 to 1, or negative for the model's own");
-        return Err(ParameterError::new(name, reason));
-    }
-    Ok(())
 }
 
 fn check_model(model: &str) -> Result<(), ParameterError> {
@@ -79,31 +88,41 @@ fn check_topic(name: &'static str, topic: &str) -> Result<(), ParameterError> {
 }
 
 fn is_reliable(name: &'static str, value: &str) -> Result<bool, ParameterError> {
-    either(name, value, [("best_effort", false), ("reliable", true)])
+    either(name, value, RELIABILITIES)
 }
 
-/// What a value that is one of two words means.
-fn either<T>(
+/// What a value that is one of a few words means.
+fn either<T, const N: usize>(
     name: &'static str,
     value: &str,
-    [(first, one), (second, other)]: [(&str, T); 2],
+    meanings: [(&'static str, T); N],
 ) -> Result<T, ParameterError> {
-    if value == first {
-        return Ok(one);
-    }
-    if value == second {
-        return Ok(other);
-    }
-    Err(ParameterError::new(name, format!("`{value}` is neither {first} nor {second}")))
+    let reason = none_of(value, &words(&meanings));
+    let found = meanings.into_iter().find(|(word, _)| *word == value);
+    found.map(|(_, meaning)| meaning).ok_or_else(|| ParameterError::new(name, reason))
+}
+
+/// The words of a table of words and their meanings.
+fn words<T>(meanings: &[(&'static str, T)]) -> Vec<&'static str> {
+    meanings.iter().map(|(word, _)| *word).collect()
+}
+
+/// The words of the parameter `provider`.
+fn providers() -> Vec<&'static str> {
+    ExecutionProvider::ALL.map(ExecutionProvider::name).to_vec()
+}
+
+/// That a text is none of the words that it may be.
+fn none_of(text: &str, known: &[&str]) -> String {
+    format!("`{text}` is none of {}", known.join(", "))
 }
 
 /// Seconds that are a timeout; 0 stands for none.
 fn check_bond_timeout(seconds: f64) -> Result<(), ParameterError> {
-    if seconds == 0.0 || (0.5..=3600.0).contains(&seconds) {
+    if seconds == 0.0 || seconds >= 0.5 {
         return Ok(());
     }
-    let reason = format!("{seconds} is neither 0 (no bond) nor from 0.5 to 3600 s");
-    Err(ParameterError::new("bond_timeout", reason))
+    Err(ParameterError::new("bond_timeout", format!("{seconds} is neither 0 (no bond) nor at least 0.5 s")))
 }
 
 /// The timeout that [`check_bond_timeout`] finds good.
@@ -111,59 +130,13 @@ fn bond_timeout(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
 }
 
-/// Latencies in seconds, beyond which a limit is a slip of the pen; a recording of yesterday has no latency.
-const LONGEST_LATENCY: f64 = 3600.0;
-/// The largest limit of memory, in MiB: more than any robot has.
-const MOST_MEMORY: f64 = 16.0 * 1024.0 * 1024.0;
-/// Standard errors that are beyond all doubt.
-const MOST_STANDARD_ERRORS: f64 = 1000.0;
-/// Frames of drift's slower window: not fewer than of the other one, and at most some hours.
-const DRIFT_WINDOWS: std::ops::RangeInclusive<i64> = 300..=1_000_000;
-
-/// Limits of which 0 is none.
-fn check_thresholds(thresholds: &Thresholds) -> Result<(), ParameterError> {
-    for (name, value, most) in [
-        ("latency_warn", thresholds.latency_warn, LONGEST_LATENCY),
-        ("latency_error", thresholds.latency_error, LONGEST_LATENCY),
-        ("drop_warn", thresholds.drop_warn, 1.0),
-        ("memory_warn", thresholds.memory_warn, MOST_MEMORY),
-    ] {
-        check_limit(name, value, most)?;
-    }
-    Ok(())
-}
-
-/// The limit of drift and its slower window.
-fn check_drift(warn: f64, window: i64) -> Result<(), ParameterError> {
-    check_limit("drift_warn", warn, MOST_STANDARD_ERRORS)?;
-    if DRIFT_WINDOWS.contains(&window) {
-        return Ok(());
-    }
-    let reason = format!("{window} is not from {} to {} frames", DRIFT_WINDOWS.start(), DRIFT_WINDOWS.end());
-    Err(ParameterError::new("drift_window", reason))
-}
-
-fn check_limit(name: &'static str, value: f64, most: f64) -> Result<(), ParameterError> {
-    if (0.0..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(ParameterError::new(name, format!("{value} is not from 0 (no limit) to {most}")))
-}
-
 /// What `provider`, `threads` and `onnxruntime_library` mean.
 fn session_options(provider: &str, threads: i64, library: &str) -> Result<SessionOptions, ParameterError> {
     let found = ExecutionProvider::ALL.into_iter().find(|known| known.name() == provider);
-    let provider = found.ok_or_else(|| {
-        let known = ExecutionProvider::ALL.map(ExecutionProvider::name).join(", ");
-        ParameterError::new("provider", format!("`{provider}` is none of {known}"))
-    })?;
+    let provider = found.ok_or_else(|| ParameterError::new("provider", none_of(provider, &providers())))?;
     let threads = match usize::try_from(threads) {
-        Ok(0) => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        Ok(threads) if threads <= MOST_THREADS => threads,
-        _ => {
-            let reason = format!("{threads} is not from 1 to {MOST_THREADS}, or 0 for one per core");
-            return Err(ParameterError::new("threads", reason));
-        }
+        Ok(threads) if threads > 0 => threads,
+        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
     let library = (!library.is_empty()).then(|| PathBuf::from(library));
     Ok(SessionOptions { threads, provider, library })

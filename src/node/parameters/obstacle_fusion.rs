@@ -5,8 +5,8 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_thresholds,
-    check_topic, is_reliable,
+    NodeParameters, ParameterError, PerClass, RELIABILITIES, TextList, bond_timeout, check_bond_timeout, check_topic,
+    check_values, is_reliable, words,
 };
 use crate::node::diagnostics::Thresholds;
 
@@ -58,7 +58,7 @@ pub struct ObstacleFusionParameters {
     pub doubted_hits: i64,
     /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read on configure.
     pub slow_distance: f64,
-    /// Speed near such objects in percent of the full speed.
+    /// Speed near such objects in percent of the full speed; never 0, which Nav2 takes for no limit at all.
     pub slow_percentage: f64,
     /// Classes that the robot is slow near.
     pub slow_classes: TextList,
@@ -116,6 +116,34 @@ impl Default for ObstacleFusionParameters {
 }
 
 impl NodeParameters for ObstacleFusionParameters {
+    const RANGES: &'static [(&'static str, f64, f64)] = &[
+        ("rate", 0.1, 200.0),
+        ("transform_wait", 0.0, 10.0),
+        ("late", 0.0, 1.0),
+        ("input_timeout", 0.05, 60.0),
+        ("inflation", -1.0, 5.0),
+        ("min_height", -10.0, 10.0),
+        ("max_height", -10.0, 20.0),
+        ("resolution", 0.01, 1.0),
+        ("obstacle_range", 0.5, 1000.0),
+        ("sweep", 0.0, 10.0),
+        ("lidar_range", 0.5, 200.0),
+        ("lidar_field_of_view", 0.01, std::f64::consts::TAU),
+        ("camera_range", 0.5, 200.0),
+        ("doubted_hits", 1.0, 100.0),
+        ("slow_distance", 0.0, 100.0),
+        ("slow_percentage", 1.0, 100.0),
+        ("bond_timeout", 0.0, 3600.0),
+        ("latency_warn", 0.0, 3600.0),
+        ("latency_error", 0.0, 3600.0),
+        ("drop_warn", 0.0, 1.0),
+        ("memory_warn", 0.0, 16_777_216.0),
+    ];
+
+    fn choices() -> Vec<(&'static str, Vec<&'static str>)> {
+        vec![("input_reliability", words(&RELIABILITIES))]
+    }
+
     fn check(&self) -> Result<(), ParameterError> {
         Self::check(self)
     }
@@ -151,53 +179,22 @@ impl ObstacleFusionParameters {
     /// # Errors
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
-        if self.camera_topics()?.is_empty() && self.lidar.is_empty() {
-            let reason = "no input is given; for example -p lidar:=/lidar_detector/detections";
-            return Err(ParameterError::new("lidar", reason));
-        }
-        self.reliable()?;
+        check_values(self)?;
+        let cameras = self.camera_topics()?;
         check_topic("speed_limit_topic", &self.speed_limit_topic)?;
         check_bond_timeout(self.bond_timeout)?;
-        check_thresholds(&self.thresholds())?;
         for (name, frame) in [("target_frame", &self.target_frame), ("base_frame", &self.base_frame)] {
             if frame.trim_start_matches('/').is_empty() {
                 return Err(ParameterError::new(name, "a frame has a name, such as odom or base_link"));
             }
         }
-        for (name, value, least, most) in [
-            ("rate", self.rate, 0.1, 200.0),
-            ("transform_wait", self.transform_wait, 0.0, 10.0),
-            ("late", self.late, 0.0, 1.0),
-            ("input_timeout", self.input_timeout, 0.05, 60.0),
-            ("sweep", self.sweep, 0.0, 10.0),
-            ("slow_distance", self.slow_distance, 0.0, 100.0),
-            ("min_height", self.min_height, -10.0, 10.0),
-            ("max_height", self.max_height, -10.0, 20.0),
-            ("resolution", self.resolution, 0.01, 1.0),
-            ("obstacle_range", self.obstacle_range, 0.5, 1000.0),
-            ("lidar_range", self.lidar_range, 0.5, 200.0),
-            ("lidar_field_of_view", self.lidar_field_of_view, 0.01, std::f64::consts::TAU),
-            ("camera_range", self.camera_range, 0.5, 200.0),
-            ("doubted_hits", self.doubted_hits as f64, 1.0, 100.0),
-        ] {
-            if !(least..=most).contains(&value) {
-                return Err(ParameterError::new(name, format!("{value} is not from {least} to {most}")));
-            }
-        }
-        if let Some(wrong) = self.inflation.values().find(|value| !value.is_finite() || *value > 5.0) {
-            return Err(ParameterError::new(
-                "inflation",
-                format!("{wrong} is not from 0 to 5 metres, or negative for what is typical of the class"),
-            ));
-        }
         if self.min_height >= self.max_height {
             let reason = format!("{} is not above min_height, {}", self.max_height, self.min_height);
             return Err(ParameterError::new("max_height", reason));
         }
-        let is_percentage = self.slow_percentage > 0.0 && self.slow_percentage <= 100.0;
-        if !is_percentage {
-            let reason = format!("{} is no percentage; Nav2 takes 0 for no limit at all", self.slow_percentage);
-            return Err(ParameterError::new("slow_percentage", reason));
+        if cameras.is_empty() && self.lidar.is_empty() {
+            let reason = "no input is given; for example -p lidar:=/lidar_detector/detections";
+            return Err(ParameterError::new("lidar", reason));
         }
         Ok(())
     }
@@ -247,7 +244,7 @@ mod tests {
             (ObstacleFusionParameters { target_frame: "/".into(), ..good.clone() }, "target_frame"),
             (ObstacleFusionParameters { rate: 0.0, ..good.clone() }, "rate"),
             (ObstacleFusionParameters { transform_wait: -0.1, ..good.clone() }, "transform_wait"),
-            (ObstacleFusionParameters { inflation: PerClass::all(f64::NAN), ..good.clone() }, "inflation"),
+            (ObstacleFusionParameters { inflation: PerClass::all(f64::NAN), ..good.clone() }, "inflation.default"),
             (ObstacleFusionParameters { max_height: f64::NAN, ..good.clone() }, "max_height"),
             (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
             (ObstacleFusionParameters { bond_timeout: 0.01, ..good.clone() }, "bond_timeout"),

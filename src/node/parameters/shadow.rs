@@ -1,6 +1,6 @@
 //! The parameters that both detectors have of their models while they run.
 
-use super::{NodeParameters, ParameterError};
+use super::NodeParameters;
 
 /// Parameters of a node with a model.
 pub(in crate::node) trait DetectorParameters: NodeParameters {
@@ -34,20 +34,6 @@ pub(in crate::node) struct ShadowOptions<'a> {
 }
 
 impl ShadowOptions<'_> {
-    /// Checks the values.
-    pub(super) fn check(&self) -> Result<(), ParameterError> {
-        for (name, value) in [("shadow_share", self.share), ("promote_agreement", self.promote_agreement)] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(ParameterError::new(name, format!("{value} is not from 0 to 1")));
-            }
-        }
-        if self.promote_after < 0 {
-            let reason = format!("{} is negative; 0 is never", self.promote_after);
-            return Err(ParameterError::new("promote_after", reason));
-        }
-        Ok(())
-    }
-
     /// Whether a candidate with so many compared frames and this mean agreement takes the model's place by itself.
     pub(in crate::node) fn promotes(&self, frames: u64, agreement: f64) -> bool {
         let wanted = u64::try_from(self.promote_after).unwrap_or(0);
