@@ -27,6 +27,7 @@ use super::{
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     stopwatch::Stopwatch,
+    watch::Settings,
 };
 use crate::{
     messages::{
@@ -60,6 +61,13 @@ struct ImageWork {
 
 impl Work for ImageWork {
     const NOUN: &'static str = "image";
+    const SETTINGS: Settings = Settings {
+        topic: "image_topic",
+        reliability: "image_reliability",
+        kind: "image_transport",
+        kinds: &[("raw", Image::TYPE_NAME), ("compressed", CompressedImage::TYPE_NAME)],
+        is_shared: false,
+    };
     type Parameters = CameraDetectorParameters;
     /// With the bundle's own specification, whose thresholds the parameters may put aside.
     type Model = (Detector, ModelSpec);

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use r2r::{PublisherUntyped, diagnostic_msgs::msg::DiagnosticStatus};
@@ -19,6 +19,7 @@ use super::{
     parameters::NodeParameters,
     subscriptions::Subscription,
     warnings::Warnings,
+    watch::{InputWatch, Settings},
 };
 use crate::messages::LabelInfo;
 
@@ -26,6 +27,8 @@ use crate::messages::LabelInfo;
 pub(super) trait Work: Send + Sized + 'static {
     /// What one message is called in logs and diagnostics.
     const NOUN: &'static str;
+    /// What the parameters are called that mend what is wrong with the sensor's topic.
+    const SETTINGS: Settings;
     /// The node's parameters.
     type Parameters: NodeParameters;
     /// A model that is ready to run.
@@ -108,6 +111,7 @@ pub(super) struct Detection<W: Work> {
 struct Configured {
     model: String,
     subscription: Subscription,
+    watch: InputWatch,
     labels: (PublisherUntyped, Vec<u8>),
     statistics: Arc<Mutex<NodeStatistics>>,
     slot: Arc<Latest<Vec<u8>>>,
@@ -132,7 +136,9 @@ impl<W: Work> Detection<W> {
         let source = W::source(&parameters)?;
         let labels = (host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?, W::labels(&model));
         let work = W::create(model, &parameters, host)?;
-        let subscription = host.subscribe(&source.topic, source.type_name, sensor(source.is_reliable))?;
+        let qos = sensor(source.is_reliable);
+        let subscription = host.subscribe(&source.topic, source.type_name, qos.clone())?;
+        let watch = InputWatch::new(host, &source.topic, source.type_name, qos, W::SETTINGS);
         let slot = Arc::new(Latest::<Vec<u8>>::new());
         let gate = Arc::new(Gate::default());
         let statistics = Arc::new(Mutex::new(NodeStatistics::of(W::NOUN)));
@@ -143,7 +149,7 @@ impl<W: Work> Detection<W> {
             .spawn(move || run(work, &worker_slot, &worker_gate, report))?;
         tracing::info!("{} listens to {} ({})", host.name, source.topic, source.type_name);
         self.configured =
-            Some(Configured { model: source.model, subscription, labels, statistics, slot, gate, working });
+            Some(Configured { model: source.model, subscription, watch, labels, statistics, slot, gate, working });
         Ok(())
     }
 }
@@ -201,8 +207,9 @@ impl<W: Work> Managed for Detection<W> {
                 None => anyhow::bail!("no model was loaded"),
             },
             Activity::Activate => {
-                if let Some(Configured { labels: (topic, labels), gate, .. }) = &self.configured {
+                if let Some(Configured { labels: (topic, labels), gate, watch, .. }) = &mut self.configured {
                     topic.publish_raw(labels)?;
+                    watch.begin(Instant::now());
                     gate.open();
                 }
             }
@@ -213,25 +220,32 @@ impl<W: Work> Managed for Detection<W> {
         Ok(())
     }
 
-    fn turn(&mut self, is_active: bool, _host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
-        let Some(Configured { subscription, statistics, slot, working, .. }) = &mut self.configured else {
+    fn turn(&mut self, is_active: bool, host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
+        let Some(Configured { subscription, watch, statistics, slot, working, .. }) = &mut self.configured else {
             return Ok(());
         };
+        let now = Instant::now();
         anyhow::ensure!(!working.is_finished(), ENDED);
         subscription.drain(|message| {
             if is_active {
+                watch.arrived(&message, now);
                 lock(statistics).arrived();
                 slot.put(message);
             }
         });
+        if is_active {
+            watch.look(host, now);
+        }
         Ok(())
     }
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
-        let Some(Configured { model, statistics, slot, .. }) = &self.configured else { return Vec::new() };
+        let Some(Configured { model, watch, statistics, slot, .. }) = &self.configured else { return Vec::new() };
         let mut statistics = lock(statistics);
         statistics.counters.dropped = slot.replaced();
-        vec![statistics.status(&format!("{name}: {}", Self::ABOUT), &[("model", model)])]
+        let mut status = statistics.status(&format!("{name}: {}", Self::ABOUT), &[("model", model)]);
+        watch.tell(&mut status, Instant::now());
+        vec![status]
     }
 }
 

@@ -30,6 +30,7 @@ use super::{
     lifecycle::serve,
     parameters::{LidarDetectorParameters, SweepKind, share},
     stopwatch::Stopwatch,
+    watch::Settings,
 };
 use crate::{
     messages::{
@@ -65,6 +66,13 @@ struct SweepWork {
 
 impl Work for SweepWork {
     const NOUN: &'static str = "sweep";
+    const SETTINGS: Settings = Settings {
+        topic: "input_topic",
+        reliability: "input_reliability",
+        kind: "input_type",
+        kinds: &[("scan", LaserScan::TYPE_NAME), ("cloud", PointCloud2::TYPE_NAME)],
+        is_shared: false,
+    };
     type Parameters = LidarDetectorParameters;
     type Model = LidarDetector;
 

@@ -9,7 +9,8 @@
 //! All are managed nodes (`lifecycle`), which somebody else may start and stop, or which start by themselves.
 //!
 //! One thread owns the r2r node and spins. In detectors each sensor stream is drained into a slot where the newest wins, and one
-//! inference thread takes from it. In the fusion no message replaces another: each is applied at its own stamp.
+//! inference thread takes from it. In the fusion no message replaces another: each is applied at its own stamp. `watch` looks whether
+//! others publish what a node listens to, and whether the stamps make sense.
 
 mod bond;
 pub mod camera_detector;
@@ -32,6 +33,7 @@ mod stopwatch;
 mod subscriptions;
 mod transform_listener;
 mod warnings;
+mod watch;
 
 pub use latest::{Latest, Taken};
 pub use parameters::{

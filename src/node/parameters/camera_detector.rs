@@ -5,10 +5,10 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
-    is_reliable, session_options,
+    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_stamp_limits,
+    check_topic, either, is_reliable, session_options, stamp_limits,
 };
-use crate::model::SessionOptions;
+use crate::{model::SessionOptions, node::watch::StampLimits};
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -33,6 +33,12 @@ pub struct CameraDetectorParameters {
     pub provider: String,
     /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Seconds that an image may be old when it comes before diagnostics warn, up to 60; 0: that is not looked at.
+    pub stale_warn: f64,
+    /// Seconds that stamps may be ahead of this machine's clock before diagnostics warn, up to 60; 0: that is not looked at.
+    pub future_warn: f64,
+    /// Share of the last minute's rate under which diagnostics warn; 0: that is not looked at.
+    pub rate_warn: f64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -52,6 +58,9 @@ impl Default for CameraDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            stale_warn: 1.0,
+            future_warn: 0.2,
+            rate_warn: 0.5,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -69,6 +78,10 @@ impl NodeParameters for CameraDetectorParameters {
 
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
+    }
+
+    fn stamp_limits(&self) -> StampLimits {
+        stamp_limits(self.stale_warn, self.future_warn, self.rate_warn)
     }
 }
 
@@ -91,6 +104,7 @@ impl CameraDetectorParameters {
         self.reliable()?;
         self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
+        check_stamp_limits(self.stale_warn, self.future_warn, self.rate_warn)?;
         check_share("score_threshold", self.score_threshold)?;
         check_share("iou_threshold", self.iou_threshold)?;
         if self.max_detections < 0 {
@@ -133,6 +147,9 @@ mod tests {
             (CameraDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (CameraDetectorParameters { provider: "gpu".into(), ..good.clone() }, "provider"),
             (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
+            (CameraDetectorParameters { stale_warn: 61.0, ..good.clone() }, "stale_warn"),
+            (CameraDetectorParameters { future_warn: -0.1, ..good.clone() }, "future_warn"),
+            (CameraDetectorParameters { rate_warn: f64::NAN, ..good.clone() }, "rate_warn"),
         ]);
     }
 }

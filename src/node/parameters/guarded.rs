@@ -8,7 +8,7 @@ use std::{
 use r2r::{Error, Parameter, ParameterValue, RosParams, indexmap::IndexMap};
 
 use super::ParameterError;
-use crate::node::host::lock;
+use crate::node::{host::lock, watch::StampLimits};
 
 /// The parameters that every node has, which know what values make sense.
 pub(in crate::node) trait NodeParameters: RosParams + Default + Clone + Send + 'static {
@@ -23,6 +23,9 @@ pub(in crate::node) trait NodeParameters: RosParams + Default + Clone + Send + '
 
     /// How long a silent lifecycle manager is waited for before the log says so; nothing where there shall be no bond.
     fn bond_timeout(&self) -> Option<Duration>;
+
+    /// What the stamps and rates of inputs may be like before it is told.
+    fn stamp_limits(&self) -> StampLimits;
 }
 
 /// What r2r's services work on: a value that makes no sense is refused, and whoever sets it gets the reason. Values from the start are

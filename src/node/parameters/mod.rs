@@ -22,6 +22,7 @@ pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
 
+use super::watch::StampLimits;
 use crate::model::{ExecutionProvider, SessionOptions};
 
 /// Threads of one inference at most; no machine has more cores.
@@ -102,7 +103,30 @@ fn check_bond_timeout(seconds: f64) -> Result<(), ParameterError> {
 
 /// The timeout that [`check_bond_timeout`] finds good.
 fn bond_timeout(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
+    limit(seconds)
+}
+
+/// Seconds of which 0 stands for none.
+fn limit(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero())
+}
+
+/// What `stale_warn`, `future_warn` and `rate_warn` may be. Stamps that are a minute away are taken for another clock's.
+fn check_stamp_limits(stale_warn: f64, future_warn: f64, rate_warn: f64) -> Result<(), ParameterError> {
+    for (name, value, most) in
+        [("stale_warn", stale_warn, 60.0), ("future_warn", future_warn, 60.0), ("rate_warn", rate_warn, 1.0)]
+    {
+        if !(0.0..=most).contains(&value) {
+            return Err(ParameterError::new(name, format!("{value} is not from 0 (off) to {most}")));
+        }
+    }
+    Ok(())
+}
+
+/// What they mean.
+fn stamp_limits(stale_warn: f64, future_warn: f64, rate_warn: f64) -> StampLimits {
+    let rate = (rate_warn > 0.0).then_some(rate_warn);
+    StampLimits { stale: limit(stale_warn), future: limit(future_warn), rate }
 }
 
 /// What `provider`, `threads` and `onnxruntime_library` mean.

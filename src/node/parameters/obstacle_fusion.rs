@@ -5,8 +5,10 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_topic, is_reliable,
+    NodeParameters, ParameterError, PerClass, TextList, bond_timeout, check_bond_timeout, check_stamp_limits,
+    check_topic, is_reliable, limit, stamp_limits,
 };
+use crate::node::watch::StampLimits;
 
 /// Between the two topics of a camera.
 const SEPARATOR: char = '|';
@@ -62,6 +64,14 @@ pub struct ObstacleFusionParameters {
     pub slow_classes: TextList,
     /// Topic of the speed limits. Read on configure.
     pub speed_limit_topic: String,
+    /// Seconds that a message may be old when it comes before diagnostics warn, up to 60; 0: that is not looked at.
+    pub stale_warn: f64,
+    /// Seconds that stamps may be ahead of this machine's clock before diagnostics warn, up to 60; 0: that is not looked at.
+    pub future_warn: f64,
+    /// Share of the last minute's rate under which diagnostics warn; 0: that is not looked at.
+    pub rate_warn: f64,
+    /// Seconds that the stamps of two inputs may be apart before diagnostics warn; 0: that is not looked at.
+    pub skew_warn: f64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -95,6 +105,10 @@ impl Default for ObstacleFusionParameters {
             slow_percentage: 50.0,
             slow_classes: TextList(vec!["person".into()]),
             speed_limit_topic: "/speed_limit".into(),
+            stale_warn: 1.0,
+            future_warn: 0.2,
+            rate_warn: 0.5,
+            skew_warn: 0.5,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -112,6 +126,10 @@ impl NodeParameters for ObstacleFusionParameters {
 
     fn bond_timeout(&self) -> Option<Duration> {
         bond_timeout(self.bond_timeout)
+    }
+
+    fn stamp_limits(&self) -> StampLimits {
+        stamp_limits(self.stale_warn, self.future_warn, self.rate_warn)
     }
 }
 
@@ -135,6 +153,7 @@ impl ObstacleFusionParameters {
         self.reliable()?;
         check_topic("speed_limit_topic", &self.speed_limit_topic)?;
         check_bond_timeout(self.bond_timeout)?;
+        check_stamp_limits(self.stale_warn, self.future_warn, self.rate_warn)?;
         for (name, frame) in [("target_frame", &self.target_frame), ("base_frame", &self.base_frame)] {
             if frame.trim_start_matches('/').is_empty() {
                 return Err(ParameterError::new(name, "a frame has a name, such as odom or base_link"));
@@ -146,6 +165,7 @@ impl ObstacleFusionParameters {
             ("late", self.late, 0.0, 1.0),
             ("input_timeout", self.input_timeout, 0.05, 60.0),
             ("sweep", self.sweep, 0.0, 10.0),
+            ("skew_warn", self.skew_warn, 0.0, 3600.0),
             ("slow_distance", self.slow_distance, 0.0, 100.0),
             ("min_height", self.min_height, -10.0, 10.0),
             ("max_height", self.max_height, -10.0, 20.0),
@@ -198,6 +218,11 @@ impl ObstacleFusionParameters {
         is_reliable("input_reliability", &self.input_reliability)
     }
 
+    /// How far the stamps of two inputs may be apart.
+    pub(in crate::node) fn skew_limit(&self) -> Option<Duration> {
+        limit(self.skew_warn)
+    }
+
     /// From cloud to cloud.
     pub(in crate::node) fn period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate.max(0.1))
@@ -227,6 +252,10 @@ mod tests {
             (ObstacleFusionParameters { max_height: f64::NAN, ..good.clone() }, "max_height"),
             (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
             (ObstacleFusionParameters { bond_timeout: 0.01, ..good.clone() }, "bond_timeout"),
+            (ObstacleFusionParameters { stale_warn: 61.0, ..good.clone() }, "stale_warn"),
+            (ObstacleFusionParameters { future_warn: -0.1, ..good.clone() }, "future_warn"),
+            (ObstacleFusionParameters { rate_warn: f64::NAN, ..good.clone() }, "rate_warn"),
+            (ObstacleFusionParameters { skew_warn: -1.0, ..good.clone() }, "skew_warn"),
         ]);
     }
 
