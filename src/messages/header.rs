@@ -43,6 +43,14 @@ cdr_struct! {
     }
 }
 
+impl Header<'_> {
+    /// The stamp of a message of any type that begins with a header, of which nothing else is read; nothing where the bytes cannot be
+    /// such a message.
+    pub fn stamp_of(message: &[u8]) -> Option<Time> {
+        Time::decode(message).ok().filter(|stamp| stamp.nanosec < 1_000_000_000)
+    }
+}
+
 cdr_struct! {
     /// `rosgraph_msgs/msg/Clock`: simulated time.
     #[derive(Copy, Eq)]
@@ -55,6 +63,26 @@ cdr_struct! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::{Endianness, Image, Message};
+
+    #[test]
+    fn the_stamp_is_read_without_the_rest() {
+        let header = Header { stamp: Time { sec: -3, nanosec: 999_999_999 }, frame_id: "camera" };
+        let image = Image { header, data: &[1, 2, 3], ..Default::default() };
+        for endianness in [Endianness::Little, Endianness::Big] {
+            let mut bytes = Vec::new();
+            image.encode_into(endianness, &mut bytes);
+            assert_eq!(Header::stamp_of(&bytes), Some(header.stamp));
+            assert_eq!(Header::stamp_of(&bytes[..12]), Some(header.stamp), "what follows the stamp may be anything");
+            assert_eq!(Header::stamp_of(&bytes[..11]), None);
+        }
+        assert_eq!(Header::stamp_of(b"no message at all"), None);
+        assert_eq!(
+            Header::stamp_of(&[0, 1, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255]),
+            None,
+            "a second has 1e9 nanoseconds"
+        );
+    }
 
     #[test]
     fn time_before_the_epoch_rounds_down() {

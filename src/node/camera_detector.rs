@@ -34,6 +34,7 @@ use super::{
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     preparation::prepare,
+    watch::Settings,
 };
 use crate::{
     digest::file_sha256,
@@ -100,6 +101,13 @@ struct ImageWork {
 impl Work for ImageWork {
     const NOUN: &'static str = "image";
     const KIND: SightKind = SightKind::Boxes;
+    const SETTINGS: Settings = Settings {
+        topic: "image_topic",
+        reliability: "image_reliability",
+        kind: "image_transport",
+        kinds: &[("raw", Image::TYPE_NAME), ("compressed", CompressedImage::TYPE_NAME)],
+        is_shared: false,
+    };
     type Parameters = CameraDetectorParameters;
     type Model = CameraModel;
     type Decoded = RgbImage;

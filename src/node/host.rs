@@ -75,6 +75,11 @@ impl<P: NodeParameters> Host<P> {
         self.names.full(topic)
     }
 
+    /// The quality of service that a topic is listened to with when `qos` is asked for.
+    pub(super) fn subscription_qos(&self, topic: &str, qos: QosProfile) -> QosProfile {
+        self.parameters.qos().overridden(&self.full_name(topic), TopicEnd::Subscription, qos)
+    }
+
     /// Waits for messages and requests, at most so long, takes the messages in and answers what was asked about parameters.
     pub(super) fn spin(&mut self, patience: Duration) {
         self.node.spin_once(patience);
@@ -88,7 +93,7 @@ impl<P: NodeParameters> Host<P> {
     /// A name or type that ROS 2 refuses.
     pub(super) fn subscribe(&mut self, topic: &str, type_name: &str, qos: QosProfile) -> anyhow::Result<Subscription> {
         let name = self.full_name(topic);
-        let qos = self.parameters.qos().overridden(&name, TopicEnd::Subscription, qos);
+        let qos = self.subscription_qos(topic, qos);
         let taken = self.subscriptions.take(&mut self.node, topic, type_name, qos.clone());
         let subscription = taken.with_context(|| refused(topic))?;
         self.parameters.qos_mut().show(&name, TopicEnd::Subscription, &qos);

@@ -36,6 +36,7 @@ use super::{
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
     preparation::prepare,
+    watch::Settings,
 };
 use crate::{
     digest::file_sha256,
@@ -104,6 +105,13 @@ struct SweepWork {
 impl Work for SweepWork {
     const NOUN: &'static str = "sweep";
     const KIND: SightKind = SightKind::Places;
+    const SETTINGS: Settings = Settings {
+        topic: "input_topic",
+        reliability: "input_reliability",
+        kind: "input_type",
+        kinds: &[("scan", LaserScan::TYPE_NAME), ("cloud", PointCloud2::TYPE_NAME)],
+        is_shared: false,
+    };
     type Parameters = LidarDetectorParameters;
     type Model = LidarModel;
     type Decoded = Sweep;

@@ -9,7 +9,8 @@
 //! All are managed nodes (`lifecycle`), which somebody else may start and stop, or which start by themselves.
 //!
 //! One thread owns the r2r node and spins. In detectors each sensor stream is drained into a slot where the newest wins, and one
-//! inference thread takes from it; another thread loads models meanwhile and tries candidates. In the fusion no message replaces another: each is applied at its own stamp.
+//! inference thread takes from it; another thread loads models meanwhile and tries candidates. In the fusion no message replaces another:
+//! each is applied at its own stamp. `watch` looks whether others publish what a node listens to, and whether the stamps make sense.
 
 mod bond;
 pub mod camera_detector;
@@ -38,6 +39,7 @@ mod subscriptions;
 mod topic_names;
 mod transform_listener;
 mod warnings;
+mod watch;
 
 pub use diagnostics::{Counters, NodeStatistics, Stage, Thresholds};
 pub use help::Program;

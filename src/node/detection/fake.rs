@@ -14,6 +14,7 @@ use crate::{
         CameraDetectorParameters,
         host::{Host, lock},
         onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
+        watch::Settings,
     },
 };
 
@@ -44,6 +45,8 @@ pub(super) struct FakeWork(pub(super) mpsc::Sender<(usize, String)>);
 impl Work for FakeWork {
     const NOUN: &'static str = "message";
     const KIND: SightKind = SightKind::Boxes;
+    const SETTINGS: Settings =
+        Settings { topic: "image_topic", reliability: "image_reliability", kind: "", kinds: &[], is_shared: false };
     type Parameters = CameraDetectorParameters;
     type Model = FakeModel;
     type Decoded = usize;

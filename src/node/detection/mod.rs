@@ -30,6 +30,7 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use r2r::{diagnostic_msgs::msg::DiagnosticStatus, std_msgs::msg::Float64, std_srvs::srv::Trigger};
@@ -54,6 +55,7 @@ use super::{
     requests::{Requests, offer, waiting},
     subscriptions::Subscription,
     warnings::Warnings,
+    watch::InputWatch,
 };
 use crate::messages::LabelInfo;
 
@@ -71,6 +73,7 @@ pub(super) struct Detection<W: Work> {
 struct Configured<W: Work> {
     parameters: Arc<Mutex<W::Parameters>>,
     subscription: Subscription,
+    watch: InputWatch,
     labels: Arc<LabelTopic>,
     statistics: Arc<Mutex<NodeStatistics>>,
     is_listened_to: Arc<AtomicBool>,
@@ -113,7 +116,9 @@ impl<W: Work> Detection<W> {
         for onlooker in lock(&onlookers).iter_mut() {
             onlooker.model_changed(&current.identity);
         }
-        let subscription = host.subscribe(&source.topic, source.type_name, sensor(source.is_reliable))?;
+        let qos = sensor(source.is_reliable);
+        let subscription = host.subscribe(&source.topic, source.type_name, qos.clone())?;
+        let watch = InputWatch::new(host, &source.topic, source.type_name, qos, W::SETTINGS);
 
         let exchange = Arc::new(Exchange::<W>::new(current.identity.clone()));
         let slot = Arc::new(Latest::<Vec<u8>>::new());
@@ -161,6 +166,7 @@ impl<W: Work> Detection<W> {
         self.configured = Some(Configured {
             parameters: host.shared_parameters(),
             subscription,
+            watch,
             labels,
             statistics,
             is_listened_to,
@@ -264,8 +270,9 @@ impl<W: Work> Managed for Detection<W> {
                 None => anyhow::bail!("no model was loaded"),
             },
             Activity::Activate => {
-                if let Some(Configured { labels, gate, .. }) = &self.configured {
+                if let Some(Configured { labels, gate, watch, .. }) = &mut self.configured {
                     labels.activate()?;
+                    watch.begin(Instant::now());
                     gate.open();
                 }
             }
@@ -276,26 +283,32 @@ impl<W: Work> Managed for Detection<W> {
         Ok(())
     }
 
-    fn turn(&mut self, is_active: bool, _host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
+    fn turn(&mut self, is_active: bool, host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
         self.answer();
-        let Some(Configured { subscription, statistics, slot, swaps, inference, background, .. }) =
+        let Some(Configured { subscription, watch, statistics, slot, swaps, inference, background, .. }) =
             &mut self.configured
         else {
             return Ok(());
         };
         anyhow::ensure!(!inference.is_finished() && !background.is_finished(), ENDED);
         swaps.turn();
+        let now = Instant::now();
         subscription.drain(|message| {
             if is_active {
+                watch.arrived(&message, now);
                 lock(statistics).arrived();
                 slot.put(message);
             }
         });
+        if is_active {
+            watch.look(host, now);
+        }
         Ok(())
     }
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
-        let Some(Configured { parameters, statistics, is_listened_to, onlookers, slot, swaps, .. }) = &self.configured
+        let Some(Configured { parameters, watch, statistics, is_listened_to, onlookers, slot, swaps, .. }) =
+            &self.configured
         else {
             return Vec::new();
         };
@@ -309,7 +322,9 @@ impl<W: Work> Managed for Detection<W> {
         {
             let mut statistics = lock(statistics);
             statistics.counters.dropped = slot.replaced();
-            statuses.push(statistics.status(&format!("{name}: {}", Self::ABOUT), &about, &thresholds));
+            let mut status = statistics.status(&format!("{name}: {}", Self::ABOUT), &about, &thresholds);
+            watch.tell(&mut status, Instant::now());
+            statuses.push(status);
         }
         statuses.extend(swaps.statuses(name));
         statuses.extend(lock(onlookers).iter_mut().filter_map(|onlooker| onlooker.status(name)));

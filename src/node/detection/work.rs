@@ -9,6 +9,7 @@ use crate::{
         host::Host,
         onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
         parameters::DetectorParameters,
+        watch::Settings,
     },
 };
 
@@ -18,6 +19,8 @@ pub(in crate::node) trait Work: Send + Sized + 'static {
     const NOUN: &'static str;
     /// What the places of its sightings are.
     const KIND: SightKind;
+    /// What the parameters are called that mend what is wrong with the sensor's topic.
+    const SETTINGS: Settings;
     /// The node's parameters.
     type Parameters: DetectorParameters;
     /// A model that is ready to run.

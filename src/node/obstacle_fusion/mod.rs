@@ -36,6 +36,7 @@ mod messages;
 mod options;
 mod output;
 mod speed;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -51,6 +52,7 @@ use self::{
     fuser::Fuser,
     input::{Input, InputKind},
     output::Outputs,
+    surroundings::Surroundings,
 };
 use super::{
     NodeStatistics, Program, Shutdown, Stage, TransformListener, clock,
@@ -60,6 +62,7 @@ use super::{
     parameters::{NodeParameters, ObstacleFusionParameters},
     subscriptions::Subscription,
     warnings::Warnings,
+    watch::{InputWatch, Settings},
 };
 use crate::{
     messages::{CameraInfo, Detection2DArray, Detection3DArray},
@@ -118,6 +121,7 @@ struct Configured {
     streams: Vec<InputStream>,
     fuser: Fuser,
     outputs: Outputs,
+    surroundings: Surroundings,
     beat: Beat,
 }
 
@@ -134,12 +138,14 @@ impl Fusion {
         let outputs = Outputs::create(host, &parameters)?;
         let mut streams = Vec::new();
         let inputs = subscribe(host, &parameters, &mut streams)?;
+        let surroundings = Surroundings::new(host, &inputs);
         let fuser = Fuser::new(&parameters, inputs, buffer);
         let topics: Vec<&str> = fuser.inputs.iter().map(|input| input.topic.as_str()).collect();
         let frame = &parameters.target_frame;
         tracing::info!("{} listens to {} and gives obstacles in {frame}", host.name, topics.join(", "));
         let latencies = LatencyTopics::offer(host, &LATENCY_TOPICS)?;
-        self.configured = Some(Configured { streams, fuser, outputs, beat: Beat::new(parameters, latencies) });
+        let beat = Beat::new(parameters, latencies);
+        self.configured = Some(Configured { streams, fuser, outputs, surroundings, beat });
         Ok(())
     }
 }
@@ -173,6 +179,9 @@ impl Managed for Fusion {
                     // What was tracked before the pause is no longer there.
                     configured.fuser.forget();
                     configured.beat.begin();
+                    let now = Instant::now();
+                    configured.surroundings.begin(now);
+                    configured.streams.iter_mut().for_each(|stream| stream.watch.begin(now));
                 }
             }
             Activity::Deactivate => {
@@ -188,17 +197,28 @@ impl Managed for Fusion {
     fn turn(&mut self, is_active: bool, host: &mut Host<ObstacleFusionParameters>) -> anyhow::Result<()> {
         let Some(transforms) = &mut self.transforms else { return Ok(()) };
         transforms.drain();
-        let Some(Configured { streams, fuser, outputs, beat }) = &mut self.configured else { return Ok(()) };
+        let Some(Configured { streams, fuser, outputs, surroundings, beat }) = &mut self.configured else {
+            return Ok(());
+        };
         let now = Instant::now();
-        for InputStream { input, kind, messages } in streams {
+        for InputStream { input, kind, messages, watch } in streams.iter_mut() {
             messages.drain(|message| match kind {
                 // Calibrations come seldom, and what one says holds for longer than a pause.
                 StreamKind::Calibration => fuser.inputs[*input].calibrate(&message, now),
-                StreamKind::Detections if is_active => fuser.take(*input, &message, now),
+                StreamKind::Detections if is_active => {
+                    if let Some(stamp) = watch.arrived(&message, now) {
+                        surroundings.arrived(*input, stamp, now);
+                    }
+                    fuser.take(*input, &message, now);
+                }
                 StreamKind::Detections => {}
             });
         }
         if is_active {
+            for stream in streams.iter_mut().filter(|stream| stream.is_wanted(&fuser.inputs)) {
+                stream.watch.look(host, now);
+            }
+            surroundings.look(host, now);
             fuser.settle(now, |stamp| clock::age(clock::now(), stamp));
             if beat.until_next().is_zero() {
                 beat.publish(host, fuser, outputs, &transforms.buffer());
@@ -213,7 +233,9 @@ impl Managed for Fusion {
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
         match (&mut self.configured, &self.transforms) {
-            (Some(Configured { fuser, beat, .. }), Some(transforms)) => beat.diagnostics(name, fuser, transforms),
+            (Some(Configured { streams, fuser, surroundings, beat, .. }), Some(transforms)) => {
+                beat.diagnostics(name, fuser, transforms, streams, surroundings)
+            }
             _ => Vec::new(),
         }
     }
@@ -224,6 +246,40 @@ struct InputStream {
     input: usize,
     kind: StreamKind,
     messages: Subscription,
+    watch: InputWatch,
+}
+
+impl InputStream {
+    /// Whether it matters what comes there: a calibration that is known is known.
+    fn is_wanted(&self, inputs: &[Input]) -> bool {
+        match self.kind {
+            StreamKind::Detections => true,
+            StreamKind::Calibration => {
+                inputs.get(self.input).is_some_and(|input| matches!(input.kind, InputKind::Camera { model: None, .. }))
+            }
+        }
+    }
+
+    /// Adds what is wrong there to the status of the input.
+    fn tell(&self, status: &mut DiagnosticStatus, now: Instant) {
+        match self.kind {
+            StreamKind::Detections => self.watch.tell(status, now),
+            StreamKind::Calibration => {
+                if let Some(finding) = self.watch.finding(now) {
+                    finding.tell(status);
+                }
+            }
+        }
+    }
+}
+
+/// The parameters that name the inputs.
+const LIDAR: &str = "lidar";
+const CAMERAS: &str = "cameras";
+
+/// What the parameters are called that mend what is wrong with an input's topic.
+fn settings(topic: &'static str) -> Settings {
+    Settings { topic, reliability: "input_reliability", kind: "", kinds: &[], is_shared: false }
 }
 
 /// What comes on a subscription.
@@ -238,18 +294,26 @@ fn subscribe(
     parameters: &ObstacleFusionParameters,
     streams: &mut Vec<InputStream>,
 ) -> anyhow::Result<Vec<Input>> {
-    let qos = || Ok::<_, anyhow::Error>(sensor(parameters.reliable()?));
+    let qos = sensor(parameters.reliable()?);
     let mut inputs = Vec::new();
+    let mut listen = |input: usize, kind: StreamKind, topic: &str, parameter: &'static str| -> anyhow::Result<()> {
+        let (type_name, qos) = match (&kind, parameter) {
+            (StreamKind::Calibration, _) => (CameraInfo::TYPE_NAME, sensor(false)),
+            (StreamKind::Detections, LIDAR) => (Detection3DArray::TYPE_NAME, qos.clone()),
+            (StreamKind::Detections, _) => (Detection2DArray::TYPE_NAME, qos.clone()),
+        };
+        let messages = host.subscribe(topic, type_name, qos.clone())?;
+        let watch = InputWatch::new(host, topic, type_name, qos, settings(parameter));
+        streams.push(InputStream { input, kind, messages, watch });
+        Ok(())
+    };
     if !parameters.lidar.is_empty() {
-        let messages = host.subscribe(&parameters.lidar, Detection3DArray::TYPE_NAME, qos()?)?;
-        streams.push(InputStream { input: inputs.len(), kind: StreamKind::Detections, messages });
+        listen(inputs.len(), StreamKind::Detections, &parameters.lidar, LIDAR)?;
         inputs.push(Input::new(parameters.lidar.clone(), InputKind::Lidar));
     }
     for camera in parameters.camera_topics()? {
-        let messages = host.subscribe(&camera.detections, Detection2DArray::TYPE_NAME, qos()?)?;
-        streams.push(InputStream { input: inputs.len(), kind: StreamKind::Detections, messages });
-        let messages = host.subscribe(&camera.info, CameraInfo::TYPE_NAME, sensor(false))?;
-        streams.push(InputStream { input: inputs.len(), kind: StreamKind::Calibration, messages });
+        listen(inputs.len(), StreamKind::Detections, &camera.detections, CAMERAS)?;
+        listen(inputs.len(), StreamKind::Calibration, &camera.info, CAMERAS)?;
         inputs.push(Input::new(camera.detections, InputKind::Camera { info_topic: camera.info, model: None }));
     }
     Ok(inputs)
@@ -327,7 +391,14 @@ impl Beat {
     }
 
     /// One status for the whole and one for each input.
-    fn diagnostics(&mut self, name: &str, fuser: &Fuser, transforms: &TransformListener) -> Vec<DiagnosticStatus> {
+    fn diagnostics(
+        &mut self,
+        name: &str,
+        fuser: &Fuser,
+        transforms: &TransformListener,
+        streams: &[InputStream],
+        surroundings: &mut Surroundings,
+    ) -> Vec<DiagnosticStatus> {
         let now = Instant::now();
         let counters = &mut self.statistics.counters;
         let sum = |count: fn(&Input) -> u64| fuser.inputs.iter().map(count).sum::<u64>();
@@ -344,6 +415,11 @@ impl Beat {
         let silence = self.parameters.input_timeout;
         let inputs = fuser.inputs.iter().map(|input| input.status(name, silence, now));
         let mut all: Vec<DiagnosticStatus> = inputs.collect();
+        for stream in streams.iter().filter(|stream| stream.is_wanted(&fuser.inputs)) {
+            if let Some(status) = all.get_mut(stream.input) {
+                stream.tell(status, now);
+            }
+        }
         // Of what is equally bad the cause is told: what the inputs lack, before what comes of it.
         let worst = all.iter().max_by_key(|status| status.level);
         if let Some(worst) = worst.filter(|status| status.level > OK && status.level >= whole.level) {
@@ -353,6 +429,8 @@ impl Beat {
             whole.level = WARN;
             whole.message = "no detections could be placed yet".to_owned();
         }
+        let without_transform = sum(|input| input.counters.without_transform);
+        surroundings.tell(&mut whole, without_transform, fuser.newest().is_some(), now);
         all.insert(0, whole);
         all
     }

@@ -6,9 +6,13 @@ use r2r::RosParams;
 
 use super::{
     DetectorParameters, NodeParameters, ParameterError, RELIABILITIES, ShadowOptions, bond_timeout, check_bond_timeout,
-    check_model, check_topic, check_values, either, is_reliable, providers, session_options, share, words,
+    check_model, check_topic, check_values, either, is_reliable, providers, session_options, share, stamp_limits,
+    words,
 };
-use crate::{model::SessionOptions, node::diagnostics::Thresholds};
+use crate::{
+    model::SessionOptions,
+    node::{diagnostics::Thresholds, watch::StampLimits},
+};
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -55,6 +59,12 @@ pub struct CameraDetectorParameters {
     pub drift_warn: f64,
     /// Frames after which the slower of the two windows of drift has forgotten most of what it knew. Read on configure.
     pub drift_window: i64,
+    /// Seconds that an image may be old when it comes before diagnostics warn, up to 60; 0: that is not looked at.
+    pub stale_warn: f64,
+    /// Seconds that stamps may be ahead of this machine's clock before diagnostics warn, up to 60; 0: that is not looked at.
+    pub future_warn: f64,
+    /// Share of the last minute's rate under which diagnostics warn; 0: that is not looked at.
+    pub rate_warn: f64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -85,6 +95,9 @@ impl Default for CameraDetectorParameters {
             memory_warn: 0.0,
             drift_warn: 6.0,
             drift_window: 3000,
+            stale_warn: 1.0,
+            future_warn: 0.2,
+            rate_warn: 0.5,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -103,6 +116,9 @@ impl NodeParameters for CameraDetectorParameters {
         ("promote_agreement", 0.0, 1.0),
         ("drift_warn", 0.0, 1000.0),
         ("drift_window", 300.0, 1_000_000.0),
+        ("stale_warn", 0.0, 60.0),
+        ("future_warn", 0.0, 60.0),
+        ("rate_warn", 0.0, 1.0),
         ("latency_warn", 0.0, 3600.0),
         ("latency_error", 0.0, 3600.0),
         ("drop_warn", 0.0, 1.0),
@@ -136,6 +152,10 @@ impl NodeParameters for CameraDetectorParameters {
             drop_warn: self.drop_warn,
             memory_warn: self.memory_warn,
         }
+    }
+
+    fn stamp_limits(&self) -> StampLimits {
+        stamp_limits(self.stale_warn, self.future_warn, self.rate_warn)
     }
 }
 
@@ -236,6 +256,9 @@ mod tests {
             (CameraDetectorParameters { memory_warn: f64::INFINITY, ..good.clone() }, "memory_warn"),
             (CameraDetectorParameters { drift_warn: -6.0, ..good.clone() }, "drift_warn"),
             (CameraDetectorParameters { drift_window: 10, ..good.clone() }, "drift_window"),
+            (CameraDetectorParameters { stale_warn: 61.0, ..good.clone() }, "stale_warn"),
+            (CameraDetectorParameters { future_warn: -0.1, ..good.clone() }, "future_warn"),
+            (CameraDetectorParameters { rate_warn: f64::NAN, ..good.clone() }, "rate_warn"),
         ]);
         assert!(good.has_own_thresholds());
         assert!(!CameraDetectorParameters { score_threshold: 0.5, ..good.clone() }.has_own_thresholds());

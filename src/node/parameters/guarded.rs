@@ -11,7 +11,7 @@ use r2r::{Error, Parameter, ParameterValue, RosParams, indexmap::IndexMap};
 
 use super::{Descriptor, Holds, ParameterError, QosOverrides, descriptors};
 use crate::{
-    node::{diagnostics::Thresholds, host::lock},
+    node::{diagnostics::Thresholds, host::lock, watch::StampLimits},
     spelling,
 };
 
@@ -42,6 +42,9 @@ pub(in crate::node) trait NodeParameters: RosParams + Default + Clone + Send + '
 
     /// From where on diagnostics warn.
     fn thresholds(&self) -> Thresholds;
+
+    /// What the stamps and rates of inputs may be like before it is told.
+    fn stamp_limits(&self) -> StampLimits;
 }
 
 /// Why parameters were not set.

@@ -45,7 +45,7 @@ pub(super) use shadow::{DetectorParameters, ShadowOptions};
 
 use crate::{
     model::{ExecutionProvider, SessionOptions},
-    node::diagnostics::Thresholds,
+    node::watch::StampLimits,
 };
 
 /// Words of the parameters `..._reliability`, and whether they mean that lost messages are sent again.
@@ -127,7 +127,18 @@ fn check_bond_timeout(seconds: f64) -> Result<(), ParameterError> {
 
 /// The timeout that [`check_bond_timeout`] finds good.
 fn bond_timeout(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
+    limit(seconds)
+}
+
+/// Seconds of which 0 stands for none.
+fn limit(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero())
+}
+
+/// What `stale_warn`, `future_warn` and `rate_warn` mean; 0 is no limit.
+fn stamp_limits(stale_warn: f64, future_warn: f64, rate_warn: f64) -> StampLimits {
+    let rate = (rate_warn > 0.0).then_some(rate_warn);
+    StampLimits { stale: limit(stale_warn), future: limit(future_warn), rate }
 }
 
 /// What `provider`, `threads` and `onnxruntime_library` mean.

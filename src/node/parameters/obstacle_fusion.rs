@@ -6,9 +6,9 @@ use r2r::RosParams;
 
 use super::{
     NodeParameters, ParameterError, PerClass, RELIABILITIES, TextList, bond_timeout, check_bond_timeout, check_topic,
-    check_values, is_reliable, words,
+    check_values, is_reliable, limit, stamp_limits, words,
 };
-use crate::node::diagnostics::Thresholds;
+use crate::node::{diagnostics::Thresholds, watch::StampLimits};
 
 /// Between the two topics of a camera.
 const SEPARATOR: char = '|';
@@ -72,6 +72,14 @@ pub struct ObstacleFusionParameters {
     pub drop_warn: f64,
     /// Resident memory in MiB above which diagnostics warn; 0: no limit.
     pub memory_warn: f64,
+    /// Seconds that a message may be old when it comes before diagnostics warn, up to 60; 0: that is not looked at.
+    pub stale_warn: f64,
+    /// Seconds that stamps may be ahead of this machine's clock before diagnostics warn, up to 60; 0: that is not looked at.
+    pub future_warn: f64,
+    /// Share of the last minute's rate under which diagnostics warn; 0: that is not looked at.
+    pub rate_warn: f64,
+    /// Seconds that the stamps of two inputs may be apart before diagnostics warn; 0: that is not looked at.
+    pub skew_warn: f64,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -109,6 +117,10 @@ impl Default for ObstacleFusionParameters {
             latency_error: 0.0,
             drop_warn: 0.5,
             memory_warn: 0.0,
+            stale_warn: 1.0,
+            future_warn: 0.2,
+            rate_warn: 0.5,
+            skew_warn: 0.5,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -134,6 +146,10 @@ impl NodeParameters for ObstacleFusionParameters {
         ("slow_distance", 0.0, 100.0),
         ("slow_percentage", 1.0, 100.0),
         ("bond_timeout", 0.0, 3600.0),
+        ("stale_warn", 0.0, 60.0),
+        ("future_warn", 0.0, 60.0),
+        ("rate_warn", 0.0, 1.0),
+        ("skew_warn", 0.0, 3600.0),
         ("latency_warn", 0.0, 3600.0),
         ("latency_error", 0.0, 3600.0),
         ("drop_warn", 0.0, 1.0),
@@ -163,6 +179,10 @@ impl NodeParameters for ObstacleFusionParameters {
             drop_warn: self.drop_warn,
             memory_warn: self.memory_warn,
         }
+    }
+
+    fn stamp_limits(&self) -> StampLimits {
+        stamp_limits(self.stale_warn, self.future_warn, self.rate_warn)
     }
 }
 
@@ -219,6 +239,11 @@ impl ObstacleFusionParameters {
         is_reliable("input_reliability", &self.input_reliability)
     }
 
+    /// How far the stamps of two inputs may be apart.
+    pub(in crate::node) fn skew_limit(&self) -> Option<Duration> {
+        limit(self.skew_warn)
+    }
+
     /// From cloud to cloud.
     pub(in crate::node) fn period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate.max(0.1))
@@ -249,6 +274,10 @@ mod tests {
             (ObstacleFusionParameters { slow_percentage: 0.0, ..good.clone() }, "slow_percentage"),
             (ObstacleFusionParameters { bond_timeout: 0.01, ..good.clone() }, "bond_timeout"),
             (ObstacleFusionParameters { latency_warn: 1e9, ..good.clone() }, "latency_warn"),
+            (ObstacleFusionParameters { stale_warn: 61.0, ..good.clone() }, "stale_warn"),
+            (ObstacleFusionParameters { future_warn: -0.1, ..good.clone() }, "future_warn"),
+            (ObstacleFusionParameters { rate_warn: f64::NAN, ..good.clone() }, "rate_warn"),
+            (ObstacleFusionParameters { skew_warn: -1.0, ..good.clone() }, "skew_warn"),
         ]);
     }
 
