@@ -19,7 +19,6 @@ mod runtime;
 mod session;
 mod spec;
 mod threshold;
-mod unknown_key;
 pub(crate) mod wire;
 
 pub use coco::COCO_CLASSES;
