@@ -21,12 +21,13 @@ use r2r::PublisherUntyped;
 use super::{
     Shutdown,
     detection_loop::{Detection, Report, Source, Work},
-    host::{Host, casual, lock, reliable},
+    host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     stopwatch::Stopwatch,
+    turns::Turns,
 };
 use crate::{
     messages::{
@@ -45,7 +46,12 @@ pub const NAME: &str = "camera_detector";
 /// # Errors
 /// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    serve(Host::<CameraDetectorParameters>::create(NAME)?, Detection::<ImageWork>::new(), shutdown)
+    run_as(&NodeOptions::named(NAME), Turns::default(), shutdown)
+}
+
+/// Runs the node by another name, with parameters from elsewhere, or beside others that it shares turns with.
+pub(super) fn run_as(options: &NodeOptions, turns: Turns, shutdown: &Shutdown) -> anyhow::Result<()> {
+    serve(Host::<CameraDetectorParameters>::create(options)?, Detection::<ImageWork>::new(turns), shutdown)
 }
 
 /// Everything that the inference thread works with.
@@ -108,6 +114,10 @@ impl Work for ImageWork {
             annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
             parameters: host.shared_parameters(),
         })
+    }
+
+    fn is_listened_to(&self) -> bool {
+        !lock(&self.parameters).idle_saving || is_heard(&self.detections) || is_heard(&self.annotated)
     }
 
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ use super::{
     lifecycle::{Activity, Job, Managed, job},
     parameters::NodeParameters,
     subscriptions::Subscription,
+    turns::Turns,
     warnings::Warnings,
 };
 use crate::messages::LabelInfo;
@@ -55,6 +56,10 @@ pub(super) trait Work: Send + Sized + 'static {
         parameters: &Self::Parameters,
         host: &mut Host<Self::Parameters>,
     ) -> anyhow::Result<Self>;
+
+    /// Whether anybody would get what a message brings; a message that nobody waits for is left alone. Asked for each message, at the
+    /// price of a lock and a count in the middleware.
+    fn is_listened_to(&self) -> bool;
 
     /// Detects in one message and publishes what was found.
     ///
@@ -100,6 +105,7 @@ impl Report {
 
 /// A detector as a managed node.
 pub(super) struct Detection<W: Work> {
+    turns: Turns,
     configured: Option<Configured>,
     work: PhantomData<W>,
 }
@@ -122,9 +128,9 @@ pub(super) struct Loaded<W: Work> {
 }
 
 impl<W: Work> Detection<W> {
-    /// A node that is not configured.
-    pub(super) fn new() -> Self {
-        Self { configured: None, work: PhantomData }
+    /// A node that is not configured, and computes when it has a turn.
+    pub(super) fn new(turns: Turns) -> Self {
+        Self { turns, configured: None, work: PhantomData }
     }
 
     fn configure(&mut self, loaded: Loaded<W>, host: &mut Host<W::Parameters>) -> anyhow::Result<()> {
@@ -137,10 +143,11 @@ impl<W: Work> Detection<W> {
         let gate = Arc::new(Gate::default());
         let statistics = Arc::new(Mutex::new(NodeStatistics::of(W::NOUN)));
         let report = Report { statistics: statistics.clone(), warnings: Warnings::default() };
-        let (worker_slot, worker_gate) = (slot.clone(), gate.clone());
+        let (worker_slot, worker_gate, turns) = (slot.clone(), gate.clone(), self.turns.clone());
+        let span = tracing::Span::current();
         let working = thread::Builder::new()
             .name("inference".into())
-            .spawn(move || run(work, &worker_slot, &worker_gate, report))?;
+            .spawn(move || span.in_scope(|| run(work, &worker_slot, &worker_gate, &turns, report)))?;
         tracing::info!("{} listens to {} ({})", host.name, source.topic, source.type_name);
         self.configured =
             Some(Configured { model: source.model, subscription, labels, statistics, slot, gate, working });
@@ -237,28 +244,39 @@ impl<W: Work> Managed for Detection<W> {
 
 const ENDED: &str = "the inference thread ended by a fault in the program; please report it";
 
-fn run<W: Work>(mut work: W, slot: &Latest<Vec<u8>>, gate: &Gate, mut report: Report) {
+/// How long the inference thread waits for a message before it looks whether it shall end.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+fn run<W: Work>(mut work: W, slot: &Latest<Vec<u8>>, gate: &Gate, turns: &Turns, mut report: Report) {
     loop {
-        match slot.take(Duration::from_millis(200)) {
+        match slot.wait(PATIENCE) {
             Taken::Closed => return,
-            Taken::Nothing => {}
-            Taken::Value(message) => {
-                let is_done = gate.pass(|| {
-                    // A fault in a decoder must cost one message, not the robot's sight.
-                    let result = catch_unwind(AssertUnwindSafe(|| work.process(&message, &mut report)));
-                    match result {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => report.fail(W::NOUN, format!("{error:#}")),
-                        Err(_) => {
-                            let failure = "a fault in the program; please report it with a recording";
-                            report.fail(W::NOUN, failure.to_owned());
-                        }
-                    }
-                });
-                if !is_done {
-                    slot.discard(message);
+            Taken::Nothing => continue,
+            Taken::Value(()) => {}
+        }
+        if !work.is_listened_to() {
+            if let Taken::Value(_) = slot.take(Duration::ZERO) {
+                lock(&report.statistics).idled();
+            }
+            continue;
+        }
+        // What comes while others have their turns is the newer message.
+        let _turn = turns.take();
+        let Taken::Value(message) = slot.take(Duration::ZERO) else { continue };
+        let is_done = gate.pass(|| {
+            // A fault in a decoder must cost one message, not the robot's sight.
+            let result = catch_unwind(AssertUnwindSafe(|| work.process(&message, &mut report)));
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => report.fail(W::NOUN, format!("{error:#}")),
+                Err(_) => {
+                    let failure = "a fault in the program; please report it with a recording";
+                    report.fail(W::NOUN, failure.to_owned());
                 }
             }
+        });
+        if !is_done {
+            slot.discard(message);
         }
     }
 }

@@ -25,11 +25,12 @@ use r2r::PublisherUntyped;
 use super::{
     Shutdown,
     detection_loop::{Detection, Report, Source, Work},
-    host::{Host, casual, lock, reliable},
+    host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     parameters::{LidarDetectorParameters, SweepKind, share},
     stopwatch::Stopwatch,
+    turns::Turns,
 };
 use crate::{
     messages::{
@@ -50,7 +51,12 @@ const POINT_STEP: u32 = 20;
 /// # Errors
 /// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    serve(Host::<LidarDetectorParameters>::create(NAME)?, Detection::<SweepWork>::new(), shutdown)
+    run_as(&NodeOptions::named(NAME), Turns::default(), shutdown)
+}
+
+/// Runs the node by another name, with parameters from elsewhere, or beside others that it shares turns with.
+pub(super) fn run_as(options: &NodeOptions, turns: Turns, shutdown: &Shutdown) -> anyhow::Result<()> {
+    serve(Host::<LidarDetectorParameters>::create(options)?, Detection::<SweepWork>::new(turns), shutdown)
 }
 
 /// Everything that the inference thread works with.
@@ -109,6 +115,10 @@ impl Work for SweepWork {
             points: host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?,
             parameters: host.shared_parameters(),
         })
+    }
+
+    fn is_listened_to(&self) -> bool {
+        !lock(&self.parameters).idle_saving || is_heard(&self.detections) || is_heard(&self.points)
     }
 
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@
 //! All are managed nodes (`lifecycle`), which somebody else may start and stop, or which start by themselves.
 //!
 //! One thread owns the r2r node and spins. In detectors each sensor stream is drained into a slot where the newest wins, and one
-//! inference thread takes from it. In the fusion no message replaces another: each is applied at its own stamp.
+//! inference thread takes from it; where several detectors share a process their threads take turns (`turns`). In the fusion no message replaces another: each is applied at its own stamp.
 
 mod bond;
 pub mod camera_detector;
@@ -31,6 +31,7 @@ mod statistics;
 mod stopwatch;
 mod subscriptions;
 mod transform_listener;
+mod turns;
 mod warnings;
 
 pub use latest::{Latest, Taken};

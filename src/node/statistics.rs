@@ -32,6 +32,8 @@ pub struct Counters {
     pub processed: u64,
     /// Frames that could not be decoded or run.
     pub failed: u64,
+    /// Frames that were left alone because nobody listened.
+    pub idle: u64,
 }
 
 /// What is timed of a frame.
@@ -73,6 +75,8 @@ pub struct NodeStatistics {
     last_arrival: Option<Instant>,
     /// When the newest failed frame failed, and what of.
     last_failure: Option<(Instant, String)>,
+    /// Whether the newest frame was left alone.
+    is_idle: bool,
     noun: &'static str,
     stages: [(Stage, &'static str, LatencyRecorder); Stage::ALL.len()],
 }
@@ -84,6 +88,7 @@ impl NodeStatistics {
             counters: Counters::default(),
             last_arrival: None,
             last_failure: None,
+            is_idle: false,
             noun,
             stages: Stage::ALL.map(|(stage, name)| (stage, name, LatencyRecorder::new(WINDOW))),
         }
@@ -98,12 +103,20 @@ impl NodeStatistics {
     /// Counts a frame that could not be decoded or run.
     pub fn failed(&mut self, reason: String) {
         self.counters.failed += 1;
+        self.is_idle = false;
         self.last_failure = Some((Instant::now(), reason));
+    }
+
+    /// Counts a frame that was left alone because nobody listens.
+    pub fn idled(&mut self) {
+        self.counters.idle += 1;
+        self.is_idle = true;
     }
 
     /// Adds a frame with what is known of its stages.
     pub fn record(&mut self, latencies: &[(Stage, Option<Duration>)]) {
         self.counters.processed += 1;
+        self.is_idle = false;
         for (stage, _, recorder) in &mut self.stages {
             let found = latencies.iter().find(|(of, _)| of == stage);
             if let Some(latency) = found.and_then(|(_, latency)| *latency) {
@@ -121,6 +134,7 @@ impl NodeStatistics {
             ("dropped", counters.dropped),
             ("processed", counters.processed),
             ("failed", counters.failed),
+            ("idle", counters.idle),
         ] {
             values.push(pair(name, &count.to_string()));
         }
@@ -140,6 +154,8 @@ impl NodeStatistics {
             }
             _ if silent > SILENCE => (ERROR, format!("no {} for {:.1} s", self.noun, silent.as_secs_f64())),
             Some((_, failure)) => (WARN, format!("{} frames failed, the newest: {failure}", counters.failed)),
+            // Frames still arrive, so a silent sensor is told above all the same.
+            None if self.is_idle => (OK, "idle: nobody listens".to_owned()),
             None => (OK, format!("{} frames processed", counters.processed)),
         };
         DiagnosticStatus { level, name: name.to_owned(), message, hardware_id: String::new(), values }
@@ -174,6 +190,25 @@ mod tests {
         statistics.last_arrival = Some(before);
         let (level, message) = told(&statistics);
         assert!(level == ERROR && message.starts_with("no image for 7."), "{message}");
-        assert_eq!(statistics.counters, Counters { received: 1, dropped: 0, processed: 1, failed: 1 });
+        assert_eq!(statistics.counters, Counters { received: 1, dropped: 0, processed: 1, failed: 1, idle: 0 });
+    }
+
+    #[test]
+    fn an_idle_node_is_well_while_its_sensor_speaks() {
+        let mut statistics = NodeStatistics::of("image");
+        let told = |statistics: &NodeStatistics| {
+            let status = statistics.status("/node: detection", &[]);
+            (status.level, status.message)
+        };
+        statistics.arrived();
+        statistics.idled();
+        assert_eq!(told(&statistics), (OK, "idle: nobody listens".to_owned()));
+        let Some(before) = Instant::now().checked_sub(Duration::from_secs(7)) else { return };
+        statistics.last_arrival = Some(before);
+        assert_eq!(told(&statistics).0, ERROR, "a sensor that fell silent is missed all the same");
+        statistics.arrived();
+        statistics.record(&[]);
+        assert_eq!(told(&statistics), (OK, "1 frames processed".to_owned()));
+        assert_eq!(statistics.counters.idle, 1);
     }
 }

@@ -29,6 +29,8 @@ pub struct LidarDetectorParameters {
     pub provider: String,
     /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Whether frames are left alone, neither decoded nor run, while nobody listens to any output.
+    pub idle_saving: bool,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -46,6 +48,7 @@ impl Default for LidarDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            idle_saving: true,
             autostart: true,
             bond_timeout: 4.0,
         }
