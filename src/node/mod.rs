@@ -6,6 +6,8 @@
 //! | [`lidar_detector`] | laser scans or point clouds | 3-D detections, labelled points |
 //! | [`obstacle_fusion`] | both kinds of detections, TF | tracked obstacles as a point cloud for Nav2, 3-D detections, markers |
 //!
+//! [`container`] runs several of them in one process.
+//!
 //! All are managed nodes (`lifecycle`), which somebody else may start and stop, or which start by themselves.
 //!
 //! One thread owns the r2r node and spins. In detectors each sensor stream is drained into a slot where the newest wins, and one
@@ -14,6 +16,7 @@
 mod bond;
 pub mod camera_detector;
 mod clock;
+pub mod container;
 mod detection_loop;
 mod gate;
 mod host;
