@@ -11,7 +11,8 @@
 //! All are managed nodes (`lifecycle`), which somebody else may start and stop, or which start by themselves.
 //!
 //! One thread owns the r2r node and spins. In detectors each sensor stream is drained into a slot where the newest wins, and one
-//! inference thread takes from it; where several detectors share a process their threads take turns (`turns`). In the fusion no message replaces another: each is applied at its own stamp.
+//! inference thread takes from it; where several detectors share a process these threads take turns (`turns`). In the fusion no message
+//! replaces another: each is applied at its own stamp.
 
 mod bond;
 pub mod camera_detector;
