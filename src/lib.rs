@@ -30,6 +30,7 @@ pub mod model;
 pub mod sensing;
 mod spelling;
 pub mod tracking;
+mod unknown_key;
 
 #[cfg(feature = "distill")]
 pub mod distill;

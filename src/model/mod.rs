@@ -20,7 +20,6 @@ pub mod samples;
 mod session;
 mod spec;
 mod threshold;
-mod unknown_key;
 pub(crate) mod wire;
 
 pub use coco::COCO_CLASSES;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, threshold, unknown_key};
-use crate::sensing::InputSpec;
+use super::{ModelError, threshold};
+use crate::{sensing::InputSpec, unknown_key};
 
 /// Everything that is needed to turn an image into detections with an ONNX file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -27,13 +27,14 @@ use super::{
     Program, Shutdown,
     detection::{Detection, Source, Work},
     diagnostics::drift::{Drift, DriftOptions, DriftRule},
-    host::{Host, casual, is_heard, lock, reliable},
+    host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     preparation::prepare,
+    turns::Turns,
     watch::Settings,
 };
 use crate::{
@@ -77,8 +78,13 @@ Topics:
 /// # Errors
 /// Parameters that make no sense or a model that cannot be run, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    let mut host = Host::<CameraDetectorParameters>::create(NAME)?;
-    let detection = Detection::<ImageWork>::new(&mut host)?;
+    run_as(&NodeOptions::named(NAME), Turns::default(), shutdown)
+}
+
+/// Runs the node by another name, with parameters from elsewhere, or beside others that it shares turns with.
+pub(super) fn run_as(options: &NodeOptions, turns: Turns, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut host = Host::<CameraDetectorParameters>::create(options)?;
+    let detection = Detection::<ImageWork>::new(&mut host, turns)?;
     serve(host, detection, shutdown)
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use r2r::{
-    Publisher, PublisherUntyped, QosProfile, WrappedTypesupport,
+    Parameter, ParameterValue, Publisher, PublisherUntyped, QosProfile, WrappedTypesupport,
     diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus},
 };
 
@@ -25,6 +25,24 @@ pub(super) const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// Messages of a sensor that the middleware may hold for the spinning thread, which takes them all at once: deep enough that what
 /// is dropped is dropped, and counted, by us.
 const DEPTH: usize = 4;
+
+/// What a node is called, and the values that it starts with. The command line (`--ros-args`) has the last word on all of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NodeOptions {
+    /// Name without namespace.
+    pub(super) name: String,
+    /// With a slash before it; empty: none.
+    pub(super) namespace: String,
+    /// Parameters by their names, each at most once.
+    pub(super) parameters: Vec<(String, ParameterValue)>,
+}
+
+impl NodeOptions {
+    /// A node that knows nothing but its name.
+    pub(super) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+}
 
 /// Takes a publisher away from the node.
 type Withdrawal = Box<dyn FnOnce(&mut r2r::Node)>;
@@ -47,10 +65,20 @@ impl<P: NodeParameters> Host<P> {
     ///
     /// # Errors
     /// Parameters of a wrong type, or a ROS 2 that refuses the node.
-    pub(super) fn create(name: &str) -> anyhow::Result<Self> {
+    pub(super) fn create(options: &NodeOptions) -> anyhow::Result<Self> {
+        // Tables of rcl that all nodes of a process share have no locks of their own.
+        static CREATING: Mutex<()> = Mutex::new(());
+        let _alone = lock(&CREATING);
         let context =
             r2r::Context::create().context("ROS 2 refuses a context; look at the arguments after --ros-args")?;
-        let mut node = r2r::Node::create(context, name, "").context("ROS 2 refuses the node")?;
+        let mut node =
+            r2r::Node::create(context, &options.name, &options.namespace).context("ROS 2 refuses the node")?;
+        {
+            let mut given = lock(&node.params);
+            for (name, value) in &options.parameters {
+                given.entry(name.clone()).or_insert_with(|| Parameter::new(value.clone()));
+            }
+        }
         let name = node.fully_qualified_name().context("the node has no name")?;
         let parameters = ParameterServices::create(&mut node, name.clone())?;
         let names = TopicNames::new(&node.namespace()?, &node.name()?, std::env::args());
@@ -201,9 +229,9 @@ pub(super) fn casual() -> QosProfile {
     QosProfile::default().keep_last(1).best_effort()
 }
 
-/// Whether anybody listens to a topic.
+/// Whether anybody listens to a topic, in this process or another. It costs a lock and a count; where it cannot be told, somebody may.
 pub(super) fn is_heard(topic: &PublisherUntyped) -> bool {
-    topic.get_inter_process_subscription_count().unwrap_or(0) > 0
+    topic.get_inter_process_subscription_count().unwrap_or(1) > 0
 }
 
 /// A lock that a fault elsewhere cannot take away: everything behind these is plain values.

@@ -62,13 +62,25 @@ impl<T> Latest<T> {
         self.arrived.notify_one();
     }
 
+    /// Waits until there is a value, at most so long, and leaves it there, where a newer one may still replace it.
+    pub fn wait(&self, timeout: Duration) -> Taken<()> {
+        let state = self.wait_in(self.lock(), timeout);
+        match &state.value {
+            _ if state.closed => Taken::Closed,
+            Some(_) => Taken::Value(()),
+            None => Taken::Nothing,
+        }
+    }
+
+    fn wait_in<'s>(&'s self, state: MutexGuard<'s, State<T>>, timeout: Duration) -> MutexGuard<'s, State<T>> {
+        let is_wanting = |state: &mut State<T>| state.value.is_none() && !state.closed;
+        let waited = self.arrived.wait_timeout_while(state, timeout, is_wanting);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Waits for a value, at most so long.
     pub fn take(&self, timeout: Duration) -> Taken<T> {
-        let state = self.lock();
-        let (mut state, _) = self
-            .arrived
-            .wait_timeout_while(state, timeout, |state| state.value.is_none() && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.wait_in(self.lock(), timeout);
         match state.value.take() {
             Some(value) if !state.closed => {
                 state.waited = state.since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -148,6 +160,19 @@ mod tests {
         std::thread::sleep(Duration::from_millis(30));
         slot.take(Duration::ZERO);
         assert!(slot.waited() >= Duration::from_millis(30), "{:?}", slot.waited());
+    }
+
+    #[test]
+    fn while_one_waits_with_it_the_value_may_grow_newer() {
+        let slot = Latest::new();
+        assert_eq!(slot.wait(Duration::ZERO), Taken::Nothing);
+        slot.put(1);
+        assert_eq!(slot.wait(Duration::ZERO), Taken::Value(()));
+        slot.put(2);
+        assert_eq!((slot.take(Duration::ZERO), slot.replaced()), (Taken::Value(2), 1));
+        slot.put(3);
+        slot.close();
+        assert_eq!(slot.wait(Duration::ZERO), Taken::Closed);
     }
 
     #[test]

@@ -47,6 +47,11 @@ pub(super) trait Onlooker: Send {
     /// What diagnostics say of it; `node` is the node's full name.
     fn status(&mut self, node: &str) -> Option<DiagnosticStatus>;
 
+    /// Whether it waits for frames also while nobody else does.
+    fn wants_frames(&self) -> bool {
+        false
+    }
+
     /// Another model is at work from the next frame on.
     fn model_changed(&mut self, _model: &ModelIdentity) {}
 }

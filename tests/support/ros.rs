@@ -48,11 +48,22 @@ impl Node {
 
     /// Starts a program with all that follows `--ros-args`.
     pub fn start_as(program: &str, arguments: &[String], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.arg("--ros-args").args(arguments).envs(variables.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts a program with a command line.
+    pub fn start_words(program: &str, words: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(words);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
-        let mut command = Command::new(program);
-        command.arg("--ros-args").args(arguments);
-        let child = command.env("ROS_DOMAIN_ID", &domain).envs(variables.iter().copied()).spawn().unwrap();
+        let child = command.env("ROS_DOMAIN_ID", &domain).spawn().unwrap();
         Self { child, domain }
     }
 
@@ -98,13 +109,21 @@ impl Drop for Node {
     }
 }
 
-/// Asserts that a program ends at once with one clear error that holds the words, and without a panic.
+/// A command line that sets parameters.
+fn ros_arguments<T: AsRef<str>>(parameters: &[T]) -> Vec<&str> {
+    let pairs = parameters.iter().flat_map(|parameter| ["-p", parameter.as_ref()]);
+    std::iter::once("--ros-args").chain(pairs).collect()
+}
+
+/// Asserts that a program refuses parameters: see [`ends_with_error`].
 pub fn refuses(program: &str, parameters: &[&str], words: &[&str]) {
+    ends_with_error(program, &ros_arguments(parameters), words);
+}
+
+/// Asserts that a program with a command line ends at once with one clear error that holds the words, and without a panic.
+pub fn ends_with_error(program: &str, line: &[&str], words: &[&str]) {
     let mut command = Command::new(program);
-    command.arg("--ros-args");
-    for parameter in parameters {
-        command.args(["-p", parameter]);
-    }
+    command.args(line);
     let (mut log, start) = (tempfile::tempfile().unwrap(), Instant::now());
     let mut child = command.stdout(Stdio::null()).stderr(log.try_clone().unwrap()).spawn().unwrap();
     let status = loop {

@@ -24,6 +24,7 @@ use crate::node::{
     onlooker::{Frame, Onlooker},
     parameters::DetectorParameters,
     stopwatch::Stopwatch,
+    turns::Turns,
     warnings::Warnings,
 };
 
@@ -44,7 +45,7 @@ pub(super) struct Inference<W: Work> {
     pub(super) onlookers: Onlookers,
     pub(super) statistics: Arc<Mutex<NodeStatistics>>,
     pub(super) latencies: LatencyTopics,
-    /// Whether anybody listened when the newest result went out.
+    /// Whether anybody listened when the newest message was there.
     pub(super) is_listened_to: Arc<AtomicBool>,
     pub(super) warnings: Warnings,
     pub(super) allowance: Allowance,
@@ -52,19 +53,40 @@ pub(super) struct Inference<W: Work> {
 
 impl<W: Work> Inference<W> {
     /// Works until the slot is closed.
-    pub(super) fn run(mut self, slot: &Latest<Vec<u8>>, gate: &Gate) {
+    pub(super) fn run(mut self, slot: &Latest<Vec<u8>>, gate: &Gate, turns: &Turns) {
         loop {
-            let taken = slot.take(PATIENCE);
-            if let Taken::Closed = taken {
+            let waited = slot.wait(PATIENCE);
+            if let Taken::Closed = waited {
                 return;
             }
             self.take_over();
-            if let Taken::Value(message) = taken
+            if let Taken::Nothing = waited {
+                continue;
+            }
+            if !self.is_wanted() {
+                if let Taken::Value(_) = slot.take(Duration::ZERO) {
+                    lock(&self.statistics).idled();
+                }
+                continue;
+            }
+            // What comes while others have their turns is the newer message.
+            let _turn = turns.take();
+            if let Taken::Value(message) = slot.take(Duration::ZERO)
                 && !gate.pass(|| self.look_safely(&message, slot))
             {
                 slot.discard(message);
             }
         }
+    }
+
+    /// Whether anybody would get what a message brings.
+    fn is_wanted(&self) -> bool {
+        let is_listened_to = self.work.is_listened_to();
+        self.is_listened_to.store(is_listened_to, Ordering::Relaxed);
+        is_listened_to
+            || !lock(&self.parameters).idle_saving()
+            || self.exchange.wants_trial()
+            || lock(&self.onlookers).iter().any(|onlooker| onlooker.wants_frames())
     }
 
     /// Takes the model that waits, if one does.
@@ -117,7 +139,6 @@ impl<W: Work> Inference<W> {
         let latencies = read.published(W::timing(&found), publish.elapsed());
         lock(&self.statistics).record(&latencies);
         self.latencies.publish(&latencies);
-        self.is_listened_to.store(self.work.is_listened_to(), Ordering::Relaxed);
 
         self.allowance.grow(parameters.shadow().share);
         // Only while there is time to spare.

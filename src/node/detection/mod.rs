@@ -54,6 +54,7 @@ use super::{
     parameters::NodeParameters,
     requests::{Requests, offer, waiting},
     subscriptions::Subscription,
+    turns::Turns,
     warnings::Warnings,
     watch::InputWatch,
 };
@@ -64,6 +65,7 @@ const LATENCY_TOPICS: [Stage; 3] = [Stage::Pipeline, Stage::Infer, Stage::Age];
 
 /// A detector as a managed node.
 pub(super) struct Detection<W: Work> {
+    turns: Turns,
     configured: Option<Configured<W>>,
     rollbacks: Requests<Trigger::Service>,
     promotions: Requests<Trigger::Service>,
@@ -92,14 +94,14 @@ pub(super) struct Loaded<W: Work> {
 }
 
 impl<W: Work> Detection<W> {
-    /// A node that is not configured. Offers its services.
+    /// A node that is not configured, and computes when it has a turn. Offers its services.
     ///
     /// # Errors
     /// When ROS 2 refuses one.
-    pub(super) fn new(host: &mut Host<W::Parameters>) -> anyhow::Result<Self> {
+    pub(super) fn new(host: &mut Host<W::Parameters>, turns: Turns) -> anyhow::Result<Self> {
         let rollbacks = offer(&mut host.node, "~/rollback")?;
         let promotions = offer(&mut host.node, "~/promote")?;
-        Ok(Self { configured: None, rollbacks, promotions })
+        Ok(Self { turns, configured: None, rollbacks, promotions })
     }
 
     fn configure(&mut self, loaded: Loaded<W>, host: &mut Host<W::Parameters>) -> anyhow::Result<()> {
@@ -151,9 +153,11 @@ impl<W: Work> Detection<W> {
             candidate: None,
         };
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let (worker_slot, worker_gate) = (slot.clone(), gate.clone());
-        let inference = named("inference").spawn(move || inference.run(&worker_slot, &worker_gate))?;
-        let background = match named("background").spawn(move || background.run()) {
+        let (worker_slot, worker_gate, turns) = (slot.clone(), gate.clone(), self.turns.clone());
+        let (span, other_span) = (tracing::Span::current(), tracing::Span::current());
+        let working = move || span.in_scope(|| inference.run(&worker_slot, &worker_gate, &turns));
+        let inference = named("inference").spawn(working)?;
+        let background = match named("background").spawn(move || other_span.in_scope(|| background.run())) {
             Ok(background) => background,
             Err(error) => {
                 // The other thread would hold its model for ever.

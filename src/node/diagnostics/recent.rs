@@ -78,7 +78,7 @@ mod tests {
         let mut recent = Recent::default();
         let start = Instant::now();
         let mut tell = |seconds: u64, received: u64, dropped: u64, processed: u64| {
-            let counters = Counters { received, dropped, processed, failed: 0 };
+            let counters = Counters { received, dropped, processed, failed: 0, idle: 0 };
             let spent = Some(Duration::from_millis(100 * seconds));
             recent.flow(start + Duration::from_secs(seconds), counters, spent)
         };

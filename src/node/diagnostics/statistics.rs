@@ -23,6 +23,8 @@ pub struct Counters {
     pub processed: u64,
     /// Frames that could not be decoded or run.
     pub failed: u64,
+    /// Frames that were left alone because nobody listened.
+    pub idle: u64,
 }
 
 /// What is timed of a frame.
@@ -75,6 +77,8 @@ pub struct NodeStatistics {
     noun: &'static str,
     stages: [(Stage, &'static str, LatencyRecorder); Stage::ALL.len()],
     recent: Recent,
+    /// Whether the newest frame was left alone.
+    is_idle: bool,
     /// Resident memory in MiB when this was made.
     memory_at_first: Option<f64>,
 }
@@ -90,6 +94,7 @@ impl NodeStatistics {
             noun,
             stages: Stage::ALL.map(|(stage, name)| (stage, name, LatencyRecorder::new(WINDOW))),
             recent: Recent::default(),
+            is_idle: false,
             memory_at_first: usage::memory().map(|memory| memory.now),
         }
     }
@@ -100,15 +105,23 @@ impl NodeStatistics {
         self.last_arrival = Some(Instant::now());
     }
 
+    /// Counts a frame that was left alone because nobody listens.
+    pub fn idled(&mut self) {
+        self.counters.idle += 1;
+        self.is_idle = true;
+    }
+
     /// Counts a frame that could not be decoded or run.
     pub fn failed(&mut self, reason: String) {
         self.counters.failed += 1;
+        self.is_idle = false;
         self.last_failure = Some((Instant::now(), reason));
     }
 
     /// Adds a frame with what is known of its stages.
     pub fn record(&mut self, latencies: &[(Stage, Option<Duration>)]) {
         self.counters.processed += 1;
+        self.is_idle = false;
         for &(stage, latency) in latencies {
             if let Some(latency) = latency {
                 self.measured(stage, latency);
@@ -137,6 +150,7 @@ impl NodeStatistics {
             ("dropped", counters.dropped),
             ("processed", counters.processed),
             ("failed", counters.failed),
+            ("idle", counters.idle),
         ] {
             values.push(pair(name, &count.to_string()));
         }
@@ -168,7 +182,15 @@ impl NodeStatistics {
         let figures = Figures { pipeline_ms, dropped, memory: memory.map(|memory| memory.now) };
         let mut findings: Vec<(u8, String)> = self.trouble().into_iter().collect();
         findings.extend(thresholds.findings(&figures));
-        status(name.to_owned(), findings, || format!("{} frames processed", counters.processed), values)
+        let well = || {
+            // Frames still arrive, so a silent sensor is told above all the same.
+            if self.is_idle {
+                "idle: nobody listens".to_owned()
+            } else {
+                format!("{} frames processed", counters.processed)
+            }
+        };
+        status(name.to_owned(), findings, well, values)
     }
 
     /// What keeps frames from being processed.
@@ -215,7 +237,7 @@ mod tests {
         statistics.last_arrival = Some(before);
         let (level, message) = told(&mut statistics, &thresholds);
         assert!(level == ERROR && message.starts_with("no image for 7."), "{message}");
-        assert_eq!(statistics.counters, Counters { received: 1, dropped: 0, processed: 1, failed: 1 });
+        assert_eq!(statistics.counters, Counters { received: 1, dropped: 0, processed: 1, failed: 1, idle: 0 });
     }
 
     #[test]
@@ -241,5 +263,21 @@ mod tests {
         assert!(rate("memory_mib_peak") >= rate("memory_mib_configured"));
         assert!(status.level == WARN && status.message.contains("latency_warn"), "{}", status.message);
         assert_eq!(Stage::Queue.name(), "queue");
+    }
+
+    #[test]
+    fn an_idle_node_is_well_while_its_sensor_speaks() {
+        let mut statistics = NodeStatistics::of("image");
+        let thresholds = Thresholds::default();
+        statistics.arrived();
+        statistics.idled();
+        assert_eq!(told(&mut statistics, &thresholds), (OK, "idle: nobody listens".to_owned()));
+        let Some(before) = Instant::now().checked_sub(Duration::from_secs(7)) else { return };
+        statistics.last_arrival = Some(before);
+        assert_ne!(told(&mut statistics, &thresholds).0, OK, "a sensor that fell silent is missed all the same");
+        statistics.arrived();
+        statistics.record(&[]);
+        assert_eq!(told(&mut statistics, &thresholds), (OK, "1 frames processed".to_owned()));
+        assert_eq!(statistics.counters.idle, 1);
     }
 }

@@ -167,7 +167,8 @@ impl<M: Managed> Driver<M> {
         }
         let work = node.begin(activity, host).and_then(|job| {
             let named = thread::Builder::new().name("transition".into());
-            Ok(named.spawn(job)?)
+            let span = tracing::Span::current();
+            Ok(named.spawn(move || span.in_scope(job))?)
         });
         match work {
             Ok(work) => self.running = Some(Running { activity, work, asked }),

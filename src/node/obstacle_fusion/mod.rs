@@ -57,7 +57,7 @@ use self::{
 use super::{
     NodeStatistics, Program, Shutdown, Stage, TransformListener, clock,
     diagnostics::{OK, WARN, latency_topics::LatencyTopics, pair},
-    host::{Host, SPIN, lock, sensor},
+    host::{Host, NodeOptions, SPIN, lock, sensor},
     lifecycle::{Activity, Job, Managed, job, serve},
     parameters::{NodeParameters, ObstacleFusionParameters},
     subscriptions::Subscription,
@@ -105,7 +105,12 @@ Topics:
 /// # Errors
 /// Parameters that make no sense, where the node starts by itself; or a ROS 2 that refuses the node.
 pub fn run(shutdown: &Shutdown) -> anyhow::Result<()> {
-    serve(Host::<ObstacleFusionParameters>::create(NAME)?, Fusion::default(), shutdown)
+    run_as(&NodeOptions::named(NAME), shutdown)
+}
+
+/// Runs the node by another name, or with parameters from elsewhere.
+pub(super) fn run_as(options: &NodeOptions, shutdown: &Shutdown) -> anyhow::Result<()> {
+    serve(Host::<ObstacleFusionParameters>::create(options)?, Fusion::default(), shutdown)
 }
 
 /// The fusion as a managed node.

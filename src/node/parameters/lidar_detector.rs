@@ -61,6 +61,8 @@ pub struct LidarDetectorParameters {
     pub future_warn: f64,
     /// Share of the last minute's rate under which diagnostics warn; 0: that is not looked at.
     pub rate_warn: f64,
+    /// Whether frames are left alone, neither decoded nor run, while nobody listens to any output.
+    pub idle_saving: bool,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -92,6 +94,7 @@ impl Default for LidarDetectorParameters {
             stale_warn: 1.0,
             future_warn: 0.2,
             rate_warn: 0.5,
+            idle_saving: true,
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -171,6 +174,10 @@ impl DetectorParameters for LidarDetectorParameters {
             promote_after: self.promote_after,
             promote_agreement: self.promote_agreement,
         }
+    }
+
+    fn idle_saving(&self) -> bool {
+        self.idle_saving
     }
 
     fn set_shadow_model(&mut self, path: &str) {

@@ -13,6 +13,9 @@ pub(in crate::node) trait DetectorParameters: NodeParameters {
     /// Whether another model may lack classes that the running one has.
     fn allow_other_classes(&self) -> bool;
 
+    /// Whether frames that nobody waits for are left alone.
+    fn idle_saving(&self) -> bool;
+
     /// What is said of a candidate.
     fn shadow(&self) -> ShadowOptions<'_>;
 

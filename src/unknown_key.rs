@@ -4,7 +4,7 @@ use crate::spelling;
 
 /// ` (did you mean ..?)` for serde's message about an unknown field or variant with the names that it lists, or nothing when
 /// none of these is like what was written.
-pub(super) fn hint(message: &str) -> String {
+pub(crate) fn hint(message: &str) -> String {
     let marks = ["unknown field `", "unknown variant `"];
     let Some(start) = marks.into_iter().find_map(|mark| Some(message.find(mark)? + mark.len() - 1)) else {
         return String::new();
