@@ -7,7 +7,6 @@ pub mod bag;
 pub mod command;
 pub mod config;
 pub mod digest;
-pub mod durable;
 pub mod evaluate;
 pub mod export;
 pub mod figure_table;
@@ -23,3 +22,5 @@ pub mod targets;
 pub mod teacher;
 pub mod train;
 mod worst;
+
+pub use crate::recording::durable;

@@ -44,6 +44,15 @@ cdr_struct! {
 }
 
 cdr_struct! {
+    /// `std_msgs/msg/String`: a text.
+    #[derive(Copy, Eq)]
+    pub struct Text<'a> = "std_msgs/msg/String" {
+        /// The text.
+        pub data: &'a str,
+    }
+}
+
+cdr_struct! {
     /// `rosgraph_msgs/msg/Clock`: simulated time.
     #[derive(Copy, Eq)]
     pub struct Clock = "rosgraph_msgs/msg/Clock" {
