@@ -320,6 +320,7 @@ fn every_message_type_has_a_definition() {
         Time::TYPE_NAME,
         Header::TYPE_NAME,
         Clock::TYPE_NAME,
+        Text::TYPE_NAME,
         Image::TYPE_NAME,
         CompressedImage::TYPE_NAME,
         CameraInfo::TYPE_NAME,

@@ -8,6 +8,8 @@
 //! | `~/annotated` | sensor_msgs/msg/Image (rgb8), made only while somebody listens | best effort, depth 1 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
+//! With `record_folder` it records frames that the student is unsure of, see `node::recorder`.
+//!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
 use std::{
@@ -20,12 +22,14 @@ use r2r::PublisherUntyped;
 
 use super::{
     Shutdown,
-    detection_loop::{Detection, Report, Source, Work},
+    detection_loop::{Detection, Report, Shown, Source, Work},
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    onlooker::{SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
+    recorder::RecordOptions,
     stopwatch::Stopwatch,
 };
 use crate::{
@@ -90,6 +94,10 @@ impl Work for ImageWork {
         Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
     }
 
+    fn recording(parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
+        parameters.recording()
+    }
+
     fn labels((detector, _): &(Detector, ModelSpec)) -> Vec<u8> {
         let spec = detector.spec();
         label_info(&spec.classes, 0, spec.score_threshold)
@@ -121,6 +129,14 @@ impl Work for ImageWork {
         let bytes = detection_array(header, &found.detections, &self.detector.spec().classes).encode();
         self.detections.publish_raw(&bytes)?;
         report.record(&decoded.published(found.timing, publish.elapsed()));
+        let classes = &self.detector.spec().classes;
+        report.show(|| Shown {
+            message,
+            header,
+            sightings: sightings(&found.detections, image.dimensions()),
+            classes,
+            kind: SightKind::Boxes,
+        });
         // The frame's detections are out: a picture that nobody gets is no frame lost.
         if self.annotated.get_inter_process_subscription_count().unwrap_or(0) > 0
             && let Err(error) = self.publish_annotated(header, &mut image, &found.detections)
@@ -162,6 +178,17 @@ fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParamete
         share(parameters.iou_threshold).unwrap_or(own.iou_threshold),
         most,
     );
+}
+
+/// Detections with their boxes as shares of an image of that width and height.
+fn sightings(detections: &[SoftDetection], (width, height): (u32, u32)) -> Vec<Sighting> {
+    let (width, height) = (width.max(1) as f32, height.max(1) as f32);
+    let sighting = |detection: &SoftDetection| {
+        let ((class, score), bbox) = (detection.best(), detection.bbox);
+        let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
+        Sighting { class, score, place }
+    };
+    detections.iter().map(sighting).collect()
 }
 
 /// Detections as a message with the image's own header.

@@ -16,11 +16,14 @@ use super::{
     gate::Gate,
     host::{Host, latched, lock, sensor},
     lifecycle::{Activity, Job, Managed, job},
+    onlooker::{Frame, Onlooker, SightKind, Sighting},
     parameters::NodeParameters,
+    recorder::{self, Origin, RecordNow, RecordOptions, Recording},
     subscriptions::Subscription,
+    topic_name::resolved,
     warnings::Warnings,
 };
-use crate::messages::LabelInfo;
+use crate::messages::{Header, LabelInfo};
 
 /// What a detector does with the messages of its sensor.
 pub(super) trait Work: Send + Sized + 'static {
@@ -42,6 +45,9 @@ pub(super) trait Work: Send + Sized + 'static {
     /// # Errors
     /// Parameters that make no sense.
     fn source(parameters: &Self::Parameters) -> anyhow::Result<Source>;
+
+    /// What is recorded of the frames that the student is unsure of; nothing where recording is off.
+    fn recording(parameters: &Self::Parameters) -> Option<RecordOptions>;
 
     /// The message of `~/label_info`.
     fn labels(model: &Self::Model) -> Vec<u8>;
@@ -75,9 +81,13 @@ pub(super) struct Source {
     pub(super) model: String,
 }
 
+/// Those who look at every frame.
+type Onlookers = Arc<Mutex<Vec<Box<dyn Onlooker>>>>;
+
 /// Where work tells how it goes.
 pub(super) struct Report {
     statistics: Arc<Mutex<NodeStatistics>>,
+    onlookers: Onlookers,
     warnings: Warnings,
 }
 
@@ -85,6 +95,20 @@ impl Report {
     /// Counts a message as processed, with what is known of its stages.
     pub(super) fn record(&self, latencies: &[(Stage, Option<Duration>)]) {
         lock(&self.statistics).record(latencies);
+    }
+
+    /// Shows a frame to all onlookers, once what was found in it is published. The frame is only made where there are some.
+    pub(super) fn show<'f>(&self, frame: impl FnOnce() -> Shown<'f>) {
+        let mut onlookers = lock(&self.onlookers);
+        if onlookers.is_empty() {
+            return;
+        }
+        let Shown { message, header, sightings, classes, kind } = frame();
+        let stamp = header.stamp.to_nanoseconds();
+        let frame = Frame { message, stamp, frame_id: header.frame_id, sightings: &sightings, classes, kind };
+        for onlooker in onlookers.iter_mut() {
+            onlooker.look(&frame);
+        }
     }
 
     /// Warns, but not more often than every few seconds.
@@ -98,9 +122,25 @@ impl Report {
     }
 }
 
+/// A frame to be shown.
+pub(super) struct Shown<'f> {
+    /// The message as it came.
+    pub(super) message: &'f [u8],
+    /// Its header.
+    pub(super) header: Header<'f>,
+    /// What was found.
+    pub(super) sightings: Vec<Sighting>,
+    /// The names of the classes.
+    pub(super) classes: &'f [String],
+    /// What the places of the sightings are.
+    pub(super) kind: SightKind,
+}
+
 /// A detector as a managed node.
 pub(super) struct Detection<W: Work> {
     configured: Option<Configured>,
+    /// From the first configuration that records to the end.
+    record_now: Option<RecordNow>,
     work: PhantomData<W>,
 }
 
@@ -113,6 +153,8 @@ struct Configured {
     slot: Arc<Latest<Vec<u8>>>,
     gate: Arc<Gate>,
     working: JoinHandle<()>,
+    onlookers: Onlookers,
+    recording: Option<Recording>,
 }
 
 /// What configuring brings.
@@ -124,7 +166,7 @@ pub(super) struct Loaded<W: Work> {
 impl<W: Work> Detection<W> {
     /// A node that is not configured.
     pub(super) fn new() -> Self {
-        Self { configured: None, work: PhantomData }
+        Self { configured: None, record_now: None, work: PhantomData }
     }
 
     fn configure(&mut self, loaded: Loaded<W>, host: &mut Host<W::Parameters>) -> anyhow::Result<()> {
@@ -136,15 +178,52 @@ impl<W: Work> Detection<W> {
         let slot = Arc::new(Latest::<Vec<u8>>::new());
         let gate = Arc::new(Gate::default());
         let statistics = Arc::new(Mutex::new(NodeStatistics::of(W::NOUN)));
-        let report = Report { statistics: statistics.clone(), warnings: Warnings::default() };
+        let mut onlookers: Vec<Box<dyn Onlooker>> = Vec::new();
+        // RECORDER: drift and whoever else looks on are pushed here as well (`Work::onlookers`).
+        let recording = self.record(&parameters, &source, &mut onlookers, host)?;
+        let onlookers: Onlookers = Arc::new(Mutex::new(onlookers));
+        let (of_worker, warnings) = (onlookers.clone(), Warnings::default());
+        let report = Report { statistics: statistics.clone(), onlookers: of_worker, warnings };
         let (worker_slot, worker_gate) = (slot.clone(), gate.clone());
         let working = thread::Builder::new()
             .name("inference".into())
             .spawn(move || run(work, &worker_slot, &worker_gate, report))?;
         tracing::info!("{} listens to {} ({})", host.name, source.topic, source.type_name);
-        self.configured =
-            Some(Configured { model: source.model, subscription, labels, statistics, slot, gate, working });
+        self.configured = Some(Configured {
+            model: source.model,
+            subscription,
+            labels,
+            statistics,
+            slot,
+            gate,
+            working,
+            onlookers,
+            recording,
+        });
         Ok(())
+    }
+
+    /// Begins to record, where the parameters say so.
+    fn record(
+        &mut self,
+        parameters: &W::Parameters,
+        source: &Source,
+        onlookers: &mut Vec<Box<dyn Onlooker>>,
+        host: &mut Host<W::Parameters>,
+    ) -> anyhow::Result<Option<Recording>> {
+        let Some(options) = W::recording(parameters) else { return Ok(None) };
+        if self.record_now.is_none() {
+            self.record_now = Some(RecordNow::offer(&mut host.node)?);
+        }
+        let origin = Origin {
+            node: host.name.clone(),
+            topic: resolved(&source.topic, &host.node),
+            type_name: source.type_name.to_owned(),
+            is_reliable: source.is_reliable,
+        };
+        let (recording, recorder) = Recording::start(options, origin, host)?;
+        onlookers.push(Box::new(recorder));
+        Ok(Some(recording))
     }
 }
 
@@ -176,13 +255,21 @@ impl<W: Work> Managed for Detection<W> {
                 })
             }
             Activity::CleanUp | Activity::ShutDown | Activity::ProcessError => {
-                let Some(Configured { subscription, slot, working, .. }) = self.configured.take() else {
+                let Some(Configured { subscription, slot, working, onlookers, recording, .. }) = self.configured.take()
+                else {
                     return Ok(job(|| Ok(None)));
                 };
                 host.unsubscribe(subscription);
+                let finishing = recording.map(|recording| recording.leave(host));
                 job(move || {
                     slot.close();
-                    anyhow::ensure!(working.join().is_ok(), ENDED);
+                    let ended = working.join();
+                    // The recorder's thread ends when nobody can give it anything any more.
+                    drop(onlookers);
+                    if let Some(finishing) = finishing {
+                        finishing.wait();
+                    }
+                    anyhow::ensure!(ended.is_ok(), ENDED);
                     Ok(None)
                 })
             }
@@ -213,7 +300,13 @@ impl<W: Work> Managed for Detection<W> {
         Ok(())
     }
 
-    fn turn(&mut self, is_active: bool, _host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
+    fn turn(&mut self, is_active: bool, host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
+        let recording = self.configured.as_mut().and_then(|configured| configured.recording.as_mut());
+        match (recording, &mut self.record_now) {
+            (Some(recording), record_now) => recording.turn(host, record_now.as_mut()),
+            (None, Some(record_now)) => recorder::refuse_to_record(record_now),
+            (None, None) => {}
+        }
         let Some(Configured { subscription, statistics, slot, working, .. }) = &mut self.configured else {
             return Ok(());
         };
@@ -228,10 +321,21 @@ impl<W: Work> Managed for Detection<W> {
     }
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
-        let Some(Configured { model, statistics, slot, .. }) = &self.configured else { return Vec::new() };
+        let Some(Configured { model, statistics, slot, onlookers, recording, .. }) = &self.configured else {
+            return Vec::new();
+        };
         let mut statistics = lock(statistics);
         statistics.counters.dropped = slot.replaced();
-        vec![statistics.status(&format!("{name}: {}", Self::ABOUT), &[("model", model)])]
+        let mut statuses = vec![statistics.status(&format!("{name}: {}", Self::ABOUT), &[("model", model)])];
+        drop(statistics);
+        statuses.extend(lock(onlookers).iter_mut().filter_map(|onlooker| onlooker.status(name)));
+        if let (Some(missing), Some(last)) =
+            (recording.as_ref().and_then(Recording::missing_topics), statuses.last_mut())
+        {
+            // RECORDER: its status is the last one.
+            last.values.push(missing);
+        }
+        statuses
     }
 }
 

@@ -8,6 +8,8 @@
 //! | `~/label_info` | vision_msgs/msg/LabelInfo, numbered as the classes in `~/points` | reliable, latched |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz | reliable, depth 5 |
 //!
+//! With `record_folder` it records sweeps that the student is unsure of, see `node::recorder`.
+//!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 //!
 //! `~/points` has a point for each beam or point that came in, in the same order, so that it can label a recording. Its fields are
@@ -24,11 +26,13 @@ use r2r::PublisherUntyped;
 
 use super::{
     Shutdown,
-    detection_loop::{Detection, Report, Source, Work},
+    detection_loop::{Detection, Report, Shown, Source, Work},
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    onlooker::{SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
+    recorder::RecordOptions,
     stopwatch::Stopwatch,
 };
 use crate::{
@@ -91,6 +95,10 @@ impl Work for SweepWork {
         Ok(Source { topic, type_name, is_reliable: parameters.reliable()?, model })
     }
 
+    fn recording(parameters: &LidarDetectorParameters) -> Option<RecordOptions> {
+        parameters.recording()
+    }
+
     fn labels(detector: &LidarDetector) -> Vec<u8> {
         let spec = detector.spec();
         label_info(&spec.classes, 1, spec.score_threshold)
@@ -121,6 +129,13 @@ impl Work for SweepWork {
         let publish = Instant::now();
         self.detections.publish_raw(&detection_array(header, &found.objects, &self.classes).encode())?;
         report.record(&decoded.published(found.timing, publish.elapsed()));
+        report.show(|| Shown {
+            message,
+            header,
+            sightings: found.objects.iter().map(sighting).collect(),
+            classes: &self.classes,
+            kind: SightKind::Places,
+        });
         // The sweep's objects are out: points that nobody gets are no sweep lost.
         if self.points.get_inter_process_subscription_count().unwrap_or(0) > 0
             && let Err(error) = self.publish_points(header, &sweep, &found)
@@ -149,6 +164,12 @@ impl SweepWork {
         let data = labelled_bytes(&sweep.points, &found.points);
         self.points.publish_raw(&labelled_cloud(header, sweep.rows, &data).encode())
     }
+}
+
+/// An object by its place on the floor.
+fn sighting(object: &LidarObject) -> Sighting {
+    let ([x, y, _], [length, width, _]) = (object.center, object.size);
+    Sighting { class: object.class, score: object.score, place: [x, y, length, width] }
 }
 
 /// Objects as a message with the sweep's own header.

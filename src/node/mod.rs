@@ -22,14 +22,17 @@ mod latest;
 pub mod lidar_detector;
 mod lifecycle;
 pub mod obstacle_fusion;
+mod onlooker;
 mod overlay;
 mod palette;
 mod parameters;
 mod process;
+mod recorder;
 mod shutdown;
 mod statistics;
 mod stopwatch;
 mod subscriptions;
+mod topic_name;
 mod transform_listener;
 mod warnings;
 

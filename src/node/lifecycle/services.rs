@@ -26,7 +26,7 @@ use super::{
 use crate::node::clock;
 
 /// Requests to one service.
-type Requests<S> = LocalBoxStream<'static, ServiceRequest<S>>;
+pub(in crate::node) type Requests<S> = LocalBoxStream<'static, ServiceRequest<S>>;
 /// A request to change the state, which waits for its answer.
 pub(super) type ChangeRequest = ServiceRequest<ChangeState::Service>;
 
@@ -97,19 +97,31 @@ pub(super) fn answer_change(request: ChangeRequest, success: bool) {
     respond(request, ChangeState::Response { success });
 }
 
-fn offer<S: WrappedServiceTypeSupport + 'static>(node: &mut r2r::Node, name: &str) -> anyhow::Result<Requests<S>> {
+/// Offers a service.
+///
+/// # Errors
+/// When ROS 2 refuses it.
+pub(in crate::node) fn offer<S: WrappedServiceTypeSupport + 'static>(
+    node: &mut r2r::Node,
+    name: &str,
+) -> anyhow::Result<Requests<S>> {
     let requests = node.create_service::<S>(name, QosProfile::services_default());
     Ok(requests.with_context(|| format!("ROS 2 refuses the service {name}"))?.boxed_local())
 }
 
-fn waiting<S: WrappedServiceTypeSupport>(requests: &mut Requests<S>) -> Option<ServiceRequest<S>> {
+/// The next request, if one waits.
+pub(in crate::node) fn waiting<S: WrappedServiceTypeSupport>(requests: &mut Requests<S>) -> Option<ServiceRequest<S>> {
     requests.next().now_or_never().flatten()
 }
 
-fn respond<S: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<S>, response: S::Response) {
+/// Answers a request.
+pub(in crate::node) fn respond<S: WrappedServiceTypeSupport + 'static>(
+    request: ServiceRequest<S>,
+    response: S::Response,
+) {
     // Whoever asked may be gone by now.
     if let Err(error) = request.respond(response) {
-        tracing::debug!("an answer of the lifecycle services is lost: {error}");
+        tracing::debug!("an answer of a service is lost: {error}");
     }
 }
 

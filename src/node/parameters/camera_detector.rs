@@ -5,10 +5,10 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
-    is_reliable, session_options,
+    NodeParameters, ParameterError, Recorded, TextList, bond_timeout, check_bond_timeout, check_model, check_share,
+    check_topic, either, is_reliable, session_options,
 };
-use crate::model::SessionOptions;
+use crate::{model::SessionOptions, node::recorder::RecordOptions};
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -33,6 +33,20 @@ pub struct CameraDetectorParameters {
     pub provider: String,
     /// ONNX Runtime's library; empty: searched for. Read on configure.
     pub onnxruntime_library: String,
+    /// Folder that frames which the student is unsure of are recorded into, absolute, and there already; empty: nothing is recorded. Read on configure.
+    pub record_folder: String,
+    /// Megabytes of all recorded parts together, beyond which the oldest is deleted. Read on configure.
+    pub record_limit_mb: i64,
+    /// Megabytes from which a recorded part is finished and another one begun, at most record_limit_mb. Read on configure.
+    pub record_part_mb: i64,
+    /// Bits of entropy of a score from which a frame is recorded, 0 to 1: 0.9 is a score from 0.32 to 0.68. Read on configure.
+    pub record_uncertainty: f64,
+    /// Seconds between two recorded frames at least. Read on configure.
+    pub record_interval: f64,
+    /// Topics that are recorded around such a frame, for example camera_info, /tf and /tf_static. Read on configure.
+    pub record_topics: TextList,
+    /// Topic on which obstacle_fusion asks for frames where camera and lidar disagree (std_msgs/msg/Header); empty: none. Read on configure.
+    pub record_requests: String,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -52,6 +66,13 @@ impl Default for CameraDetectorParameters {
             threads: 1,
             provider: "cpu".into(),
             onnxruntime_library: String::new(),
+            record_folder: String::new(),
+            record_limit_mb: 500,
+            record_part_mb: 50,
+            record_uncertainty: 0.9,
+            record_interval: 1.0,
+            record_topics: TextList::default(),
+            record_requests: "obstacle_fusion/uncertain".into(),
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -90,6 +111,7 @@ impl CameraDetectorParameters {
         self.transport()?;
         self.reliable()?;
         self.session_options()?;
+        self.recorded().check()?;
         check_bond_timeout(self.bond_timeout)?;
         check_share("score_threshold", self.score_threshold)?;
         check_share("iou_threshold", self.iou_threshold)?;
@@ -112,6 +134,23 @@ impl CameraDetectorParameters {
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
         session_options(&self.provider, self.threads, &self.onnxruntime_library)
     }
+
+    fn recorded(&self) -> Recorded<'_> {
+        Recorded {
+            folder: &self.record_folder,
+            limit_mb: self.record_limit_mb,
+            part_mb: self.record_part_mb,
+            uncertainty: self.record_uncertainty,
+            interval: self.record_interval,
+            topics: &self.record_topics,
+            requests: &self.record_requests,
+        }
+    }
+
+    /// What is recorded; nothing where recording is off.
+    pub(in crate::node) fn recording(&self) -> Option<RecordOptions> {
+        self.recorded().options()
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +170,7 @@ mod tests {
             (CameraDetectorParameters { image_reliability: "best effort".into(), ..good.clone() }, "image_reliability"),
             (CameraDetectorParameters { score_threshold: 40.0, ..good.clone() }, "score_threshold"),
             (CameraDetectorParameters { threads: -1, ..good.clone() }, "threads"),
+            (CameraDetectorParameters { record_folder: "field".into(), ..good.clone() }, "record_folder"),
             (CameraDetectorParameters { provider: "gpu".into(), ..good.clone() }, "provider"),
             (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
         ]);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
 //! | `guarded` | [`Guarded`]: values that make no sense are refused while the node runs, too |
+//! | `record` | the parameters of recording, which both detectors have |
 //! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
 
 mod camera_detector;
@@ -11,6 +12,7 @@ mod guarded;
 mod lidar_detector;
 mod list;
 mod obstacle_fusion;
+mod record;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -21,6 +23,7 @@ pub use lidar_detector::LidarDetectorParameters;
 pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
+use record::Recorded;
 
 use crate::model::{ExecutionProvider, SessionOptions};
 
