@@ -1,6 +1,6 @@
 //! Where camera and lidar do not say the same: one of the two students is wrong there, and its frame is worth learning from.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, f64::consts::TAU};
 
 use super::view::View;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 
 /// From this score on somebody is sure enough to be contradicted.
 const SURE: f32 = 0.5;
-/// The place of what a camera alone saw must be known to within so many metres, before the lidar is asked for it.
+/// The place of what one sensor saw must be known to within so many metres, before the other one is asked for it.
 const PLACED: f64 = 1.0;
 /// Frames that wait to be asked for at most.
 const MOST_SOUGHT: usize = 32;
@@ -57,19 +57,21 @@ impl Disagreements {
     }
 
     /// Compares what a camera and the lidar saw at nearly the same time. Only classes that both kinds of sensors have reported before
-    /// count, and only what the other could see.
+    /// count, and only what the other could see: not what stands behind something else.
     pub(super) fn compare(&mut self, measurements: &[Measurement], camera: &Looked<'_>, lidar: &Looked<'_>) {
         let contradicts = |measurement: &Measurement| {
             let is_known = self.by_cameras.contains(&measurement.class) && self.by_lidar.contains(&measurement.class);
-            let is_in_view = match measurement.source {
-                Source::Camera => {
-                    let [[x, _], [_, y]] = measurement.covariance;
-                    (x + y).sqrt() <= PLACED && lidar.view.contains(measurement.position)
-                }
-                Source::Lidar => camera.view.contains(measurement.position),
-                Source::Both => false,
+            let other = match measurement.source {
+                Source::Camera => lidar.view,
+                Source::Lidar => camera.view,
+                Source::Both => return false,
             };
-            is_known && is_in_view && measurement.score >= SURE
+            let [[x, _], [_, y]] = measurement.covariance;
+            is_known
+                && measurement.score >= SURE
+                && (x + y).sqrt() <= PLACED
+                && other.contains(measurement.position)
+                && !measurements.iter().any(|nearer| hides(nearer, measurement, other))
         };
         if !measurements.iter().any(contradicts) {
             return;
@@ -87,4 +89,14 @@ impl Disagreements {
     pub(super) fn take(&mut self) -> Vec<Sought> {
         std::mem::take(&mut self.sought)
     }
+}
+
+/// Whether something nearer stands before an object, as one sensor sees it.
+fn hides(nearer: &Measurement, object: &Measurement, view: &View) -> bool {
+    let half_width = |of: &Measurement, distance: f64| (of.size[0].max(of.size[1]) / 2.0).atan2(distance);
+    let ((direction, distance), (of_object, behind)) =
+        (view.direction(nearer.position), view.direction(object.position));
+    let apart = (direction - of_object).abs();
+    let apart = apart.min(TAU - apart);
+    distance < behind && apart < half_width(nearer, distance) + half_width(object, behind)
 }

@@ -94,12 +94,17 @@ fn image(stamp: i64) -> Vec<u8> {
 
 /// People in front of a lidar at these distances.
 fn scan(stamp: i64, distances: &[f64]) -> Vec<u8> {
+    scan_of(stamp, &distances.iter().map(|&x| [x, 0.0]).collect::<Vec<_>>())
+}
+
+/// People at these places.
+fn scan_of(stamp: i64, places: &[[f64; 2]]) -> Vec<u8> {
     let header = Header { stamp: Time::from_nanoseconds(stamp), frame_id: "laser" };
-    let detections = distances.iter().map(|&x| Detection3D {
+    let detections = places.iter().map(|&[x, y]| Detection3D {
         header,
         results: results("person"),
         bbox: BoundingBox3D {
-            center: Pose { position: Point { x, y: 0.0, z: 0.9 }, orientation: Quaternion::default() },
+            center: Pose { position: Point { x, y, z: 0.9 }, orientation: Quaternion::default() },
             size: Vector3 { x: 0.4, y: 0.5, z: 1.8 },
         },
         id: "",
@@ -237,10 +242,10 @@ fn frames_on_which_camera_and_lidar_disagree_are_asked_for() {
     let mut bench = Bench::new(vec![InputKind::Lidar, camera]);
     bench.place_camera();
     bench.fuser.inputs[1].calibrate(&calibration(), bench.begin);
-    let mut asked = |number: i64, people: &[f64]| {
+    let mut asked = |number: i64, people: &[[f64; 2]]| {
         let stamp = START + 100 * MS * number;
         bench.drive(stamp, 0.0);
-        bench.take(0, &scan(stamp, people), 100 * number as u64);
+        bench.take(0, &scan_of(stamp, people), 100 * number as u64);
         bench.take(1, &image(stamp + 10 * MS), 100 * number as u64 + 10);
         let sought = bench.fuser.disagreements.take();
         sought.into_iter().map(|sought| (sought.stamp - stamp, sought.frame_id)).collect::<Vec<_>>()
@@ -248,10 +253,12 @@ fn frames_on_which_camera_and_lidar_disagree_are_asked_for() {
     let both = [(10 * MS, "optical".to_owned()), (0, "laser".to_owned())];
     // The lidar has not told of any person yet: perhaps it knows none.
     assert!(asked(0, &[]).is_empty());
-    assert!(asked(1, &[4.0]).is_empty(), "both see the person");
+    let seen = [4.0, 0.0];
+    assert!(asked(1, &[seen]).is_empty(), "both see the person");
     assert_eq!(asked(2, &[]), both, "the lidar does not see it");
-    assert_eq!(asked(3, &[4.0, 6.0]), both, "the camera does not see the second");
-    assert!(asked(4, &[4.0, 9.5]).is_empty(), "that is beyond what the camera sees");
+    assert_eq!(asked(3, &[seen, [4.0, 1.5]]), both, "the camera does not see the second");
+    assert!(asked(4, &[seen, [9.5, 3.0]]).is_empty(), "that is beyond what the camera sees");
+    assert!(asked(5, &[seen, [6.0, 0.1]]).is_empty(), "that stands behind the other");
     assert_eq!(bench.fuser.disagreements.found, 2);
 }
 
