@@ -18,6 +18,7 @@
 //! | [`fusion`] | camera boxes and lidar objects to measurements on the floor, footprints for costmaps |
 //! | [`tracking`] | measurements over time to objects with velocity, identity and class |
 //! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
+//! | `recording` (feature `ros` or `distill`) | writing recordings as rosbag2 does, files that are whole or not there |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
@@ -27,6 +28,8 @@ pub mod geometry;
 pub mod messages;
 pub mod metrics;
 pub mod model;
+#[cfg(any(feature = "distill", feature = "ros"))]
+pub mod recording;
 pub mod sensing;
 mod spelling;
 pub mod tracking;

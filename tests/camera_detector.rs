@@ -16,7 +16,7 @@ use distilled_perception::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use support::ros::{Node, rclpy, refuses, script};
+use support::ros::{Node, frames_of_bag, rclpy, refuses};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_camera_detector");
 const CLIENT: &str = "detector_client.py";
@@ -64,24 +64,6 @@ fn start(model: &Path, parameters: &[&str]) -> Node {
 /// The student that is kept in the repository; see models/README.md.
 fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/indoor_person.onnx")
-}
-
-/// Every so manieth frame of the real recording as a file named after its stamp, by other people's code.
-fn frames_of_bag(data: &Path, folder: &Path, every: usize, format: &str) -> Vec<(i64, PathBuf)> {
-    let mut command = Command::new("python3");
-    command
-        .arg(script("frames_of_bag.py"))
-        .arg(data.join("bags/indoor_person_mcap"))
-        .arg(folder)
-        .args([&every.to_string(), format]);
-    assert!(command.status().unwrap().success());
-    let mut frames: Vec<(i64, PathBuf)> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), path))
-        .collect();
-    frames.sort();
-    frames
 }
 
 /// What `distill evaluate` finds in the images of a folder, by file stem: class name, score and box.

@@ -105,6 +105,7 @@ fn distill(subcommand: &str, file: &Path, option: &str, data: &Path) -> Output {
     command
         .env_remove("RUST_LOG")
         .env_remove("DEMO")
+        .env_remove("FIELD")
         .env_remove("KINDS")
         .env_remove("LIDAR")
         .env("PERCEPTION_TEST_DATA", data);

@@ -5,7 +5,7 @@ use distilled_perception::messages::{
     BoundingBox2D, BoundingBox3D, CameraInfo, Clock, CompressedImage, Covariance, DecodeError, Detection2D,
     Detection2DArray, Detection3D, Detection3DArray, Endianness, Floats, Header, Image, LabelInfo, LaserScan, Message,
     ObjectHypothesis, ObjectHypothesisWithPose, Point, Point2D, PointCloud2, PointField, Pose, Pose2D, PoseArray,
-    PoseWithCovariance, Quaternion, RegionOfInterest, SpeedLimit, TFMessage, Time, Transform, TransformStamped,
+    PoseWithCovariance, Quaternion, RegionOfInterest, SpeedLimit, TFMessage, Text, Time, Transform, TransformStamped,
     Vector3, VisionClass, definition,
 };
 use proptest::collection::vec;
@@ -178,6 +178,7 @@ proptest! {
         comes_back!(Time, m.header().stamp);
         comes_back!(Header, m.header());
         comes_back!(Clock, Clock { clock: m.header().stamp });
+        comes_back!(Text, Text { data: &m.text });
         comes_back!(Image, Image {
             header: m.header(), height: m.words[0], width: m.words[1], encoding: &m.name, is_bigendian: u8::from(m.flag),
             step: m.words[2], data: &m.bytes,
@@ -229,6 +230,7 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = Time::decode(bytes);
     let _ = Header::decode(bytes);
     let _ = Clock::decode(bytes);
+    let _ = Text::decode(bytes);
     let _ = Image::decode(bytes);
     let _ = CompressedImage::decode(bytes);
     let _ = CameraInfo::decode(bytes);
@@ -318,6 +320,7 @@ fn every_message_type_has_a_definition() {
         Time::TYPE_NAME,
         Header::TYPE_NAME,
         Clock::TYPE_NAME,
+        Text::TYPE_NAME,
         Image::TYPE_NAME,
         CompressedImage::TYPE_NAME,
         CameraInfo::TYPE_NAME,

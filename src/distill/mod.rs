@@ -6,7 +6,6 @@ pub mod audit;
 pub mod bag;
 pub mod command;
 pub mod config;
-pub mod durable;
 pub mod evaluate;
 pub mod export;
 mod few;
@@ -25,3 +24,4 @@ pub mod train;
 mod worst;
 
 pub use crate::digest;
+pub use crate::recording::durable;

@@ -52,6 +52,15 @@ impl Header<'_> {
 }
 
 cdr_struct! {
+    /// `std_msgs/msg/String`: a text.
+    #[derive(Copy, Eq)]
+    pub struct Text<'a> = "std_msgs/msg/String" {
+        /// The text.
+        pub data: &'a str,
+    }
+}
+
+cdr_struct! {
     /// `rosgraph_msgs/msg/Clock`: simulated time.
     #[derive(Copy, Eq)]
     pub struct Clock = "rosgraph_msgs/msg/Clock" {

@@ -16,7 +16,7 @@
 //! | `cdr` | the wire format: reader, writer, and how a structure's fields lie in it |
 //! | `floats` | float arrays that stay in the message's bytes |
 //! | `definition` | the message definition texts that bags carry as schemas |
-//! | `header` | [`Time`], [`Header`], [`Clock`] |
+//! | `header` | [`Time`], [`Header`], [`Text`], [`Clock`] |
 //! | `geometry` | [`Pose`], [`PoseArray`], [`TFMessage`] and their parts |
 //! | `camera` | [`Image`], [`CompressedImage`], [`CameraInfo`] |
 //! | `range` | [`LaserScan`], [`PointCloud2`] |
@@ -49,7 +49,7 @@ pub use floats::Floats;
 pub use geometry::{
     Covariance, Point, Pose, PoseArray, PoseWithCovariance, Quaternion, TFMessage, Transform, TransformStamped, Vector3,
 };
-pub use header::{Clock, Header, Time};
+pub use header::{Clock, Header, Text, Time};
 pub use navigation::SpeedLimit;
 pub use range::{LaserScan, PointCloud2, PointField};
 

@@ -15,6 +15,8 @@
 //! | `~/rollback` | std_srvs/srv/Trigger: brings the former model back |
 //! | `~/promote` | std_srvs/srv/Trigger: the candidate takes the model's place |
 //!
+//! With `record_folder` it records frames that the student is unsure of, see `node::recorder`.
+//!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
 use std::path::Path;
@@ -34,6 +36,7 @@ use super::{
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     preparation::prepare,
+    recorder::RecordOptions,
     turns::Turns,
     watch::Settings,
 };
@@ -143,6 +146,10 @@ impl Work for ImageWork {
             ImageTransport::Compressed => CompressedImage::TYPE_NAME,
         };
         Ok(Source { topic: parameters.image_topic.clone(), type_name, is_reliable: parameters.reliable()? })
+    }
+
+    fn recording(parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
+        parameters.recording()
     }
 
     fn labels(model: &CameraModel) -> Vec<u8> {
@@ -265,6 +272,17 @@ fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParamete
         share(parameters.iou_threshold).unwrap_or(own.iou_threshold),
         most,
     );
+}
+
+/// Detections with their boxes as shares of an image of that width and height.
+fn sightings(detections: &[SoftDetection], (width, height): (u32, u32)) -> Vec<Sighting> {
+    let (width, height) = (width.max(1) as f32, height.max(1) as f32);
+    let sighting = |detection: &SoftDetection| {
+        let ((class, score), bbox) = (detection.best(), detection.bbox);
+        let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
+        Sighting { class, score, place }
+    };
+    detections.iter().map(sighting).collect()
 }
 
 /// Detections as a message with the image's own header.

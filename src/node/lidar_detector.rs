@@ -15,6 +15,8 @@
 //! | `~/rollback` | std_srvs/srv/Trigger: brings the former model back |
 //! | `~/promote` | std_srvs/srv/Trigger: the candidate takes the model's place |
 //!
+//! With `record_folder` it records sweeps that the student is unsure of, see `node::recorder`.
+//!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 //!
 //! `~/points` has a point for each beam or point that came in, in the same order, so that it can label a recording. Its fields are
@@ -36,6 +38,7 @@ use super::{
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
     preparation::prepare,
+    recorder::RecordOptions,
     turns::Turns,
     watch::Settings,
 };
@@ -146,6 +149,10 @@ impl Work for SweepWork {
         Ok(Source { topic: parameters.input_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
+    fn recording(parameters: &LidarDetectorParameters) -> Option<RecordOptions> {
+        parameters.recording()
+    }
+
     fn labels(model: &LidarModel) -> Vec<u8> {
         let spec = &model.detector.bundle().spec;
         label_info(&spec.classes, 1, spec.score_threshold)
@@ -247,6 +254,12 @@ impl Work for SweepWork {
     fn is_listened_to(&self) -> bool {
         is_heard(&self.detections) || is_heard(&self.points)
     }
+}
+
+/// An object by its place on the floor.
+fn sighting(object: &LidarObject) -> Sighting {
+    let ([x, y, _], [length, width, _]) = (object.center, object.size);
+    Sighting { class: object.class, score: object.score, place: [x, y, length, width] }
 }
 
 /// Objects as a message with the sweep's own header.

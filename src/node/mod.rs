@@ -36,6 +36,7 @@ mod palette;
 mod parameters;
 mod preparation;
 mod process;
+mod recorder;
 mod requests;
 mod shutdown;
 mod stopwatch;

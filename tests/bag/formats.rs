@@ -1,6 +1,9 @@
 //! What is written is read, in every layout that rosbag2 and MCAP know.
 
-use distilled_perception::distill::bag::{Bag, Storage, TopicFilter};
+use distilled_perception::{
+    distill::bag::{Bag, Storage, TopicFilter},
+    recording::part_name,
+};
 use mcap::Compression;
 
 use crate::make::{self, Mcap};
@@ -138,4 +141,33 @@ fn an_empty_metadata_file_is_passed_over() {
     let (_folder, path) =
         make::folder(&[("run_0.mcap", &make::mcap(Mcap::default(), &written)), ("metadata.yaml", b"")]);
     assert_eq!(make::read(&path, &TopicFilter::All).0, written);
+}
+
+#[test]
+fn parts_in_a_folder_are_read_as_one_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let messages = make::messages(90, 400);
+    // Written last, read first: the numbers tell the order.
+    for (number, share) in [(12, &messages[60..]), (3, &messages[..30]), (7, &messages[30..60])] {
+        let part = folder.path().join(part_name(number));
+        std::fs::create_dir(&part).unwrap();
+        std::fs::write(part.join("part_0.mcap"), make::mcap(Mcap::default(), share)).unwrap();
+        std::fs::write(part.join("metadata.yaml"), make::metadata("mcap", &["part_0.mcap"], ("", ""), share)).unwrap();
+    }
+    // What lies beside the parts is none of theirs.
+    std::fs::create_dir(folder.path().join(".partial-x1")).unwrap();
+    std::fs::create_dir(folder.path().join("part_")).unwrap();
+    let (read, loss) = make::read(folder.path(), &TopicFilter::All);
+    assert_eq!(read, messages);
+    assert!(loss.is_empty(), "{loss}");
+    let bag = Bag::open(folder.path()).unwrap();
+    assert_eq!((bag.message_count(), bag.files().count()), (Some(90), 3));
+    assert_eq!((bag.start(), bag.end()), (Some(messages[0].1), Some(messages[89].1)));
+    let (read, _) = make::read(folder.path(), &TopicFilter::only(["/b"]));
+    assert_eq!(read.len(), 30);
+
+    std::fs::write(folder.path().join(part_name(7)).join("metadata.yaml"), "half of").unwrap();
+    let (read, loss) = make::read(folder.path(), &TopicFilter::All);
+    assert_eq!(read, [&messages[..30], &messages[60..]].concat());
+    assert!(loss.reasons[0].contains("part_00000007"), "{loss}");
 }

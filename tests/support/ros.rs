@@ -27,6 +27,24 @@ pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ros").join(name)
 }
 
+/// Every so manieth frame of the real recording as a file named after its stamp, by other people's code.
+pub fn frames_of_bag(data: &Path, folder: &Path, every: usize, format: &str) -> Vec<(i64, PathBuf)> {
+    let mut command = Command::new("python3");
+    command
+        .arg(script("frames_of_bag.py"))
+        .arg(data.join("bags/indoor_person_mcap"))
+        .arg(folder)
+        .args([&every.to_string(), format]);
+    assert!(command.status().unwrap().success());
+    let mut frames: Vec<(i64, PathBuf)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), path))
+        .collect();
+    frames.sort();
+    frames
+}
+
 /// A running node that does not outlive its test, in a ROS domain of its own.
 pub struct Node {
     child: Child,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::recording::WriteError;
+
 /// Why a recording could not be opened, read or written. Every message names the file, the reason and the mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -162,13 +164,8 @@ pub enum BagError {
         reason: String,
     },
     /// A recording could not be written.
-    #[error("{}: cannot write the recording: {reason}", path.display())]
-    Write {
-        /// The folder being written.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl BagError {

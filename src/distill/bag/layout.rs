@@ -8,11 +8,11 @@ use std::{
 use super::{
     BagError, Loss,
     compression::ZSTD_MAGIC,
-    metadata::Metadata,
     reader::{Part, Storage},
     sqlite_file::SQLITE_MAGIC,
     topic::TopicTable,
 };
+use crate::recording::{metadata::Metadata, part_number};
 
 /// A recording's files and what its `metadata.yaml` says of them.
 #[derive(Debug)]
@@ -34,6 +34,12 @@ pub(super) fn of(path: &Path) -> Result<Layout, BagError> {
     if !kind.is_dir() {
         return undescribed(vec![path.into()]);
     }
+    let parts = part_folders(path)?;
+    if parts.is_empty() { whole_folder(path) } else { in_parts(path, parts) }
+}
+
+/// A folder that is one recording.
+fn whole_folder(path: &Path) -> Result<Layout, BagError> {
     let description = path.join("metadata.yaml");
     if description.is_file()
         && let Some(metadata) = Metadata::read(&description)?
@@ -41,6 +47,94 @@ pub(super) fn of(path: &Path) -> Result<Layout, BagError> {
         return described(path, &metadata);
     }
     undescribed(recording_files(path)?)
+}
+
+/// The folders in a folder that are parts of one recording, by their number.
+fn part_folders(folder: &Path) -> Result<Vec<PathBuf>, BagError> {
+    let mut parts = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| BagError::io(folder, error))? {
+        let entry = entry.map_err(|error| BagError::io(folder, error))?;
+        if let Some(number) = entry.file_name().to_str().and_then(part_number)
+            && entry.path().join("metadata.yaml").is_file()
+        {
+            parts.push((number, entry.path()));
+        }
+    }
+    parts.sort();
+    Ok(parts.into_iter().map(|(_, path)| path).collect())
+}
+
+/// A folder of parts, each a recording of its own, as a robot's recorder leaves them: one recording. A part that cannot be read does
+/// not spoil the others.
+fn in_parts(folder: &Path, parts: Vec<PathBuf>) -> Result<Layout, BagError> {
+    let mut whole: Option<Layout> = None;
+    let mut missing = Loss::default();
+    let mut first_error = None;
+    for part in parts {
+        let read = whole_folder(&part).and_then(|layout| {
+            let reason = "its metadata.yaml is empty; name its .mcap file to read it alone";
+            if layout.described {
+                Ok(layout)
+            } else {
+                Err(BagError::NotABag { path: part.clone(), reason: reason.into() })
+            }
+        });
+        let layout = match read {
+            Ok(layout) => layout,
+            Err(error) => {
+                missing.add_file(&part, 0, &error);
+                first_error.get_or_insert(error);
+                continue;
+            }
+        };
+        whole = Some(match whole {
+            Some(before) => before.joined(layout, &part)?,
+            None => layout,
+        });
+    }
+    match (whole, first_error) {
+        (Some(mut whole), _) => {
+            whole.missing.merge(&missing);
+            Ok(whole)
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(BagError::NotABag { path: folder.into(), reason: "the folder holds no parts".into() }),
+    }
+}
+
+impl Layout {
+    /// Adds the next part, whose files follow.
+    ///
+    /// # Errors
+    /// When it is stored otherwise, or has a topic of the same name and another type.
+    fn joined(mut self, next: Self, path: &Path) -> Result<Self, BagError> {
+        let refuse = |reason: String| BagError::NotABag { path: path.into(), reason };
+        if next.storage != self.storage {
+            let (here, before) = (next.storage.identifier(), self.storage.identifier());
+            return Err(refuse(format!("it is stored as `{here}`, the parts before it as `{before}`; move it away")));
+        }
+        for topic in &next.table.topics {
+            let place = self.table.enter(&topic.name, &topic.type_name, &topic.serialization, &topic.offered_qos);
+            let known = &mut self.table.topics[place];
+            if known.type_name != topic.type_name {
+                return Err(refuse(format!(
+                    "topic `{}` is a {}, and in the parts before it a {}; move the older or the newer parts away",
+                    topic.name, topic.type_name, known.type_name
+                )));
+            }
+            known.message_count = Some(known.message_count.unwrap_or(0) + topic.message_count.unwrap_or(0));
+        }
+        self.times = match (self.times, next.times) {
+            (Some((start, end)), Some((first, last))) => Some((start.min(first), end.max(last))),
+            (known, other) => known.or(other),
+        };
+        if self.compression == "none" {
+            self.compression = next.compression;
+        }
+        self.parts.extend(next.parts);
+        self.missing.merge(&next.missing);
+        Ok(self)
+    }
 }
 
 /// A folder with `metadata.yaml`.

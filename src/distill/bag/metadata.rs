@@ -1,97 +1,9 @@
-//! rosbag2's `metadata.yaml`, versions 1 to 9.
-//!
-//! The layout is that of `rosbag2_storage/bag_metadata.hpp` and its YAML conversion: version 4 brought the quality of service
-//! and paths relative to the folder, 5 the per-file counts, 6 custom data, 7 type hashes, 8 the distribution, 9 the quality of
-//! service as YAML nodes instead of a string.
+//! Reading rosbag2's `metadata.yaml`, versions 1 to 9; [`Metadata`] tells of the layout.
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::BagError;
-
-/// The newest version known here.
-pub(super) const NEWEST_VERSION: u32 = 9;
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Document {
-    rosbag2_bagfile_information: Metadata,
-}
-
-/// What `metadata.yaml` says of a recording. The field names are the file's.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct Metadata {
-    pub(super) version: u32,
-    pub(super) storage_identifier: String,
-    #[serde(default)]
-    pub(super) duration: Duration,
-    #[serde(default)]
-    pub(super) starting_time: StartingTime,
-    #[serde(default)]
-    pub(super) message_count: u64,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) topics_with_message_count: Vec<TopicWithCount>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) compression_format: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) compression_mode: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) relative_file_paths: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) files: Vec<FileInformation>,
-    #[serde(default)]
-    pub(super) custom_data: Option<serde_yaml::Value>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) ros_distro: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct Duration {
-    pub(super) nanoseconds: i64,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct StartingTime {
-    pub(super) nanoseconds_since_epoch: i64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct TopicWithCount {
-    pub(super) topic_metadata: TopicMetadata,
-    pub(super) message_count: u64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct TopicMetadata {
-    pub(super) name: String,
-    #[serde(rename = "type")]
-    pub(super) type_name: String,
-    pub(super) serialization_format: String,
-    #[serde(default)]
-    pub(super) offered_qos_profiles: serde_yaml::Value,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) type_description_hash: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-pub(super) struct FileInformation {
-    pub(super) path: String,
-    #[serde(default)]
-    pub(super) starting_time: StartingTime,
-    #[serde(default)]
-    pub(super) duration: Duration,
-    #[serde(default)]
-    pub(super) message_count: u64,
-}
-
-/// YAML writes empty lists and texts as nothing at times.
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
+use crate::recording::metadata::{Document, Metadata, NEWEST_VERSION, TopicMetadata};
 
 impl TopicMetadata {
     /// The quality of service as text, whether the file has a string (up to version 8) or a list (9).
@@ -127,11 +39,6 @@ impl Metadata {
             return Err(refuse("names no files (`relative_file_paths` is empty)".into()));
         }
         Ok(Some(metadata))
-    }
-
-    /// The file's text.
-    pub(super) fn to_yaml(&self) -> Result<String, serde_yaml::Error> {
-        serde_yaml::to_string(&Document { rosbag2_bagfile_information: self.clone() })
     }
 
     /// Where the recording's files should lie. Up to version 3 the paths started with the folder's own name.

@@ -22,7 +22,6 @@ mod survey;
 mod temporary;
 mod topic;
 mod topic_frames;
-mod writer;
 
 pub use error::BagError;
 pub use folder::ImageFolder;
@@ -33,4 +32,5 @@ pub use recording::Recording;
 pub use stream::{BagMessage, Messages, OwnedMessage};
 pub use survey::{BagSurvey, FolderSurvey, ImageSurvey, SizeCount, TopicSurvey};
 pub use topic::{Topic, TopicFilter};
-pub use writer::{BagWriter, OfferedQos, TopicId};
+
+pub use crate::recording::{BagWriter, OfferedQos, TopicId};

@@ -45,8 +45,9 @@ pub(super) struct Part {
     pub(super) packed: bool,
 }
 
-/// A recording: a rosbag2 folder (with or without `metadata.yaml`, split or not), or a single `.mcap` or `.db3` file, each
-/// compressed in any way rosbag2 and MCAP know. Opening reads the description only; where there is none (no `metadata.yaml`,
+/// A recording: a rosbag2 folder (with or without `metadata.yaml`, split or not), a folder whose parts (`part_00000001` and so on, as
+/// a robot's recorder leaves them) are rosbag2 folders, or a single `.mcap` or `.db3` file, each compressed in any way rosbag2 and MCAP
+/// know. Opening reads the description only; where there is none (no `metadata.yaml`,
 /// no MCAP summary) it goes over the file once, a chunk at a time.
 #[derive(Debug)]
 pub struct Bag {

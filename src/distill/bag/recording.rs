@@ -14,7 +14,8 @@ pub enum Recording {
 }
 
 impl Recording {
-    /// Opens what lies at the path: a rosbag2 folder, a single `.mcap` or `.db3` file, or a folder of images.
+    /// Opens what lies at the path: a rosbag2 folder, a folder of parts (`part_00000001`, each a rosbag2 folder), a single `.mcap` or
+    /// `.db3` file, or a folder of images.
     ///
     /// # Errors
     /// Those of [`Bag::open`].

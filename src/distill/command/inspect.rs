@@ -17,6 +17,7 @@ use super::Outcome;
 use crate::{
     distill::bag::{Bag, BagSurvey, FolderSurvey, ImageFolder, Loss, Recording, TopicSurvey},
     messages::{CameraInfo, CompressedImage, Detection2DArray, Image, LaserScan, PointCloud2, TFMessage},
+    recording::{node_of_detections, reasons_topic},
     sensing::image::SUPPORTED_ENCODINGS,
 };
 
@@ -27,6 +28,7 @@ const BIG_BAG: u64 = 100 << 20;
 ///
 ///   distill inspect my_bag                # a rosbag2 folder, with or without metadata.yaml
 ///   distill inspect my_bag_0.mcap         # a single file, cut off or not
+///   distill inspect field/camera_detector # what a robot recorded of its own doubts: a folder of parts, read as one
 ///   distill inspect photos/               # a folder of images, with or without a COCO instances file
 ///   distill inspect my_bag --json | jq '.topics[] | select(.image) | .name'
 ///
@@ -34,7 +36,7 @@ const BIG_BAG: u64 = 100 << 20;
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct InspectArgs {
-    /// A rosbag2 folder, an .mcap or .db3 file, or a folder of images.
+    /// A rosbag2 folder, a folder of parts, an .mcap or .db3 file, or a folder of images.
     #[arg(value_name = "BAG")]
     path: PathBuf,
     /// Print JSON for programs instead of tables for people.
@@ -103,7 +105,7 @@ fn bag_json(bag: &Bag, survey: &BagSurvey) -> anyhow::Result<Value> {
     let names = |type_name| topics_of(survey, type_name).map(|topic| topic.name.as_str()).collect::<Vec<_>>();
     value["distillable"] = json!({
         "cameras": cameras(survey).map(|topic| topic.name.as_str()).collect::<Vec<_>>(),
-        "truth": names(Detection2DArray::TYPE_NAME),
+        "truth": truth(survey).map(|topic| topic.name.as_str()).collect::<Vec<_>>(),
         "camera_info": names(CameraInfo::TYPE_NAME),
         "laser_scans": names(LaserScan::TYPE_NAME),
         "point_clouds": names(PointCloud2::TYPE_NAME),
@@ -124,6 +126,19 @@ fn folder_json(folder: &ImageFolder, survey: &FolderSurvey) -> anyhow::Result<Va
 /// The topics of a type that have messages.
 fn topics_of<'a>(survey: &'a BagSurvey, type_name: &'a str) -> impl Iterator<Item = &'a TopicSurvey> {
     survey.topics.iter().filter(move |topic| topic.type_name == type_name && topic.messages > 0)
+}
+
+/// Whether a topic is what the robot's own student saw in the frames that it recorded.
+fn is_of_the_student(survey: &BagSurvey, topic: &TopicSurvey) -> bool {
+    node_of_detections(&topic.name).is_some_and(|node| {
+        let reasons = reasons_topic(node);
+        survey.topics.iter().any(|other| other.name == reasons)
+    })
+}
+
+/// The topics of boxes in images that may be true.
+fn truth(survey: &BagSurvey) -> impl Iterator<Item = &TopicSurvey> {
+    topics_of(survey, Detection2DArray::TYPE_NAME).filter(|topic| !is_of_the_student(survey, topic))
 }
 
 /// The topics of images that have messages, with the reason why one cannot be distilled from.
@@ -222,8 +237,13 @@ fn distillable_text(survey: &BagSurvey) -> String {
     if camera_count > 1 {
         text.push_str("                   several cameras: name one of them as the topic\n");
     }
-    if let Some(names) = names(Detection2DArray::TYPE_NAME) {
-        let _ = writeln!(text, "  truth boxes      {names}: students and teachers can be evaluated against them");
+    let boxes: Vec<_> = truth(survey).map(|topic| topic.name.as_str()).collect();
+    if !boxes.is_empty() {
+        let boxes = boxes.join(", ");
+        let _ = writeln!(text, "  truth boxes      {boxes}: students and teachers can be evaluated against them");
+    }
+    for topic in survey.topics.iter().filter(|topic| is_of_the_student(survey, topic)) {
+        let _ = writeln!(text, "  no truth         {}: what the robot's student saw when it recorded", topic.name);
     }
     match names(CameraInfo::TYPE_NAME) {
         Some(names) => {

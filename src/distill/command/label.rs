@@ -47,7 +47,7 @@ use crate::distill::{
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct LabelArgs {
-    /// A rosbag2 folder, .mcap or .db3 file, or folder of images; may be given several times.
+    /// A rosbag2 folder, folder of parts, .mcap or .db3 file, or folder of images; may be given several times.
     #[arg(long, required = true, value_name = "BAG")]
     data: Vec<PathBuf>,
     /// The image topic, needed where a bag has several.

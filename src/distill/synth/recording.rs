@@ -286,7 +286,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn new(settings: &Settings, path: &Path) -> Result<Self, SynthError> {
+    fn new(settings: &Settings, path: &Path) -> Result<Self, BagError> {
         let mut writer = BagWriter::create(path)?;
         let topics = Topics {
             image: writer.add::<Image>("/camera/image_raw", OfferedQos::SENSOR)?,

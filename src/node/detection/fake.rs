@@ -14,6 +14,7 @@ use crate::{
         CameraDetectorParameters,
         host::{Host, lock},
         onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
+        recorder::RecordOptions,
         watch::Settings,
     },
 };
@@ -63,6 +64,10 @@ impl Work for FakeWork {
 
     fn source(_: &CameraDetectorParameters) -> anyhow::Result<Source> {
         anyhow::bail!("a fake listens to nothing")
+    }
+
+    fn recording(_parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
+        None
     }
 
     fn labels(model: &FakeModel) -> Vec<u8> {

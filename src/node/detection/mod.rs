@@ -51,7 +51,9 @@ use super::{
     host::{Host, latched, lock, reliable, sensor},
     labels::LabelTopic,
     lifecycle::{Activity, Job, Managed, job},
+    onlooker::Onlooker,
     parameters::NodeParameters,
+    recorder::{Origin, RecordNow, Recording, refuse_to_record},
     requests::{Requests, offer, waiting},
     subscriptions::Subscription,
     turns::Turns,
@@ -67,6 +69,8 @@ const LATENCY_TOPICS: [Stage; 3] = [Stage::Pipeline, Stage::Infer, Stage::Age];
 pub(super) struct Detection<W: Work> {
     turns: Turns,
     configured: Option<Configured<W>>,
+    /// From the first configuration that records to the end.
+    record_now: Option<RecordNow>,
     rollbacks: Requests<Trigger::Service>,
     promotions: Requests<Trigger::Service>,
 }
@@ -80,6 +84,7 @@ struct Configured<W: Work> {
     statistics: Arc<Mutex<NodeStatistics>>,
     is_listened_to: Arc<AtomicBool>,
     onlookers: Onlookers,
+    recording: Option<Recording>,
     slot: Arc<Latest<Vec<u8>>>,
     gate: Arc<Gate>,
     swaps: Swaps<W>,
@@ -101,7 +106,7 @@ impl<W: Work> Detection<W> {
     pub(super) fn new(host: &mut Host<W::Parameters>, turns: Turns) -> anyhow::Result<Self> {
         let rollbacks = offer(&mut host.node, "~/rollback")?;
         let promotions = offer(&mut host.node, "~/promote")?;
-        Ok(Self { turns, configured: None, rollbacks, promotions })
+        Ok(Self { turns, configured: None, record_now: None, rollbacks, promotions })
     }
 
     fn configure(&mut self, loaded: Loaded<W>, host: &mut Host<W::Parameters>) -> anyhow::Result<()> {
@@ -114,7 +119,10 @@ impl<W: Work> Detection<W> {
         let publish = agreement_topic(host)?;
         let work = W::create(&parameters, host)?;
         let latencies = LatencyTopics::offer(host, &LATENCY_TOPICS)?;
-        let onlookers: Onlookers = Arc::new(Mutex::new(W::onlookers(&parameters, host)));
+        let mut onlookers = W::onlookers(&parameters, host);
+        // Its status comes last, as `diagnostics` adds to it.
+        let recording = self.record(&parameters, &source, &mut onlookers, host)?;
+        let onlookers: Onlookers = Arc::new(Mutex::new(onlookers));
         for onlooker in lock(&onlookers).iter_mut() {
             onlooker.model_changed(&current.identity);
         }
@@ -175,6 +183,7 @@ impl<W: Work> Detection<W> {
             statistics,
             is_listened_to,
             onlookers,
+            recording,
             slot,
             gate,
             swaps,
@@ -182,6 +191,29 @@ impl<W: Work> Detection<W> {
             background,
         });
         Ok(())
+    }
+
+    /// Begins to record, where the parameters say so.
+    fn record(
+        &mut self,
+        parameters: &W::Parameters,
+        source: &Source,
+        onlookers: &mut Vec<Box<dyn Onlooker>>,
+        host: &mut Host<W::Parameters>,
+    ) -> anyhow::Result<Option<Recording>> {
+        let Some(options) = W::recording(parameters) else { return Ok(None) };
+        if self.record_now.is_none() {
+            self.record_now = Some(RecordNow::offer(&mut host.node)?);
+        }
+        let origin = Origin {
+            node: host.name.clone(),
+            topic: host.full_name(&source.topic),
+            type_name: source.type_name.to_owned(),
+            is_reliable: source.is_reliable,
+        };
+        let (recording, recorder) = Recording::start(options, origin, host)?;
+        onlookers.push(Box::new(recorder));
+        Ok(Some(recording))
     }
 
     /// Answers the services.
@@ -203,8 +235,9 @@ impl<W: Work> Detection<W> {
     /// Ends the threads, and frees the models, on another thread.
     fn clean_up(&mut self, host: &mut Host<W::Parameters>) -> Job<Option<Loaded<W>>> {
         let Some(configured) = self.configured.take() else { return job(|| Ok(None)) };
-        let Configured { subscription, onlookers, slot, swaps, inference, background, .. } = configured;
+        let Configured { subscription, onlookers, recording, slot, swaps, inference, background, .. } = configured;
         host.unsubscribe(subscription);
+        let finishing = recording.map(|recording| recording.leave(host));
         let exchange = swaps.end();
         job(move || {
             slot.close();
@@ -212,6 +245,10 @@ impl<W: Work> Detection<W> {
             let has_ended = [inference, background].map(|thread| thread.join().is_ok()) == [true, true];
             // The models that waited in it go here, and what onlookers hold.
             drop((exchange, onlookers));
+            // The recorder's thread ends when nobody can give it anything any more.
+            if let Some(finishing) = finishing {
+                finishing.wait();
+            }
             anyhow::ensure!(has_ended, ENDED);
             Ok(None)
         })
@@ -289,6 +326,12 @@ impl<W: Work> Managed for Detection<W> {
 
     fn turn(&mut self, is_active: bool, host: &mut Host<Self::Parameters>) -> anyhow::Result<()> {
         self.answer();
+        let recording = self.configured.as_mut().and_then(|configured| configured.recording.as_mut());
+        match (recording, &mut self.record_now) {
+            (Some(recording), record_now) => recording.turn(host, record_now.as_mut()),
+            (None, Some(record_now)) => refuse_to_record(record_now),
+            (None, None) => {}
+        }
         let Some(Configured { subscription, watch, statistics, slot, swaps, inference, background, .. }) =
             &mut self.configured
         else {
@@ -311,8 +354,9 @@ impl<W: Work> Managed for Detection<W> {
     }
 
     fn diagnostics(&mut self, name: &str) -> Vec<DiagnosticStatus> {
-        let Some(Configured { parameters, watch, statistics, is_listened_to, onlookers, slot, swaps, .. }) =
-            &self.configured
+        let Some(Configured {
+            parameters, watch, statistics, is_listened_to, onlookers, recording, slot, swaps, ..
+        }) = &self.configured
         else {
             return Vec::new();
         };
@@ -332,6 +376,10 @@ impl<W: Work> Managed for Detection<W> {
         }
         statuses.extend(swaps.statuses(name));
         statuses.extend(lock(onlookers).iter_mut().filter_map(|onlooker| onlooker.status(name)));
+        let missing = recording.as_ref().and_then(Recording::missing_topics);
+        if let (Some(missing), Some(recorder)) = (missing, statuses.last_mut()) {
+            recorder.values.push(missing);
+        }
         statuses
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         host::Host,
         onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
         parameters::DetectorParameters,
+        recorder::RecordOptions,
         watch::Settings,
     },
 };
@@ -41,6 +42,9 @@ pub(in crate::node) trait Work: Send + Sized + 'static {
     /// # Errors
     /// Parameters that make no sense.
     fn source(parameters: &Self::Parameters) -> anyhow::Result<Source>;
+
+    /// What is recorded of the frames that the student is unsure of; nothing where recording is off.
+    fn recording(parameters: &Self::Parameters) -> Option<RecordOptions>;
 
     /// The message of `~/label_info`.
     fn labels(model: &Self::Model) -> Vec<u8>;

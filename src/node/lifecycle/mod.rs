@@ -17,4 +17,5 @@ mod transition;
 
 pub(super) use driver::serve;
 pub(super) use managed::{Job, Managed, job};
+pub(super) use services::{Requests, offer, respond, waiting};
 pub(super) use state::Activity;

@@ -9,6 +9,7 @@ use std::{
 use super::{
     batch::{Batch, Found},
     classes::Classes,
+    disagreement::{Disagreements, Looked},
     input::{Input, InputKind},
     options::{fusion_options, tracker_options},
     view::View,
@@ -55,6 +56,7 @@ pub(super) struct Applied {
 /// What the lidar found at one moment, for the cameras that come later.
 struct LidarSweep {
     stamp: i64,
+    frame_id: String,
     objects: Vec<LidarObject>,
     sensor_in_target: RigidTransform,
 }
@@ -67,6 +69,8 @@ pub(super) struct Fuser {
     pub(super) classes: Classes,
     /// How often the clock jumped.
     pub(super) jumps: u64,
+    /// Where camera and lidar do not say the same.
+    pub(super) disagreements: Disagreements,
     parameters: ObstacleFusionParameters,
     transforms: Arc<Mutex<TransformBuffer>>,
     tracker: Tracker,
@@ -95,6 +99,7 @@ impl Fuser {
         Self {
             inputs,
             jumps: 0,
+            disagreements: Disagreements::default(),
             parameters: parameters.clone(),
             transforms,
             tracker,
@@ -181,6 +186,7 @@ impl Fuser {
         self.waiting.clear();
         self.applied.clear();
         self.sweeps.clear();
+        self.disagreements.take();
         self.newest = None;
         for input in &mut self.inputs {
             input.last_stamp = None;
@@ -250,8 +256,10 @@ impl Fuser {
         }
         input.counters.applied += 1;
         let (measurements, view) = match (batch.found, model) {
-            (Found::Boxes(boxes), Some(model)) => self.look(batch.stamp, &boxes, model, sensor_in_target),
-            (Found::Objects(objects), _) => self.sweep(batch.stamp, objects, sensor_in_target),
+            (Found::Boxes(boxes), Some(model)) => {
+                self.look(batch.stamp, &batch.frame_id, &boxes, model, sensor_in_target)
+            }
+            (Found::Objects(objects), _) => self.sweep(batch.stamp, batch.frame_id, objects, sensor_in_target),
             // Boxes come from cameras alone, and those are not located without their calibration.
             (Found::Boxes(_), None) => return,
         };
@@ -271,8 +279,9 @@ impl Fuser {
     /// What a camera's boxes say: of what the lidar saw at nearly the same time that the camera saw it as well, and where the rest is
     /// by the camera alone. What only the lidar saw was told when its sweep came.
     fn look(
-        &self,
+        &mut self,
         stamp: i64,
+        frame_id: &str,
         boxes: &[CameraBox],
         model: CameraModel,
         optical_in_target: RigidTransform,
@@ -283,19 +292,28 @@ impl Fuser {
             sweep.map(|sweep| LidarObjects { objects: &sweep.objects, sensor_in_target: sweep.sensor_in_target });
         let camera = CameraBoxes { detections: boxes, model: &model, optical_in_target };
         let mut measurements = fuse(&[camera], lidar.as_ref(), &self.options);
+        let target_to_optical = optical_in_target.inverse();
+        let view = View::Camera { model, target_to_optical, range: self.parameters.camera_range };
+        self.disagreements.hear_camera(boxes);
+        if let Some(sweep) = sweep {
+            let by_camera = Looked { stamp, frame_id, view: &view };
+            let lidar_view = lidar_view(&self.parameters, &sweep.sensor_in_target);
+            let by_lidar = Looked { stamp: sweep.stamp, frame_id: &sweep.frame_id, view: &lidar_view };
+            self.disagreements.compare(&measurements, &by_camera, &by_lidar);
+        }
         measurements.retain(|measurement| measurement.source != Source::Lidar);
         for both in measurements.iter_mut().filter(|measurement| measurement.source == Source::Both) {
             // Its place is the lidar's, which the tracker has been told already: only the class is new.
             both.covariance = both.covariance.map(|row| row.map(|value| value * TOLD_BEFORE));
         }
-        let target_to_optical = optical_in_target.inverse();
-        (measurements, View::Camera { model, target_to_optical, range: self.parameters.camera_range })
+        (measurements, view)
     }
 
     /// What a lidar's objects say; they are kept for the cameras.
     fn sweep(
         &mut self,
         stamp: i64,
+        frame_id: String,
         objects: Vec<LidarObject>,
         sensor_in_target: RigidTransform,
     ) -> (Vec<Measurement>, View) {
@@ -303,9 +321,9 @@ impl Fuser {
         if self.sweeps.len() >= MOST_SWEEPS {
             self.sweeps.pop_front();
         }
-        self.sweeps.push_back(LidarSweep { stamp, objects, sensor_in_target });
-        let (range, field_of_view) = (self.parameters.lidar_range, self.parameters.lidar_field_of_view);
-        (measurements, View::Lidar { target_to_sensor: sensor_in_target.inverse(), range, field_of_view })
+        self.disagreements.hear_lidar(&objects);
+        self.sweeps.push_back(LidarSweep { stamp, frame_id, objects, sensor_in_target });
+        (measurements, lidar_view(&self.parameters, &sensor_in_target))
     }
 
     /// The newest stamp that tracks were updated with, in nanoseconds.
@@ -329,4 +347,10 @@ impl Fuser {
     pub(super) fn take_applied(&mut self) -> Vec<Applied> {
         std::mem::take(&mut self.applied)
     }
+}
+
+/// What the lidar sees from a place in the target frame.
+fn lidar_view(parameters: &ObstacleFusionParameters, sensor_in_target: &RigidTransform) -> View {
+    let (range, field_of_view) = (parameters.lidar_range, parameters.lidar_field_of_view);
+    View::Lidar { target_to_sensor: sensor_in_target.inverse(), range, field_of_view }
 }

@@ -9,6 +9,7 @@
 //! | `~/detections` | vision_msgs/msg/Detection3DArray in `target_frame`, the track as id | reliable, depth 5 |
 //! | `~/label_info` | vision_msgs/msg/LabelInfo | reliable, latched |
 //! | `~/markers` | visualization_msgs/msg/MarkerArray, made only while somebody listens | best effort, depth 1 |
+//! | `~/uncertain` | std_msgs/msg/Header: stamp and frame of an image or sweep on which camera and lidar disagree, for the detectors' recorders | reliable, depth 10 |
 //! | parameter `speed_limit_topic` | nav2_msgs/msg/SpeedLimit, while somebody of `slow_classes` is nearer than `slow_distance` | reliable, depth 10 |
 //! | `~/latency/pipeline_ms`, `~/latency/age_ms` | std_msgs/msg/Float64, one for each message of detections, only while somebody listens | reliable, depth 10 |
 //! | `/diagnostics` | diagnostic_msgs/msg/DiagnosticArray at 1 Hz: one status for the whole, one for each input | reliable, depth 5 |
@@ -29,6 +30,7 @@
 
 mod batch;
 mod classes;
+mod disagreement;
 mod fuser;
 mod input;
 mod markers;
@@ -225,6 +227,9 @@ impl Managed for Fusion {
             }
             surroundings.look(host, now);
             fuser.settle(now, |stamp| clock::age(clock::now(), stamp));
+            if let Err(error) = outputs.seek(&fuser.disagreements.take()) {
+                beat.warnings.warn(&format!("no frames can be asked for: {error}"));
+            }
             if beat.until_next().is_zero() {
                 beat.publish(host, fuser, outputs, &transforms.buffer());
             }
@@ -415,6 +420,7 @@ impl Beat {
         let about = [("target_frame", frame.as_str())];
         let mut whole = self.statistics.status(&format!("{name}: {}", Fusion::ABOUT), &about, &thresholds);
         whole.values.push(pair("tracks", &self.tracks.to_string()));
+        whole.values.push(pair("disagreements", &fuser.disagreements.found.to_string()));
         whole.values.push(pair("time_jumps", &fuser.jumps.to_string()));
         whole.values.push(pair("transforms_refused", &transforms.refused().to_string()));
         let silence = self.parameters.input_timeout;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use r2r::{Publisher, PublisherUntyped, visualization_msgs::msg::MarkerArray};
 
 use super::{
+    disagreement::Sought,
     fuser::Fuser,
     markers::MarkerBoard,
     messages::{cloud, detections},
@@ -24,6 +25,7 @@ use crate::{
 pub(super) struct Outputs {
     obstacles: PublisherUntyped,
     detections: PublisherUntyped,
+    uncertain: PublisherUntyped,
     labels: PublisherUntyped,
     markers: Publisher<MarkerArray>,
     speed: Option<PublisherUntyped>,
@@ -65,6 +67,7 @@ impl Outputs {
         Ok(Self {
             obstacles: host.advertise("~/obstacles", PointCloud2::TYPE_NAME, reliable(5))?,
             detections: host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?,
+            uncertain: host.advertise("~/uncertain", Header::TYPE_NAME, reliable(10))?,
             labels: host.advertise("~/label_info", LabelInfo::TYPE_NAME, latched())?,
             markers: host.advertise_typed("~/markers", casual())?,
             speed,
@@ -73,6 +76,18 @@ impl Outputs {
             labelled: None,
             frame_id: parameters.target_frame.trim_start_matches('/').to_owned(),
         })
+    }
+
+    /// Asks the detectors' recorders for frames.
+    ///
+    /// # Errors
+    /// When ROS 2 refuses the message.
+    pub(super) fn seek(&self, frames: &[Sought]) -> r2r::Result<()> {
+        for Sought { stamp, frame_id } in frames {
+            let asked = Header { stamp: Time::from_nanoseconds(*stamp), frame_id };
+            self.uncertain.publish_raw(&asked.encode())?;
+        }
+        Ok(())
     }
 
     /// Publishes the classes where they are new.

@@ -55,6 +55,15 @@ impl Bench {
         lock(&self.transforms).insert(&message, false).unwrap();
     }
 
+    /// Says where the camera is. The optical frame: z forwards, x right, y down, 1 m above the ground.
+    fn place_camera(&self) {
+        let rotation = Quaternion { x: -0.5, y: 0.5, z: -0.5, w: 0.5 };
+        let transform = Transform { translation: Vector3 { x: 0.0, y: 0.0, z: 1.0 }, rotation };
+        let header = Header { stamp: Time::from_nanoseconds(START), frame_id: "odom" };
+        let optical = TransformStamped { header, child_frame_id: "optical", transform };
+        lock(&self.transforms).insert(&optical, true).unwrap();
+    }
+
     /// Takes detections and settles at once, so many milliseconds after the start.
     fn take(&mut self, input: usize, message: &[u8], milliseconds: u64) {
         let now = self.begin + Duration::from_millis(milliseconds);
@@ -67,14 +76,35 @@ fn results(class_id: &'static str) -> Vec<ObjectHypothesisWithPose<'static>> {
     vec![ObjectHypothesisWithPose { hypothesis: ObjectHypothesis { class_id, score: 0.9 }, ..Default::default() }]
 }
 
+/// A camera with a focal length of 300 pixels.
+fn calibration() -> Vec<u8> {
+    let k = [300.0, 0.0, 319.5, 0.0, 300.0, 239.5, 0.0, 0.0, 1.0];
+    CameraInfo { width: 640, height: 480, distortion_model: "plumb_bob", k, ..Default::default() }.encode()
+}
+
+/// A person of 1.7 m, 4 m ahead on the axis, as that camera sees it.
+fn image(stamp: i64) -> Vec<u8> {
+    let header = Header { stamp: Time::from_nanoseconds(stamp), frame_id: "optical" };
+    let (top, bottom) = (240.0 - 300.0 * 0.7 / 4.0, 240.0 + 300.0 * 1.0 / 4.0);
+    let center = Pose2D { position: Point2D { x: 320.0, y: (top + bottom) / 2.0 }, theta: 0.0 };
+    let bbox = BoundingBox2D { center, size_x: 40.0, size_y: bottom - top };
+    let detection = Detection2D { header, results: results("person"), bbox, id: "" };
+    Detection2DArray { header, detections: vec![detection] }.encode()
+}
+
 /// People in front of a lidar at these distances.
 fn scan(stamp: i64, distances: &[f64]) -> Vec<u8> {
+    scan_of(stamp, &distances.iter().map(|&x| [x, 0.0]).collect::<Vec<_>>())
+}
+
+/// People at these places.
+fn scan_of(stamp: i64, places: &[[f64; 2]]) -> Vec<u8> {
     let header = Header { stamp: Time::from_nanoseconds(stamp), frame_id: "laser" };
-    let detections = distances.iter().map(|&x| Detection3D {
+    let detections = places.iter().map(|&[x, y]| Detection3D {
         header,
         results: results("person"),
         bbox: BoundingBox3D {
-            center: Pose { position: Point { x, y: 0.0, z: 0.9 }, orientation: Quaternion::default() },
+            center: Pose { position: Point { x, y, z: 0.9 }, orientation: Quaternion::default() },
             size: Vector3 { x: 0.4, y: 0.5, z: 1.8 },
         },
         id: "",
@@ -190,29 +220,13 @@ fn an_input_that_comes_back_after_a_while_is_no_jump_while_another_went_on() {
 fn a_camera_needs_its_calibration_and_then_is_enough() {
     let kind = InputKind::Camera { info_topic: "/camera/camera_info".into(), model: None };
     let mut bench = Bench::new(vec![kind]);
-    // The optical frame: z forwards, x right, y down, 1 m above the ground.
-    let rotation = Quaternion { x: -0.5, y: 0.5, z: -0.5, w: 0.5 };
-    let transform = Transform { translation: Vector3 { x: 0.0, y: 0.0, z: 1.0 }, rotation };
-    let header = Header { stamp: Time::from_nanoseconds(START), frame_id: "odom" };
-    let optical = TransformStamped { header, child_frame_id: "optical", transform };
-    lock(&bench.transforms).insert(&optical, true).unwrap();
-    // A person of 1.7 m, 4 m ahead on the axis, as a camera with a focal length of 300 pixels sees it.
-    let image = |stamp: i64| {
-        let header = Header { stamp: Time::from_nanoseconds(stamp), frame_id: "optical" };
-        let (top, bottom) = (240.0 - 300.0 * 0.7 / 4.0, 240.0 + 300.0 * 1.0 / 4.0);
-        let center = Pose2D { position: Point2D { x: 320.0, y: (top + bottom) / 2.0 }, theta: 0.0 };
-        let bbox = BoundingBox2D { center, size_x: 40.0, size_y: bottom - top };
-        let detection = Detection2D { header, results: results("person"), bbox, id: "" };
-        Detection2DArray { header, detections: vec![detection] }.encode()
-    };
+    bench.place_camera();
     bench.take(0, &image(START), 0);
     bench.fuser.settle(bench.begin + Duration::from_millis(200), |_| None);
     assert_eq!(bench.fuser.inputs[0].counters.without_transform, 1);
     let told = bench.fuser.inputs[0].status("/node", 1.0, bench.begin).message;
     assert!(told.contains("/camera/camera_info"), "{told}");
-    let k = [300.0, 0.0, 319.5, 0.0, 300.0, 239.5, 0.0, 0.0, 1.0];
-    let info = CameraInfo { width: 640, height: 480, distortion_model: "plumb_bob", k, ..Default::default() };
-    bench.fuser.inputs[0].calibrate(&info.encode(), bench.begin);
+    bench.fuser.inputs[0].calibrate(&calibration(), bench.begin);
     for step in 1..10 {
         bench.take(0, &image(START + 100 * MS * step), 200 + 100 * step as u64);
     }
@@ -220,6 +234,32 @@ fn a_camera_needs_its_calibration_and_then_is_enough() {
     assert_eq!(tracks.len(), 1);
     let [x, y, _] = tracks[0].position;
     assert!((x - 4.0).abs() < 0.5 && y.abs() < 0.2, "{:?}", tracks[0].position);
+}
+
+#[test]
+fn frames_on_which_camera_and_lidar_disagree_are_asked_for() {
+    let camera = InputKind::Camera { info_topic: "/camera/camera_info".into(), model: None };
+    let mut bench = Bench::new(vec![InputKind::Lidar, camera]);
+    bench.place_camera();
+    bench.fuser.inputs[1].calibrate(&calibration(), bench.begin);
+    let mut asked = |number: i64, people: &[[f64; 2]]| {
+        let stamp = START + 100 * MS * number;
+        bench.drive(stamp, 0.0);
+        bench.take(0, &scan_of(stamp, people), 100 * number as u64);
+        bench.take(1, &image(stamp + 10 * MS), 100 * number as u64 + 10);
+        let sought = bench.fuser.disagreements.take();
+        sought.into_iter().map(|sought| (sought.stamp - stamp, sought.frame_id)).collect::<Vec<_>>()
+    };
+    let both = [(10 * MS, "optical".to_owned()), (0, "laser".to_owned())];
+    // The lidar has not told of any person yet: perhaps it knows none.
+    assert!(asked(0, &[]).is_empty());
+    let seen = [4.0, 0.0];
+    assert!(asked(1, &[seen]).is_empty(), "both see the person");
+    assert_eq!(asked(2, &[]), both, "the lidar does not see it");
+    assert_eq!(asked(3, &[seen, [4.0, 1.5]]), both, "the camera does not see the second");
+    assert!(asked(4, &[seen, [9.5, 3.0]]).is_empty(), "that is beyond what the camera sees");
+    assert!(asked(5, &[seen, [6.0, 0.1]]).is_empty(), "that stands behind the other");
+    assert_eq!(bench.fuser.disagreements.found, 2);
 }
 
 #[test]

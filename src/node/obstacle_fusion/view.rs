@@ -49,6 +49,21 @@ impl View {
             }
         }
     }
+
+    /// In which direction, in radians to the left, and how far, in metres, a point of the target frame is seen along the floor.
+    pub(super) fn direction(&self, point: [f64; 3]) -> (f64, f64) {
+        let (ahead, left) = match self {
+            Self::Camera { target_to_optical, .. } => {
+                let [right, _, ahead] = target_to_optical.apply(point);
+                (ahead, -right)
+            }
+            Self::Lidar { target_to_sensor, .. } => {
+                let [ahead, left, _] = target_to_sensor.apply(point);
+                (ahead, left)
+            }
+        };
+        (left.atan2(ahead), ahead.hypot(left))
+    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    DetectorParameters, NodeParameters, ParameterError, RELIABILITIES, ShadowOptions, bond_timeout, check_bond_timeout,
-    check_model, check_topic, check_values, either, is_reliable, providers, session_options, share, stamp_limits,
-    words,
+    DetectorParameters, NodeParameters, ParameterError, RELIABILITIES, Recorded, ShadowOptions, TextList, bond_timeout,
+    check_bond_timeout, check_model, check_topic, check_values, either, is_reliable, providers, session_options, share,
+    stamp_limits, words,
 };
 use crate::{
     model::SessionOptions,
-    node::{diagnostics::Thresholds, watch::StampLimits},
+    node::{diagnostics::Thresholds, recorder::RecordOptions, watch::StampLimits},
 };
 
 /// Parameters of `lidar_detector`.
@@ -63,6 +63,20 @@ pub struct LidarDetectorParameters {
     pub rate_warn: f64,
     /// Whether frames are left alone, neither decoded nor run, while nobody listens to any output.
     pub idle_saving: bool,
+    /// Folder that frames which the student is unsure of are recorded into, absolute, and there already; empty: nothing is recorded. Read on configure.
+    pub record_folder: String,
+    /// Megabytes of all recorded parts together, beyond which the oldest is deleted. Read on configure.
+    pub record_limit_mb: i64,
+    /// Megabytes from which a recorded part is finished and another one begun, at most record_limit_mb. Read on configure.
+    pub record_part_mb: i64,
+    /// Bits of entropy of a score from which a frame is recorded, 0 to 1: 0.9 is a score from 0.32 to 0.68. Read on configure.
+    pub record_uncertainty: f64,
+    /// Seconds between two recorded frames at least. Read on configure.
+    pub record_interval: f64,
+    /// Topics that are recorded around such a frame, for example camera_info, /tf and /tf_static. Read on configure.
+    pub record_topics: TextList,
+    /// Topic on which obstacle_fusion asks for frames where camera and lidar disagree (std_msgs/msg/Header); empty: none. Read on configure.
+    pub record_requests: String,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -95,6 +109,13 @@ impl Default for LidarDetectorParameters {
             future_warn: 0.2,
             rate_warn: 0.5,
             idle_saving: true,
+            record_folder: String::new(),
+            record_limit_mb: 500,
+            record_part_mb: 50,
+            record_uncertainty: 0.9,
+            record_interval: 1.0,
+            record_topics: TextList::default(),
+            record_requests: "obstacle_fusion/uncertain".into(),
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -111,6 +132,10 @@ impl NodeParameters for LidarDetectorParameters {
         ("promote_agreement", 0.0, 1.0),
         ("drift_warn", 0.0, 1000.0),
         ("drift_window", 300.0, 1_000_000.0),
+        ("record_limit_mb", 1.0, 1_000_000.0),
+        ("record_part_mb", 1.0, 1_000_000.0),
+        ("record_uncertainty", 0.0, 1.0),
+        ("record_interval", 0.0, 3600.0),
         ("stale_warn", 0.0, 60.0),
         ("future_warn", 0.0, 60.0),
         ("rate_warn", 0.0, 1.0),
@@ -202,6 +227,7 @@ impl LidarDetectorParameters {
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
         check_values(self)?;
+        self.recorded().check()?;
         check_topic("input_topic", &self.input_topic)?;
         check_bond_timeout(self.bond_timeout)?;
         check_model(&self.model)
@@ -222,6 +248,23 @@ impl LidarDetectorParameters {
 
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
         session_options(&self.provider, self.threads, &self.onnxruntime_library)
+    }
+
+    fn recorded(&self) -> Recorded<'_> {
+        Recorded {
+            folder: &self.record_folder,
+            limit_mb: self.record_limit_mb,
+            part_mb: self.record_part_mb,
+            uncertainty: self.record_uncertainty,
+            interval: self.record_interval,
+            topics: &self.record_topics,
+            requests: &self.record_requests,
+        }
+    }
+
+    /// What is recorded; nothing where recording is off.
+    pub(in crate::node) fn recording(&self) -> Option<RecordOptions> {
+        self.recorded().options()
     }
 }
 

@@ -6,6 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
+//! | `record` | the parameters of recording, which both detectors have |
 //! | `shadow` | [`DetectorParameters`]: what both detectors are told of their models while they run |
 //! | `descriptor` | what is known of each parameter: type, range, words, when it holds |
 //! | `guarded` | what the services work on: values that make no sense are refused while the node runs, too |
@@ -24,6 +25,7 @@ mod lidar_detector;
 mod list;
 mod obstacle_fusion;
 mod qos;
+mod record;
 mod services;
 mod shadow;
 mod value;
@@ -40,6 +42,7 @@ pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
 pub(super) use qos::{QosOverrides, TopicEnd};
+use record::Recorded;
 pub(super) use services::ParameterServices;
 pub(super) use shadow::{DetectorParameters, ShadowOptions};
 

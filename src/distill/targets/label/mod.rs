@@ -80,7 +80,7 @@ impl LabelJob {
 /// One recording to label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSource {
-    /// A rosbag2 folder, an `.mcap` or `.db3` file, or a folder of images.
+    /// A rosbag2 folder, a folder of parts that a robot recorded, an `.mcap` or `.db3` file, or a folder of images.
     pub path: PathBuf,
     /// The image topic; may be left out where there is only one.
     pub topic: Option<String>,

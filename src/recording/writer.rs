@@ -3,20 +3,46 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::BufWriter,
+    io::{self, BufWriter, ErrorKind},
     path::{Path, PathBuf},
 };
 
 use serde_yaml::Value;
 
 use super::{
-    BagError,
+    durable,
     metadata::{Duration, FileInformation, Metadata, NEWEST_VERSION, StartingTime, TopicMetadata, TopicWithCount},
 };
-use crate::{
-    distill::durable,
-    messages::{Message, definition},
-};
+use crate::messages::{Message, definition};
+
+/// A recording could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot write the recording: {reason}", path.display())]
+pub struct WriteError {
+    /// The folder being written.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+    /// What the system said, where it was the system that refused.
+    pub kind: Option<ErrorKind>,
+}
+
+impl WriteError {
+    fn new(path: &Path, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into(), kind: None }
+    }
+
+    fn io(path: &Path, error: &io::Error) -> Self {
+        Self { kind: Some(error.kind()), ..Self::new(path, error.to_string()) }
+    }
+
+    fn mcap(path: &Path, error: &mcap::McapError) -> Self {
+        match error {
+            mcap::McapError::Io(error) => Self::io(path, error),
+            other => Self::new(path, other.to_string()),
+        }
+    }
+}
 
 /// The quality of service that a topic's publisher offered, for whoever plays the recording back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +105,7 @@ struct WrittenTopic {
 /// The same messages give the same bytes.
 ///
 /// ```
-/// use distilled_perception::{distill::bag::{Bag, BagWriter, OfferedQos}, messages::{Clock, Message, Time}};
+/// use distilled_perception::{messages::{Clock, Time}, recording::{BagWriter, OfferedQos}};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("my_bag");
@@ -87,7 +113,7 @@ struct WrittenTopic {
 /// let clock = writer.add::<Clock>("/clock", OfferedQos::SENSOR)?;
 /// writer.write(clock, 5, &Clock { clock: Time::from_nanoseconds(5) }.encode())?;
 /// writer.finish()?;
-/// assert_eq!(Bag::open(&path)?.message_count(), Some(1));
+/// assert!(path.join("metadata.yaml").is_file());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -116,28 +142,27 @@ impl BagWriter {
     ///
     /// # Errors
     /// When something lies there already, or nothing can be written there.
-    pub fn create(path: impl AsRef<Path>) -> Result<Self, BagError> {
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, WriteError> {
         let path = path.as_ref().to_path_buf();
-        let refuse = |reason: String| BagError::Write { path: path.clone(), reason };
         if path.exists() {
-            return Err(refuse("it exists already; remove it or choose another name".into()));
+            return Err(WriteError::new(&path, "it exists already; remove it or choose another name"));
         }
         let name = path
             .file_name()
             .and_then(|name| name.to_str())
-            .ok_or_else(|| refuse("the path has no name that could be a folder's".into()))?;
+            .ok_or_else(|| WriteError::new(&path, "the path has no name that could be a folder's"))?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        std::fs::create_dir_all(&parent).map_err(|error| refuse(error.to_string()))?;
+        std::fs::create_dir_all(&parent).map_err(|error| WriteError::io(&path, &error))?;
         let folder = tempfile::Builder::new()
-            .prefix(".partial-")
+            .prefix(durable::TEMPORARY_PREFIX)
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir_in(&parent)
-            .map_err(|error| refuse(error.to_string()))?;
+            .map_err(|error| WriteError::io(&path, &error))?;
         let file_name = format!("{name}_0.mcap");
-        let file = File::create(folder.path().join(&file_name)).map_err(|error| refuse(error.to_string()))?;
+        let file = File::create(folder.path().join(&file_name)).map_err(|error| WriteError::io(&path, &error))?;
         let writer = mcap::WriteOptions::new()
             .profile("ros2")
             .library(concat!("distilled_perception ", env!("CARGO_PKG_VERSION")))
@@ -145,7 +170,7 @@ impl BagWriter {
             .compression_level(1)
             .compression_threads(0)
             .create(BufWriter::with_capacity(1 << 20, file))
-            .map_err(|error| refuse(error.to_string()))?;
+            .map_err(|error| WriteError::mcap(&path, &error))?;
         Ok(Self {
             path,
             parent,
@@ -162,7 +187,7 @@ impl BagWriter {
     ///
     /// # Errors
     /// Those of [`BagWriter::add_topic`].
-    pub fn add<M: Message>(&mut self, name: &str, qos: OfferedQos) -> Result<TopicId, BagError> {
+    pub fn add<M: Message>(&mut self, name: &str, qos: OfferedQos) -> Result<TopicId, WriteError> {
         let text = definition(M::TYPE_NAME)
             .ok_or_else(|| self.refuse(format!("the definition of {} is not known", M::TYPE_NAME)))?;
         self.add_topic(name, M::TYPE_NAME, &text, qos)
@@ -179,7 +204,7 @@ impl BagWriter {
         type_name: &str,
         definition: &str,
         qos: OfferedQos,
-    ) -> Result<TopicId, BagError> {
+    ) -> Result<TopicId, WriteError> {
         if self.topics.iter().any(|topic| topic.name == name) {
             return Err(self.refuse(format!("topic `{name}` was added twice")));
         }
@@ -192,7 +217,7 @@ impl BagWriter {
         let channel = writer
             .add_schema(type_name, "ros2msg", definition.as_bytes())
             .and_then(|schema| writer.add_channel(schema, name, "cdr", &metadata))
-            .map_err(|error| self.refuse(error.to_string()))?;
+            .map_err(|error| WriteError::mcap(&self.path, &error))?;
         self.topics.push(WrittenTopic { name: name.into(), type_name: type_name.into(), qos, channel, count: 0 });
         Ok(TopicId(self.topics.len() - 1))
     }
@@ -201,7 +226,7 @@ impl BagWriter {
     ///
     /// # Errors
     /// When the file cannot be written, the topic is another writer's or the time lies before the epoch.
-    pub fn write(&mut self, topic: TopicId, log_time: i64, data: &[u8]) -> Result<(), BagError> {
+    pub fn write(&mut self, topic: TopicId, log_time: i64, data: &[u8]) -> Result<(), WriteError> {
         let time =
             u64::try_from(log_time).map_err(|_| self.refuse(format!("time {log_time} ns lies before the epoch")))?;
         let Some(written) = self.topics.get_mut(topic.0) else {
@@ -219,15 +244,26 @@ impl BagWriter {
             Some((start, end)) => (start.min(log_time), end.max(log_time)),
             None => (log_time, log_time),
         });
-        self.writer.0.write_to_known_channel(&header, data).map_err(|error| self.refuse(error.to_string()))
+        self.writer.0.write_to_known_channel(&header, data).map_err(|error| WriteError::mcap(&self.path, &error))
+    }
+
+    /// Writes out what waits in memory, and says how many bytes lie on the disk by then. Each call ends a chunk, and many small
+    /// chunks make a large file.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or is not there any more.
+    pub fn flush(&mut self) -> Result<u64, WriteError> {
+        self.writer.0.flush().map_err(|error| WriteError::mcap(&self.path, &error))?;
+        let file = std::fs::metadata(self.folder.path().join(&self.file_name));
+        Ok(file.map_err(|error| WriteError::io(&self.path, &error))?.len())
     }
 
     /// Ends the file, writes `metadata.yaml` and gives the folder its name.
     ///
     /// # Errors
     /// When something cannot be written; nothing is left behind then.
-    pub fn finish(mut self) -> Result<(), BagError> {
-        self.writer.0.finish().map_err(|error| self.refuse(error.to_string()))?;
+    pub fn finish(mut self) -> Result<(), WriteError> {
+        self.writer.0.finish().map_err(|error| WriteError::mcap(&self.path, &error))?;
         let yaml = self.metadata().to_yaml().map_err(|error| self.refuse(error.to_string()))?;
         let folder = self.folder.path().to_path_buf();
         let publish = || -> std::io::Result<()> {
@@ -236,7 +272,7 @@ impl BagWriter {
             std::fs::rename(&folder, &self.path)?;
             File::open(&self.parent)?.sync_all()
         };
-        publish().map_err(|error| self.refuse(error.to_string()))?;
+        publish().map_err(|error| WriteError::io(&self.path, &error))?;
         // It has its name now: there is no temporary folder left to remove.
         let _ = self.folder.keep();
         Ok(())
@@ -276,21 +312,23 @@ impl BagWriter {
         }
     }
 
-    fn refuse(&self, reason: String) -> BagError {
-        BagError::Write { path: self.path.clone(), reason }
+    fn refuse(&self, reason: String) -> WriteError {
+        WriteError::new(&self.path, reason)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        distill::bag::{Bag, TopicFilter},
-        messages::{Clock, Time},
-    };
+    use crate::messages::Clock;
 
+    #[cfg(feature = "distill")]
     #[test]
     fn a_written_recording_is_read_back_and_appears_whole() {
+        use crate::{
+            distill::bag::{Bag, TopicFilter},
+            messages::Time,
+        };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/run");
         let mut writer = BagWriter::create(&path).unwrap();
@@ -320,5 +358,18 @@ mod tests {
         assert!(writer.write(clock, -1, &[0, 1, 0, 0]).is_err());
         drop(writer);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    #[test]
+    fn what_is_flushed_lies_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = BagWriter::create(folder.path().join("run")).unwrap();
+        let clock = writer.add::<Clock>("/clock", OfferedQos::SENSOR).unwrap();
+        let before = writer.flush().unwrap();
+        writer.write(clock, 1, &[0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
+        assert!(writer.flush().unwrap() > before);
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let error = writer.flush().unwrap_err();
+        assert_eq!(error.kind, Some(ErrorKind::NotFound), "{error}");
+        assert!(writer.finish().is_err());
     }
 }

@@ -6,6 +6,9 @@ use std::{
     path::Path,
 };
 
+/// What the names of files and folders begin with that are being written, or that nobody could finish.
+pub const TEMPORARY_PREFIX: &str = ".partial-";
+
 /// Writes a file through `fill` so that a reader, a crash or a full disk never meets half of it: a temporary file in the
 /// same folder, `fsync`, rename, `fsync` of the folder. Missing parent folders are made.
 ///
@@ -20,7 +23,8 @@ pub fn write_file<E: From<io::Error>>(
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
-    let temporary = tempfile::Builder::new().prefix(".partial-").permissions(readable_by_all()).tempfile_in(folder)?;
+    let temporary =
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).permissions(readable_by_all()).tempfile_in(folder)?;
     {
         let mut writer = BufWriter::new(temporary.as_file());
         fill(&mut writer)?;
