@@ -35,7 +35,8 @@ mod warnings;
 
 pub use latest::{Latest, Taken};
 pub use parameters::{
-    CameraDetectorParameters, LidarDetectorParameters, ObstacleFusionParameters, ParameterError, PerClass, TextList,
+    CameraDetectorParameters, Fixed, LidarDetectorParameters, ObstacleFusionParameters, ParameterError, PerClass,
+    TextList,
 };
 pub use process::run_program;
 pub use shutdown::Shutdown;

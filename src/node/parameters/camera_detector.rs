@@ -5,10 +5,13 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
-    is_reliable, session_options,
+    Fixed, NodeParameters, ParameterError, TextList, bond_timeout, check_bond_timeout, check_model, check_share,
+    check_topic, either, is_reliable, session_options,
 };
-use crate::model::SessionOptions;
+use crate::{model::SessionOptions, sensing::image::MAX_PIXELS};
+
+/// What `max_image_megapixels` may be at most.
+const MOST_MEGAPIXELS: f64 = MAX_PIXELS as f64 / 1e6;
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -31,8 +34,12 @@ pub struct CameraDetectorParameters {
     pub threads: i64,
     /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read on configure.
     pub provider: String,
-    /// ONNX Runtime's library; empty: searched for. Read on configure.
-    pub onnxruntime_library: String,
+    /// Folders that models may be loaded from, at any depth, links followed; empty: from anywhere. Read at the start.
+    pub model_folders: Fixed<TextList>,
+    /// Images of more megapixels are refused: before they are decoded, where they are compressed.
+    pub max_image_megapixels: f64,
+    /// ONNX Runtime's library; empty: searched for. Read at the start.
+    pub onnxruntime_library: Fixed<String>,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -51,7 +58,9 @@ impl Default for CameraDetectorParameters {
             max_detections: 0,
             threads: 1,
             provider: "cpu".into(),
-            onnxruntime_library: String::new(),
+            model_folders: Fixed::default(),
+            max_image_megapixels: 50.0,
+            onnxruntime_library: Fixed::default(),
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -97,6 +106,10 @@ impl CameraDetectorParameters {
             let reason = format!("{} is negative; 0 is as the model says", self.max_detections);
             return Err(ParameterError::new("max_detections", reason));
         }
+        if !(0.01..=MOST_MEGAPIXELS).contains(&self.max_image_megapixels) {
+            let reason = format!("{} is not from 0.01 to {MOST_MEGAPIXELS}", self.max_image_megapixels);
+            return Err(ParameterError::new("max_image_megapixels", reason));
+        }
         Ok(())
     }
 
@@ -110,7 +123,12 @@ impl CameraDetectorParameters {
     }
 
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
-        session_options(&self.provider, self.threads, &self.onnxruntime_library)
+        session_options(&self.provider, self.threads, &self.onnxruntime_library.0, &self.model_folders.0)
+    }
+
+    /// Pixels of an image at most.
+    pub(in crate::node) fn max_pixels(&self) -> u64 {
+        (self.max_image_megapixels * 1e6) as u64
     }
 }
 
@@ -123,6 +141,9 @@ mod tests {
     fn wrong_values_are_named() {
         let good = CameraDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
+        let folders = |folder: &str| Fixed(TextList(vec![folder.into()]));
+        let limited = CameraDetectorParameters { model_folders: folders("/models"), ..good.clone() };
+        assert_eq!(limited.session_options().unwrap().limits.folders, [std::path::PathBuf::from("/models")]);
         assert_refused([
             (CameraDetectorParameters { image_topic: String::new(), ..good.clone() }, "image_topic"),
             (CameraDetectorParameters { threads: 1 << 32, ..good.clone() }, "threads"),
@@ -133,6 +154,9 @@ mod tests {
             (CameraDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (CameraDetectorParameters { provider: "gpu".into(), ..good.clone() }, "provider"),
             (CameraDetectorParameters { bond_timeout: -1.0, ..good.clone() }, "bond_timeout"),
+            (CameraDetectorParameters { max_image_megapixels: f64::NAN, ..good.clone() }, "max_image_megapixels"),
+            (CameraDetectorParameters { max_image_megapixels: 68.0, ..good.clone() }, "max_image_megapixels"),
+            (CameraDetectorParameters { model_folders: folders("models"), ..good.clone() }, "model_folders"),
         ]);
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use r2r::RosParams;
 
 use super::{
-    NodeParameters, ParameterError, bond_timeout, check_bond_timeout, check_model, check_share, check_topic, either,
-    is_reliable, session_options,
+    Fixed, NodeParameters, ParameterError, TextList, bond_timeout, check_bond_timeout, check_model, check_share,
+    check_topic, either, is_reliable, session_options,
 };
-use crate::model::SessionOptions;
+use crate::{model::SessionOptions, sensing::range_image::MAX_POINTS};
 
 /// Parameters of `lidar_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -27,8 +27,12 @@ pub struct LidarDetectorParameters {
     pub threads: i64,
     /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read on configure.
     pub provider: String,
-    /// ONNX Runtime's library; empty: searched for. Read on configure.
-    pub onnxruntime_library: String,
+    /// Folders that models may be loaded from, at any depth, links followed; empty: from anywhere. Read at the start.
+    pub model_folders: Fixed<TextList>,
+    /// Scans and clouds of more points are refused.
+    pub max_points: i64,
+    /// ONNX Runtime's library; empty: searched for. Read at the start.
+    pub onnxruntime_library: Fixed<String>,
     /// Whether the node configures and activates itself at its start; else a lifecycle manager does. Read at the start.
     pub autostart: bool,
     /// Seconds that the bond of an active node to its lifecycle manager tolerates silence; 0: no bond. Read on activate.
@@ -45,7 +49,9 @@ impl Default for LidarDetectorParameters {
             score_threshold: -1.0,
             threads: 1,
             provider: "cpu".into(),
-            onnxruntime_library: String::new(),
+            model_folders: Fixed::default(),
+            max_points: 5_000_000,
+            onnxruntime_library: Fixed::default(),
             autostart: true,
             bond_timeout: 4.0,
         }
@@ -85,6 +91,10 @@ impl LidarDetectorParameters {
         self.reliable()?;
         self.session_options()?;
         check_bond_timeout(self.bond_timeout)?;
+        if !(1..=MAX_POINTS).contains(&self.max_points()) {
+            let reason = format!("{} is not from 1 to {MAX_POINTS}", self.max_points);
+            return Err(ParameterError::new("max_points", reason));
+        }
         check_share("score_threshold", self.score_threshold)
     }
 
@@ -97,7 +107,12 @@ impl LidarDetectorParameters {
     }
 
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
-        session_options(&self.provider, self.threads, &self.onnxruntime_library)
+        session_options(&self.provider, self.threads, &self.onnxruntime_library.0, &self.model_folders.0)
+    }
+
+    /// Points of a sweep at most.
+    pub(in crate::node) fn max_points(&self) -> u64 {
+        u64::try_from(self.max_points).unwrap_or(0)
     }
 }
 
@@ -118,6 +133,13 @@ mod tests {
             (LidarDetectorParameters { score_threshold: f64::NAN, ..good.clone() }, "score_threshold"),
             (LidarDetectorParameters { threads: -1, ..good.clone() }, "threads"),
             (LidarDetectorParameters { bond_timeout: f64::NAN, ..good.clone() }, "bond_timeout"),
+            (LidarDetectorParameters { max_points: 0, ..good.clone() }, "max_points"),
+            (LidarDetectorParameters { max_points: -1, ..good.clone() }, "max_points"),
+            (LidarDetectorParameters { max_points: 1 << 40, ..good.clone() }, "max_points"),
+            (
+                LidarDetectorParameters { model_folders: Fixed(TextList(vec!["models".into()])), ..good.clone() },
+                "model_folders",
+            ),
         ]);
     }
 }

@@ -3,10 +3,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `camera_detector`, `lidar_detector`, `obstacle_fusion` | the parameters of each node, their defaults and what values make sense |
+//! | `fixed` | [`Fixed`]: what cannot be set once the node runs |
 //! | `guarded` | [`Guarded`]: values that make no sense are refused while the node runs, too |
 //! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
 
 mod camera_detector;
+mod fixed;
 mod guarded;
 mod lidar_detector;
 mod list;
@@ -16,13 +18,14 @@ use std::{path::PathBuf, time::Duration};
 
 pub use camera_detector::CameraDetectorParameters;
 pub(super) use camera_detector::ImageTransport;
+pub use fixed::Fixed;
 pub(super) use guarded::{Guarded, NodeParameters};
 pub use lidar_detector::LidarDetectorParameters;
 pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};
 pub use obstacle_fusion::ObstacleFusionParameters;
 
-use crate::model::{ExecutionProvider, SessionOptions};
+use crate::model::{ExecutionProvider, MAX_BUNDLE_BYTES, ModelLimits, SessionOptions};
 
 /// Threads of one inference at most; no machine has more cores.
 const MOST_THREADS: usize = 1024;
@@ -105,8 +108,13 @@ fn bond_timeout(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
 }
 
-/// What `provider`, `threads` and `onnxruntime_library` mean.
-fn session_options(provider: &str, threads: i64, library: &str) -> Result<SessionOptions, ParameterError> {
+/// What `provider`, `threads`, `onnxruntime_library` and `model_folders` mean.
+fn session_options(
+    provider: &str,
+    threads: i64,
+    library: &str,
+    folders: &TextList,
+) -> Result<SessionOptions, ParameterError> {
     let found = ExecutionProvider::ALL.into_iter().find(|known| known.name() == provider);
     let provider = found.ok_or_else(|| {
         let known = ExecutionProvider::ALL.map(ExecutionProvider::name).join(", ");
@@ -121,7 +129,13 @@ fn session_options(provider: &str, threads: i64, library: &str) -> Result<Sessio
         }
     };
     let library = (!library.is_empty()).then(|| PathBuf::from(library));
-    Ok(SessionOptions { threads, provider, library })
+    let folders: Vec<PathBuf> = folders.0.iter().filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
+    if let Some(relative) = folders.iter().find(|folder| folder.is_relative()) {
+        let reason = format!("`{}` depends on where the node was started; name it from / on", relative.display());
+        return Err(ParameterError::new("model_folders", reason));
+    }
+    let limits = ModelLimits { folders, max_bytes: MAX_BUNDLE_BYTES };
+    Ok(SessionOptions { threads, provider, library, limits })
 }
 
 /// Asks that each of the parameters is refused, and by which name.
