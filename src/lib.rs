@@ -20,6 +20,7 @@
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
+mod excerpt;
 pub mod fusion;
 pub mod geometry;
 pub mod messages;

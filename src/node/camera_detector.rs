@@ -24,6 +24,7 @@ use super::{
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    limits::check_header,
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     stopwatch::Stopwatch,
@@ -34,7 +35,7 @@ use crate::{
         ObjectHypothesisWithPose, Point2D, Pose2D, PoseWithCovariance,
     },
     model::{Detector, ModelSpec, SoftDetection},
-    sensing::image::{decode_compressed, decode_image},
+    sensing::image::{decode_compressed_within, decode_image_within},
 };
 
 /// The node's name unless it is remapped.
@@ -114,7 +115,7 @@ impl Work for ImageWork {
         let parameters = lock(&self.parameters).clone();
         apply_thresholds(&mut self.detector, &parameters, &self.own);
         let stopwatch = Stopwatch::start();
-        let (header, mut image) = self.decode(message)?;
+        let (header, mut image) = decode_message(message, self.transport, parameters.max_pixels())?;
         let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
         let found = self.detector.detect(&image)?;
         let publish = Instant::now();
@@ -139,18 +140,25 @@ impl ImageWork {
         let drawn = Image { header, height, width, encoding: "rgb8", is_bigendian: 0, step, data: image.as_raw() };
         self.annotated.publish_raw(&drawn.encode())
     }
+}
 
-    fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {
-        Ok(match self.transport {
-            ImageTransport::Raw => {
-                let image = Image::decode(message)?;
-                (image.header, decode_image(&image)?)
-            }
-            ImageTransport::Compressed => {
-                let image = CompressedImage::decode(message)?;
-                (image.header, decode_compressed(&image)?)
-            }
-        })
+/// A message's image, if it has at most so many pixels.
+pub(super) fn decode_message(
+    message: &[u8],
+    transport: ImageTransport,
+    max_pixels: u64,
+) -> anyhow::Result<(Header<'_>, RgbImage)> {
+    match transport {
+        ImageTransport::Raw => {
+            let image = Image::decode(message)?;
+            check_header(&image.header)?;
+            Ok((image.header, decode_image_within(&image, max_pixels)?))
+        }
+        ImageTransport::Compressed => {
+            let image = CompressedImage::decode(message)?;
+            check_header(&image.header)?;
+            Ok((image.header, decode_compressed_within(&image, max_pixels)?))
+        }
     }
 }
 
@@ -165,7 +173,7 @@ fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParamete
 }
 
 /// Detections as a message with the image's own header.
-fn detection_array<'a>(
+pub(super) fn detection_array<'a>(
     header: Header<'a>,
     detections: &[SoftDetection],
     classes: &'a [String],

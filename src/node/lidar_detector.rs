@@ -28,6 +28,7 @@ use super::{
     host::{Host, casual, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    limits::check_header,
     parameters::{LidarDetectorParameters, SweepKind, share},
     stopwatch::Stopwatch,
 };
@@ -112,10 +113,10 @@ impl Work for SweepWork {
     }
 
     fn process(&mut self, message: &[u8], report: &mut Report) -> anyhow::Result<()> {
-        let threshold = share(lock(&self.parameters).score_threshold);
-        self.detector.set_score_threshold(threshold);
+        let parameters = lock(&self.parameters).clone();
+        self.detector.set_score_threshold(share(parameters.score_threshold));
         let stopwatch = Stopwatch::start();
-        let (header, sweep) = self.decode(message)?;
+        let (header, sweep) = decode_message(message, self.kind, parameters.max_points())?;
         let decoded = stopwatch.decoded(header.stamp.to_nanoseconds());
         let found = self.detector.detect(&sweep)?;
         let publish = Instant::now();
@@ -132,27 +133,34 @@ impl Work for SweepWork {
 }
 
 impl SweepWork {
-    fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, Sweep)> {
-        Ok(match self.kind {
-            SweepKind::Scan => {
-                let scan = LaserScan::decode(message)?;
-                (scan.header, Sweep::from_scan(&scan)?)
-            }
-            SweepKind::Cloud => {
-                let cloud = PointCloud2::decode(message)?;
-                (cloud.header, Sweep::from_cloud(&cloud)?)
-            }
-        })
-    }
-
     fn publish_points(&self, header: Header<'_>, sweep: &Sweep, found: &LidarDetections) -> r2r::Result<()> {
         let data = labelled_bytes(&sweep.points, &found.points);
         self.points.publish_raw(&labelled_cloud(header, sweep.rows, &data).encode())
     }
 }
 
+/// A message's sweep, if it has at most so many points.
+pub(super) fn decode_message(message: &[u8], kind: SweepKind, max_points: u64) -> anyhow::Result<(Header<'_>, Sweep)> {
+    match kind {
+        SweepKind::Scan => {
+            let scan = LaserScan::decode(message)?;
+            check_header(&scan.header)?;
+            Ok((scan.header, Sweep::from_scan_within(&scan, max_points)?))
+        }
+        SweepKind::Cloud => {
+            let cloud = PointCloud2::decode(message)?;
+            check_header(&cloud.header)?;
+            Ok((cloud.header, Sweep::from_cloud_within(&cloud, max_points)?))
+        }
+    }
+}
+
 /// Objects as a message with the sweep's own header.
-fn detection_array<'a>(header: Header<'a>, objects: &[LidarObject], classes: &'a [String]) -> Detection3DArray<'a> {
+pub(super) fn detection_array<'a>(
+    header: Header<'a>,
+    objects: &[LidarObject],
+    classes: &'a [String],
+) -> Detection3DArray<'a> {
     let detections = objects.iter().map(|object| {
         let [x, y, z] = object.center.map(f64::from);
         let orientation = Quaternion::from_yaw(f64::from(object.yaw));
@@ -178,7 +186,7 @@ fn numbered(number: Option<u32>) -> u16 {
 }
 
 /// The points with what they were found to be, [`POINT_STEP`] bytes each.
-fn labelled_bytes(points: &[[f32; 3]], labels: &[PointLabel]) -> Vec<u8> {
+pub(super) fn labelled_bytes(points: &[[f32; 3]], labels: &[PointLabel]) -> Vec<u8> {
     let mut data = Vec::with_capacity(points.len() * POINT_STEP as usize);
     for (point, label) in points.iter().zip(labels) {
         for value in point {
@@ -192,7 +200,7 @@ fn labelled_bytes(points: &[[f32; 3]], labels: &[PointLabel]) -> Vec<u8> {
 }
 
 /// A cloud of [`labelled_bytes`], organised as the one that came in.
-fn labelled_cloud<'a>(header: Header<'a>, rows: usize, data: &'a [u8]) -> PointCloud2<'a> {
+pub(super) fn labelled_cloud<'a>(header: Header<'a>, rows: usize, data: &'a [u8]) -> PointCloud2<'a> {
     let points = u32::try_from(data.len()).unwrap_or(u32::MAX) / POINT_STEP;
     let rows = u32::try_from(rows).unwrap_or(1).max(1);
     let height = if points.is_multiple_of(rows) { rows } else { 1 };

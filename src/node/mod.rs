@@ -21,6 +21,7 @@ mod labels;
 mod latest;
 pub mod lidar_detector;
 mod lifecycle;
+mod limits;
 pub mod obstacle_fusion;
 mod overlay;
 mod palette;
@@ -29,6 +30,8 @@ mod process;
 mod shutdown;
 mod statistics;
 mod stopwatch;
+#[doc(hidden)]
+pub mod storm;
 mod subscriptions;
 mod transform_listener;
 mod warnings;

@@ -35,6 +35,7 @@ mod messages;
 mod options;
 mod output;
 mod speed;
+pub(super) mod storm;
 #[cfg(test)]
 mod tests;
 mod view;
