@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     clock,
+    context::context,
     parameters::{Guarded, NodeParameters},
     subscriptions::{Subscription, Subscriptions},
 };
@@ -50,9 +51,7 @@ impl<P: NodeParameters> Host<P> {
     /// # Errors
     /// Parameters of a wrong type, or a ROS 2 that refuses the node.
     pub(super) fn create(name: &str) -> anyhow::Result<Self> {
-        let context =
-            r2r::Context::create().context("ROS 2 refuses a context; look at the arguments after --ros-args")?;
-        let mut node = r2r::Node::create(context, name, "").context("ROS 2 refuses the node")?;
+        let mut node = r2r::Node::create(context()?, name, "").context("ROS 2 refuses the node")?;
         let name = node.fully_qualified_name().context("the node has no name")?;
         let parameters = Arc::new(Mutex::new(P::default()));
         let guarded = Arc::new(Mutex::new(Guarded::new(parameters.clone())));

@@ -14,6 +14,7 @@
 mod bond;
 pub mod camera_detector;
 mod clock;
+mod context;
 mod detection_loop;
 mod gate;
 mod host;

@@ -41,14 +41,19 @@ impl Node {
 
     /// The same with variables of its environment.
     pub fn start_with(program: &str, parameters: &[String], variables: &[(&str, &str)]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
         let mut command = Command::new(program);
         command.arg("--ros-args");
         for parameter in parameters {
             command.args(["-p", parameter]);
         }
-        let child = command.env("ROS_DOMAIN_ID", &domain).envs(variables.iter().copied()).spawn().unwrap();
+        Self::run(command.envs(variables.iter().copied()))
+    }
+
+    /// Starts a command, whatever its arguments.
+    pub fn run(command: &mut Command) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
+        let child = command.env("ROS_DOMAIN_ID", &domain).spawn().unwrap();
         Self { child, domain }
     }
 
