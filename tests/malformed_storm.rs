@@ -157,8 +157,7 @@ fn set_up(callbacks: &mut Callbacks) {
 
 #[test]
 fn a_storm_of_malformed_messages_costs_neither_panics_nor_memory() {
-    let wanted = std::env::var("STORM_MESSAGES").ok().map(|count| count.parse().unwrap());
-    let messages: usize = wanted.unwrap_or(MESSAGES);
+    let messages: usize = std::env::var("STORM_MESSAGES").map_or(MESSAGES, |count| count.parse().unwrap());
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let (camera_model, lidar_model) = (models.join("indoor_person.onnx"), models.join("legs.onnx"));
     // Small limits, so that what is beyond them needs no large messages.

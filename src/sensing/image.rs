@@ -9,12 +9,11 @@
 //! | `bayer_{rggb,bggr,gbrg,grbg}8` | bilinear demosaicing |
 //! | compressed: JPEG, PNG | the `image` crate; 16 bits scaled as above, alpha dropped |
 
-use std::io::Cursor;
-
-use ::image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use ::image::RgbImage;
 
 use crate::excerpt::excerpt;
 use crate::messages::{CompressedImage, Image};
+use crate::sensing::image_file::decode_file_into;
 use crate::sensing::{bayer, yuv};
 
 /// The encodings that [`decode_image`] reads.
@@ -44,14 +43,6 @@ pub const SUPPORTED_ENCODINGS: [&str; 20] = [
 /// Images of more pixels than this are refused whatever the limit asked for, compressed ones before memory is reserved for them
 /// (8192 x 8192: more than any camera of a robot gives).
 pub const MAX_PIXELS: u64 = 1 << 26;
-/// Pixels that a byte of a JPEG file can stand for at most: there is at least a bit for each block of 8 x 8, for a Huffman code has at
-/// least one.
-const JPEG_PIXELS_A_BYTE: u64 = 8 * 64;
-/// The same of a PNG file: DEFLATE makes at most 1032 bytes of one, and a byte holds at most 8 pixels.
-const PNG_PIXELS_A_BYTE: u64 = 1032 * 8;
-
-/// Bytes that the decoders of files may take in any case.
-const LEAST_WORKING_MEMORY: u64 = 16 << 20;
 
 /// Why an image could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -320,7 +311,7 @@ fn check_size(image: &Image<'_>, encoding: Encoding) -> Result<(), ImageError> {
 }
 
 /// No more pixels than are wanted, nor than [`MAX_PIXELS`].
-fn check_pixels(width: u32, height: u32, most: u64) -> Result<(), ImageError> {
+pub(super) fn check_pixels(width: u32, height: u32, most: u64) -> Result<(), ImageError> {
     let most = most.min(MAX_PIXELS);
     if u64::from(width) * u64::from(height) > most {
         return Err(ImageError::TooLarge { width, height, most });
@@ -407,51 +398,4 @@ fn decode_message_into(image: &CompressedImage<'_>, most: u64, rgb: &mut RgbImag
         return Err(ImageError::CompressedDepth { format: excerpt(image.format) });
     }
     decode_file_into(image.data, image.format, most, rgb)
-}
-
-/// `claimed` is what the file is said to be.
-fn decode_file_into(bytes: &[u8], claimed: &str, most: u64, rgb: &mut RgbImage) -> Result<(), ImageError> {
-    let format = match ::image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-        _ => return Err(ImageError::UnsupportedCompression { format: excerpt(claimed) }),
-    };
-    if format == ImageFormat::Jpeg && !jpeg_has_its_end(bytes) {
-        return Err(ImageError::CutShort { length: bytes.len() });
-    }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    // Up to eight bytes a pixel (16-bit RGBA) and the decoder's own working memory; small limits leave room for what all files need.
-    limits.max_alloc = Some((most.min(MAX_PIXELS) * 12).max(LEAST_WORKING_MEMORY));
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(ImageError::Corrupt)?;
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(ImageError::Empty { width, height });
-    }
-    check_pixels(width, height, most)?;
-    let pixels_a_byte = if format == ImageFormat::Jpeg { JPEG_PIXELS_A_BYTE } else { PNG_PIXELS_A_BYTE };
-    if u64::from(width) * u64::from(height) > pixels_a_byte.saturating_mul(bytes.len() as u64) {
-        return Err(ImageError::Overstated { width, height, length: bytes.len() });
-    }
-    if decoder.color_type() == ColorType::Rgb8 {
-        let mut pixels = std::mem::take(rgb).into_raw();
-        pixels.resize(width as usize * height as usize * 3, 0);
-        decoder.read_image(&mut pixels).map_err(ImageError::Corrupt)?;
-        *rgb = RgbImage::from_raw(width, height, pixels).unwrap_or_default();
-    } else {
-        *rgb = DynamicImage::from_decoder(decoder).map_err(ImageError::Corrupt)?.into_rgb8();
-    }
-    Ok(())
-}
-
-/// True when the end-of-image marker stands behind the last start-of-scan marker. The decoder would fill what is missing with
-/// grey. Neither marker can be part of coded pixels; an embedded thumbnail with an end of its own stands before them.
-fn jpeg_has_its_end(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: [u8; 2] = [0xFF, 0xDA];
-    const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
-    bytes
-        .windows(2)
-        .rev()
-        .find(|pair| *pair == START_OF_SCAN || *pair == END_OF_IMAGE)
-        .is_some_and(|pair| pair == END_OF_IMAGE)
 }
