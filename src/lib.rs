@@ -23,6 +23,7 @@
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
 pub mod digest;
+mod excerpt;
 pub mod fusion;
 pub mod geometry;
 pub mod messages;

@@ -2,8 +2,8 @@
 
 use distilled_perception::messages::{CompressedImage, Image};
 use distilled_perception::sensing::image::{
-    ImageError, SUPPORTED_ENCODINGS, decode_compressed, decode_compressed_bytes, decode_compressed_into, decode_image,
-    decode_image_into,
+    ImageError, SUPPORTED_ENCODINGS, decode_compressed, decode_compressed_bytes, decode_compressed_into,
+    decode_compressed_within, decode_image, decode_image_into, decode_image_within,
 };
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::collection::vec;
@@ -135,15 +135,64 @@ fn bytes_behind_the_end_of_a_jpeg_are_padding() {
     assert_eq!(decode_compressed_bytes(&bytes).unwrap(), whole);
 }
 
-#[test]
-fn giant_files_are_refused_before_memory_is_reserved() {
+/// A small PNG file whose header claims another size.
+fn overstated_png(width: u32, height: u32) -> Vec<u8> {
     let mut png = file(4, 4, ImageFormat::Png);
     // The header chunk: length (4), "IHDR", width (4), height (4), ..., checksum over type and content.
-    png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    png[16..20].copy_from_slice(&width.to_be_bytes());
+    png[20..24].copy_from_slice(&height.to_be_bytes());
     let checksum = crc32(&png[12..29]);
     png[29..33].copy_from_slice(&checksum.to_be_bytes());
-    let error = decode_compressed_bytes(&png).unwrap_err();
-    assert!(matches!(error, ImageError::TooLarge { width: 65536, height: 65536 }), "{error}");
+    png
+}
+
+#[test]
+fn giant_files_are_refused_before_memory_is_reserved() {
+    let error = decode_compressed_bytes(&overstated_png(65536, 65536)).unwrap_err();
+    assert!(matches!(error, ImageError::TooLarge { width: 65536, height: 65536, .. }), "{error}");
+}
+
+#[test]
+fn files_that_claim_more_than_they_can_hold_are_refused_before_they_are_decoded() {
+    let error = decode_compressed_bytes(&overstated_png(8000, 8000)).unwrap_err();
+    assert!(matches!(error, ImageError::Overstated { width: 8000, height: 8000, .. }), "{error}");
+    let mut jpeg = file(16, 16, ImageFormat::Jpeg);
+    // The frame's header: marker (2), length (2), bits (1), height (2), width (2).
+    let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0x1F, 0x40, 0x1F, 0x40]);
+    let error = decode_compressed_bytes(&jpeg).unwrap_err();
+    assert!(matches!(error, ImageError::Overstated { width: 8000, height: 8000, .. }), "{error}");
+    // What compresses best is still believed: one colour, as large as cameras have it.
+    for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+        let grey = RgbImage::from_pixel(2560, 1440, Rgb([128; 3]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        grey.write_to(&mut bytes, format).unwrap();
+        assert_eq!(decode_compressed_bytes(bytes.get_ref()).unwrap().dimensions(), (2560, 1440));
+    }
+}
+
+#[test]
+fn more_pixels_than_are_wanted_are_refused() {
+    let data = [0; 300];
+    let image = raw("mono8", 20, 15, 20, &data);
+    assert!(decode_image_within(&image, 300).is_ok());
+    let error = decode_image_within(&image, 299).unwrap_err();
+    assert!(matches!(error, ImageError::TooLarge { width: 20, height: 15, most: 299 }), "{error}");
+    for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+        let data = file(20, 15, format);
+        let image = CompressedImage { format: "any", data: &data, ..Default::default() };
+        assert!(decode_compressed_within(&image, 300).is_ok());
+        let error = decode_compressed_within(&image, 299).unwrap_err();
+        assert!(matches!(error, ImageError::TooLarge { most: 299, .. }), "{error}");
+    }
+}
+
+#[test]
+fn errors_tell_no_more_of_a_text_than_a_log_should_have() {
+    let long = "x".repeat(1 << 20);
+    assert!(decode_image(&raw(&long, 1, 1, 1, &[0])).unwrap_err().to_string().len() < 600);
+    let image = CompressedImage { format: &long, data: &[0; 40], ..Default::default() };
+    assert!(decode_compressed(&image).unwrap_err().to_string().len() < 600);
 }
 
 /// The checksum of PNG chunks (ISO 3309).

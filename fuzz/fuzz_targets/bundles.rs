@@ -1,16 +1,9 @@
-//! Any bytes as an ONNX file: no panic when its metadata is read, and what is written into it is found again.
+//! See bodies/bundles.rs.
 #![no_main]
 
-use distilled_perception::model::bundle::{BundleMetadata, metadata_of, write_metadata};
-use distilled_perception::model::lidar::LidarSpec;
-use distilled_perception::model::{HeadFormat, InputSpec, ModelSpec};
+#[path = "../bodies/mod.rs"]
+mod bodies;
+
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = (metadata_of::<ModelSpec>(bytes), metadata_of::<LidarSpec>(bytes));
-    let spec = ModelSpec::new(InputSpec::default(), HeadFormat::Yolov8, vec!["person".into()]);
-    let metadata = BundleMetadata::new(spec);
-    if let Ok(written) = write_metadata(bytes, &metadata) {
-        assert_eq!(metadata_of::<ModelSpec>(&written).as_ref(), Ok(&Some(metadata)));
-    }
-});
+fuzz_target!(|bytes: &[u8]| bodies::bundles::check(bytes));

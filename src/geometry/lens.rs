@@ -11,6 +11,7 @@
 //! All formulas are in the normalised plane: coordinates are pixels from the optical axis, divided by the focal length.
 
 use super::camera_error::CameraModelError;
+use crate::excerpt::excerpt;
 
 /// Names of lenses, for errors.
 const KNOWN: &str = "plumb_bob, rational_polynomial and equidistant";
@@ -58,7 +59,7 @@ impl Lens {
                 &[k1, k2, k3, k4] => Self::Equidistant(Equidistant::new([k1, k2, k3, k4])),
                 _ => return Err(wrong_number("4")),
             },
-            _ => return Err(CameraModelError::Model { name: name.to_owned(), known: KNOWN }),
+            _ => return Err(CameraModelError::Model { name: excerpt(name), known: KNOWN }),
         };
         let reach = match &lens {
             Self::Straight => return Ok(lens),

@@ -99,7 +99,8 @@ impl Detector {
     pub fn load(path: impl AsRef<Path>, options: &SessionOptions) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let session = Session::load(path, options)?;
-        let yaml = path.with_extension("yaml");
+        // Where folders are limited, what lies beside the model itself counts, not what lies beside a link to it.
+        let yaml = options.limits.admit(path)?.with_extension("yaml");
         if session.metadata(METADATA_KEY).is_none() && yaml.is_file() {
             let spec = ModelSpec::read_yaml(&yaml)?;
             return Self::assemble(session, spec, SpecSource::Yaml(yaml));

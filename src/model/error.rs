@@ -37,6 +37,44 @@ pub enum ModelError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The file lies where no model may be loaded from.
+    #[error(
+        "model {path} (really {resolved}) lies in none of the folders that models may be loaded from: {folders}. Put it into one of \
+         them, or start the node with its folder in parameter model_folders"
+    )]
+    OutsideFolders {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Where it really is, links followed.
+        resolved: PathBuf,
+        /// The folders.
+        folders: String,
+    },
+    /// The file, or it together with those of its external data, is too large.
+    #[error("model {model} has {bytes} bytes, external data included; at most {most} are taken. Export a smaller one")]
+    TooLarge {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// A tensor's data lie where they must not be.
+    #[error(
+        "model {model}: tensor {tensor} has its data in {location:?}, and {reason}. Keep the data beside the model, or save it as \
+         one file: onnx.save_model(model, path, save_as_external_data=False)"
+    )]
+    ExternalData {
+        /// The file, or the name given for bytes.
+        model: String,
+        /// The tensor's name.
+        tensor: String,
+        /// The file's name as it stands in the model.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// ONNX Runtime refuses the file.
     #[error(
         "model {model} is not an ONNX file that ONNX Runtime can load (is it corrupt, or not an ONNX file?): {reason}"

@@ -11,6 +11,7 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 use serde::{Deserialize, Serialize};
 
 use super::head::{OutputShape, OutputTensor};
+use super::limits::{ModelFile, ModelLimits};
 use super::{ModelError, runtime};
 
 /// What computes the network.
@@ -74,11 +75,13 @@ pub struct SessionOptions {
     pub provider: ExecutionProvider,
     /// ONNX Runtime's library; `None` searches `ORT_DYLIB_PATH`, the system and the cache of scripts/setup.
     pub library: Option<PathBuf>,
+    /// Which files may be loaded.
+    pub limits: ModelLimits,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, provider: ExecutionProvider::Cpu, library: None }
+        Self { threads: 1, provider: ExecutionProvider::Cpu, library: None, limits: ModelLimits::default() }
     }
 }
 
@@ -119,26 +122,30 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Loads an ONNX file.
+    /// Loads an ONNX file. What it says of files beside it is looked at before ONNX Runtime sees it.
     ///
     /// # Errors
-    /// The library is missing, the file cannot be read, or it is not a network that ONNX Runtime can load.
+    /// The library is missing, the file cannot be read or is not within [`SessionOptions::limits`], tensors have their data outside
+    /// of the file's folder, or it is not a network that ONNX Runtime can load.
     pub fn load(path: impl AsRef<Path>, options: &SessionOptions) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        // Opened here so that a missing or unreadable file is told apart from a broken one; ONNX Runtime reads it by
-        // path because weights may lie in files beside it.
-        std::fs::File::open(path)
-            .and_then(|file| file.metadata())
-            .and_then(|found| if found.is_file() { Ok(()) } else { Err(std::io::Error::other("it is not a file")) })
-            .map_err(|source| ModelError::Read { path: path.to_path_buf(), source })?;
-        Self::build(path.display().to_string(), options, |builder| builder.commit_from_file(path))
+        let file = ModelFile::read(path, &options.limits)?;
+        let name = path.display().to_string();
+        if file.has_external_data {
+            // ONNX Runtime finds the files beside the model by the model's path.
+            return Self::build(name, options, |builder| builder.commit_from_file(&file.path));
+        }
+        // The bytes that were looked at, and not what may lie there a moment later.
+        Self::build(name, options, |builder| builder.commit_from_memory(&file.bytes))
     }
 
     /// Loads an ONNX file's bytes; `name` stands for the file in messages.
     ///
     /// # Errors
-    /// The library is missing, or the bytes are not a network that ONNX Runtime can load.
+    /// The library is missing, tensors have their data in other files, there are more bytes than [`SessionOptions::limits`] allow,
+    /// or they are not a network that ONNX Runtime can load.
     pub fn from_bytes(bytes: &[u8], name: &str, options: &SessionOptions) -> Result<Self, ModelError> {
+        options.limits.check_bytes(bytes, name)?;
         Self::build(name.to_owned(), options, |builder| builder.commit_from_memory(bytes))
     }
 

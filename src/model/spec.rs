@@ -2,6 +2,7 @@
 //! foreign ONNX file in a small YAML beside it (`model.onnx` -> `model.yaml`).
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -60,17 +61,31 @@ impl ModelSpec {
     /// Reads the YAML beside a foreign model.
     ///
     /// # Errors
-    /// The file cannot be read, a key is unknown or missing, or [`Self::validate`] finds fault.
+    /// The file cannot be read or has more than a megabyte, a key is unknown or missing, or [`Self::validate`] finds fault.
     pub fn read_yaml(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
         let fault = |reason: String| ModelError::Spec { path: path.to_path_buf(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_YAML_BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| fault(error.to_string()))?;
+        if text.len() as u64 > MAX_YAML_BYTES {
+            return Err(fault(format!("it has more than {MAX_YAML_BYTES} bytes, so it is no specification")));
+        }
+        Self::from_yaml(&text).map_err(fault)
+    }
+
+    /// [`Self::read_yaml`] of the YAML itself.
+    ///
+    /// # Errors
+    /// In words: a key is unknown or missing, or [`Self::validate`] finds fault.
+    pub fn from_yaml(text: &str) -> Result<Self, String> {
         let misspelt = |error: serde_yaml::Error| {
             let message = error.to_string();
-            fault(format!("{message}{}", unknown_key::hint(&message)))
+            format!("{message}{}", unknown_key::hint(&message))
         };
-        let spec: Self = serde_yaml::from_str(&text).map_err(misspelt)?;
-        spec.validate().map_err(fault)?;
+        let spec: Self = serde_yaml::from_str(text).map_err(misspelt)?;
+        spec.validate()?;
         Ok(spec)
     }
 
@@ -107,6 +122,8 @@ impl ModelSpec {
     }
 }
 
+/// Bytes of a YAML beside a model at most: a thousand times what the longest one has.
+const MAX_YAML_BYTES: u64 = 1 << 20;
 /// Greatest width and height of a network's input in pixels: what is beyond is a slip of the pen.
 const MAX_INPUT_SIZE: usize = 8192;
 

@@ -49,7 +49,8 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 fn read_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
-    let tag = varint(bytes)?;
+    // Tags have 32 bits. A reader that cuts longer ones off would see another field than we do.
+    let tag = u64::from(u32::try_from(varint(bytes)?).ok()?);
     let value = match tag & 7 {
         0 => Value::Number(varint(bytes)?),
         1 => take(bytes, 8).map(|_| Value::Fixed)?,

@@ -19,7 +19,10 @@
 //!
 //! A managed node: the services and topics of `node::lifecycle` and `node::bond` come on top.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::Context as _;
 use image::RgbImage;
@@ -32,6 +35,7 @@ use super::{
     host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    limits::check_header,
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
@@ -47,7 +51,7 @@ use crate::{
         ObjectHypothesisWithPose, Point2D, Pose2D, PoseWithCovariance,
     },
     model::{Detections, Detector, ModelSpec, SoftDetection, StageTiming},
-    sensing::image::{decode_compressed, decode_image},
+    sensing::image::{decode_compressed_within, decode_image_within},
 };
 
 /// The node's name unless it is remapped.
@@ -102,6 +106,7 @@ struct CameraModel {
 
 /// The topics, and how images come.
 struct ImageWork {
+    parameters: Arc<Mutex<CameraDetectorParameters>>,
     transport: ImageTransport,
     detections: PublisherUntyped,
     annotated: PublisherUntyped,
@@ -174,6 +179,7 @@ impl Work for ImageWork {
         host: &mut Host<CameraDetectorParameters>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
+            parameters: host.shared_parameters(),
             transport: parameters.transport()?,
             detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
             annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
@@ -194,16 +200,7 @@ impl Work for ImageWork {
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {
-        Ok(match self.transport {
-            ImageTransport::Raw => {
-                let image = Image::decode(message)?;
-                (image.header, decode_image(&image)?)
-            }
-            ImageTransport::Compressed => {
-                let image = CompressedImage::decode(message)?;
-                (image.header, decode_compressed(&image)?)
-            }
-        })
+        decode_message(message, self.transport, lock(&self.parameters).max_pixels())
     }
 
     fn detect(
@@ -264,6 +261,26 @@ impl Work for ImageWork {
     }
 }
 
+/// A message's image, if it has at most so many pixels.
+pub(super) fn decode_message(
+    message: &[u8],
+    transport: ImageTransport,
+    max_pixels: u64,
+) -> anyhow::Result<(Header<'_>, RgbImage)> {
+    match transport {
+        ImageTransport::Raw => {
+            let image = Image::decode(message)?;
+            check_header(&image.header)?;
+            Ok((image.header, decode_image_within(&image, max_pixels)?))
+        }
+        ImageTransport::Compressed => {
+            let image = CompressedImage::decode(message)?;
+            check_header(&image.header)?;
+            Ok((image.header, decode_compressed_within(&image, max_pixels)?))
+        }
+    }
+}
+
 /// Thresholds of the parameters where they say something, else of the model.
 fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParameters, own: &ModelSpec) {
     let most = usize::try_from(parameters.max_detections).ok().filter(|&most| most > 0).unwrap_or(own.max_detections);
@@ -274,19 +291,8 @@ fn apply_thresholds(detector: &mut Detector, parameters: &CameraDetectorParamete
     );
 }
 
-/// Detections with their boxes as shares of an image of that width and height.
-fn sightings(detections: &[SoftDetection], (width, height): (u32, u32)) -> Vec<Sighting> {
-    let (width, height) = (width.max(1) as f32, height.max(1) as f32);
-    let sighting = |detection: &SoftDetection| {
-        let ((class, score), bbox) = (detection.best(), detection.bbox);
-        let place = [bbox.x_min / width, bbox.y_min / height, bbox.x_max / width, bbox.y_max / height];
-        Sighting { class, score, place }
-    };
-    detections.iter().map(sighting).collect()
-}
-
 /// Detections as a message with the image's own header.
-fn detection_array<'a>(
+pub(super) fn detection_array<'a>(
     header: Header<'a>,
     detections: &[SoftDetection],
     classes: &'a [String],

@@ -13,6 +13,7 @@ use r2r::{
 
 use super::{
     clock,
+    context::context,
     parameters::{NodeParameters, ParameterServices, TopicEnd},
     subscriptions::{Subscription, Subscriptions},
     topic_names::TopicNames,
@@ -69,10 +70,8 @@ impl<P: NodeParameters> Host<P> {
         // Tables of rcl that all nodes of a process share have no locks of their own.
         static CREATING: Mutex<()> = Mutex::new(());
         let _alone = lock(&CREATING);
-        let context =
-            r2r::Context::create().context("ROS 2 refuses a context; look at the arguments after --ros-args")?;
         let mut node =
-            r2r::Node::create(context, &options.name, &options.namespace).context("ROS 2 refuses the node")?;
+            r2r::Node::create(context()?, &options.name, &options.namespace).context("ROS 2 refuses the node")?;
         {
             let mut given = lock(&node.params);
             for (name, value) in &options.parameters {

@@ -23,7 +23,10 @@
 //! `x`, `y`, `z` (`float32`), `class` (`uint16`: 0 is background, else the class's number in `~/label_info`), `object` (`uint16`: 0 is
 //! none, else one more than the place in `~/detections`) and `score` (`float32`).
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::Context as _;
 use r2r::PublisherUntyped;
@@ -35,6 +38,7 @@ use super::{
     host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
+    limits::check_header,
     onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
     preparation::prepare,
@@ -106,6 +110,7 @@ struct LidarModel {
 
 /// The topics, and how sweeps come.
 struct SweepWork {
+    parameters: Arc<Mutex<LidarDetectorParameters>>,
     kind: SweepKind,
     detections: PublisherUntyped,
     points: PublisherUntyped,
@@ -173,6 +178,7 @@ impl Work for SweepWork {
 
     fn create(parameters: &LidarDetectorParameters, host: &mut Host<LidarDetectorParameters>) -> anyhow::Result<Self> {
         Ok(Self {
+            parameters: host.shared_parameters(),
             kind: parameters.kind()?,
             detections: host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?,
             points: host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?,
@@ -193,16 +199,7 @@ impl Work for SweepWork {
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, Sweep)> {
-        Ok(match self.kind {
-            SweepKind::Scan => {
-                let scan = LaserScan::decode(message)?;
-                (scan.header, Sweep::from_scan(&scan)?)
-            }
-            SweepKind::Cloud => {
-                let cloud = PointCloud2::decode(message)?;
-                (cloud.header, Sweep::from_cloud(&cloud)?)
-            }
-        })
+        decode_message(message, self.kind, lock(&self.parameters).max_points())
     }
 
     fn detect(
@@ -256,14 +253,28 @@ impl Work for SweepWork {
     }
 }
 
-/// An object by its place on the floor.
-fn sighting(object: &LidarObject) -> Sighting {
-    let ([x, y, _], [length, width, _]) = (object.center, object.size);
-    Sighting { class: object.class, score: object.score, place: [x, y, length, width] }
+/// A message's sweep, if it has at most so many points.
+pub(super) fn decode_message(message: &[u8], kind: SweepKind, max_points: u64) -> anyhow::Result<(Header<'_>, Sweep)> {
+    match kind {
+        SweepKind::Scan => {
+            let scan = LaserScan::decode(message)?;
+            check_header(&scan.header)?;
+            Ok((scan.header, Sweep::from_scan_within(&scan, max_points)?))
+        }
+        SweepKind::Cloud => {
+            let cloud = PointCloud2::decode(message)?;
+            check_header(&cloud.header)?;
+            Ok((cloud.header, Sweep::from_cloud_within(&cloud, max_points)?))
+        }
+    }
 }
 
 /// Objects as a message with the sweep's own header.
-fn detection_array<'a>(header: Header<'a>, objects: &[LidarObject], classes: &'a [String]) -> Detection3DArray<'a> {
+pub(super) fn detection_array<'a>(
+    header: Header<'a>,
+    objects: &[LidarObject],
+    classes: &'a [String],
+) -> Detection3DArray<'a> {
     let detections = objects.iter().map(|object| {
         let [x, y, z] = object.center.map(f64::from);
         let orientation = Quaternion::from_yaw(f64::from(object.yaw));
@@ -289,7 +300,7 @@ fn numbered(number: Option<u32>) -> u16 {
 }
 
 /// The points with what they were found to be, [`POINT_STEP`] bytes each.
-fn labelled_bytes(points: &[[f32; 3]], labels: &[PointLabel]) -> Vec<u8> {
+pub(super) fn labelled_bytes(points: &[[f32; 3]], labels: &[PointLabel]) -> Vec<u8> {
     let mut data = Vec::with_capacity(points.len() * POINT_STEP as usize);
     for (point, label) in points.iter().zip(labels) {
         for value in point {
@@ -303,7 +314,7 @@ fn labelled_bytes(points: &[[f32; 3]], labels: &[PointLabel]) -> Vec<u8> {
 }
 
 /// A cloud of [`labelled_bytes`], organised as the one that came in.
-fn labelled_cloud<'a>(header: Header<'a>, rows: usize, data: &'a [u8]) -> PointCloud2<'a> {
+pub(super) fn labelled_cloud<'a>(header: Header<'a>, rows: usize, data: &'a [u8]) -> PointCloud2<'a> {
     let points = u32::try_from(data.len()).unwrap_or(u32::MAX) / POINT_STEP;
     let rows = u32::try_from(rows).unwrap_or(1).max(1);
     let height = if points.is_multiple_of(rows) { rows } else { 1 };

@@ -17,7 +17,7 @@ pub fn run_program(program: &Program, node: impl FnOnce(&Shutdown) -> anyhow::Re
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     // Who does not listen to the end, such as `| head`, has heard enough.
     match Asked::of(arguments) {
-        Asked::Run => run(node),
+        Asked::Run => run_logged(node),
         Asked::Help => {
             let _ = stdout().write_all(program.help().as_bytes());
             ExitCode::SUCCESS
@@ -33,7 +33,9 @@ pub fn run_program(program: &Program, node: impl FnOnce(&Shutdown) -> anyhow::Re
     }
 }
 
-fn run(node: impl FnOnce(&Shutdown) -> anyhow::Result<()>) -> ExitCode {
+/// Logs as the environment says, makes the tokio runtime, and runs until SIGINT or SIGTERM. Exit code 2 is an error that was told on
+/// stderr.
+pub(super) fn run_logged(node: impl FnOnce(&Shutdown) -> anyhow::Result<()>) -> ExitCode {
     // Until the end of this function: then the trace's file is whole.
     let _logging = match logging::begin() {
         Ok(logging) => logging,

@@ -17,7 +17,7 @@ use r2r::QosProfile;
 
 use super::{host::lock, warnings::Warnings};
 use crate::{
-    messages::TFMessage,
+    messages::{DecodeError, TFMessage},
     sensing::transforms::{TransformBuffer, TransformError},
 };
 
@@ -58,7 +58,8 @@ impl TransformListener {
         let mut taken = 0;
         for (messages, is_static) in [(&mut self.fixed, true), (&mut self.moving, false)] {
             while let Some(Some(message)) = messages.next().now_or_never() {
-                self.intake.take(&message, is_static);
+                // What cannot be used is counted and logged there.
+                let _ = self.intake.take(&message, is_static);
                 taken += 1;
             }
         }
@@ -81,16 +82,27 @@ impl TransformListener {
     }
 }
 
+/// What of a message cannot be used.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// All of it.
+    Message(DecodeError),
+    /// One of its transforms, the first of them.
+    Transform(TransformError),
+}
+
 /// What is done with each message, whoever brings it.
-struct Intake {
-    buffer: Arc<Mutex<TransformBuffer>>,
+pub(super) struct Intake {
+    /// The buffer that is filled.
+    pub(super) buffer: Arc<Mutex<TransformBuffer>>,
     refused: u64,
     jumps: u64,
     warnings: Warnings,
 }
 
 impl Intake {
-    fn new() -> Self {
+    /// Nothing was taken in yet.
+    pub(super) fn new() -> Self {
         Self {
             buffer: Arc::new(Mutex::new(TransformBuffer::new(KEEP))),
             refused: 0,
@@ -99,20 +111,21 @@ impl Intake {
         }
     }
 
-    fn take(&mut self, message: &[u8], is_static: bool) {
+    /// Takes in a message of `/tf_static` or `/tf`; tells what of it cannot be used, which is counted and logged as well.
+    pub(super) fn take(&mut self, message: &[u8], is_static: bool) -> Result<(), Unusable> {
         let topic = if is_static { "/tf_static" } else { "/tf" };
         let message = match TFMessage::decode(message) {
             Ok(message) => message,
-            Err(error) => return self.refuse(1, &format!("a message of {topic} is lost: {error}")),
+            Err(error) => {
+                self.refuse(1, &format!("a message of {topic} is lost: {error}"));
+                return Err(Unusable::Message(error));
+            }
         };
         let mut buffer = lock(&self.buffer);
         let failures: Vec<TransformError> =
             message.transforms.iter().filter_map(|transform| buffer.insert(transform, is_static).err()).collect();
         let jumps = buffer.jumps();
         drop(buffer);
-        if let Some(error) = failures.first() {
-            self.refuse(failures.len() as u64, &format!("{topic}: {error}"));
-        }
         if jumps > self.jumps {
             self.jumps = jumps;
             tracing::warn!(
@@ -120,6 +133,14 @@ impl Intake {
                  was known of moving frames is forgotten",
                 KEEP.as_secs()
             );
+        }
+        let count = failures.len() as u64;
+        match failures.into_iter().next() {
+            Some(error) => {
+                self.refuse(count, &format!("{topic}: {error}"));
+                Err(Unusable::Transform(error))
+            }
+            None => Ok(()),
         }
     }
 
@@ -143,9 +164,9 @@ mod tests {
     #[test]
     fn messages_fill_the_buffer() {
         let mut intake = Intake::new();
-        intake.take(&message("base_link", "lidar", 0), true);
+        intake.take(&message("base_link", "lidar", 0), true).unwrap();
         for sec in [100, 101] {
-            intake.take(&message("odom", "base_link", sec), false);
+            intake.take(&message("odom", "base_link", sec), false).unwrap();
         }
         let buffer = intake.buffer.clone();
         assert!(buffer.lock().unwrap().lookup("odom", "lidar", 100_500_000_000).is_ok());
@@ -155,9 +176,9 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_counted_and_the_rest_kept() {
         let mut intake = Intake::new();
-        intake.take(&[0, 1, 0, 0, 9, 9], false);
-        intake.take(&message("odom", "odom", 1), false);
-        intake.take(&message("odom", "base_link", 1), false);
+        assert!(matches!(intake.take(&[0, 1, 0, 0, 9, 9], false), Err(Unusable::Message(_))));
+        assert!(matches!(intake.take(&message("odom", "odom", 1), false), Err(Unusable::Transform(_))));
+        intake.take(&message("odom", "base_link", 1), false).unwrap();
         assert_eq!(intake.refused, 2);
         assert_eq!(intake.buffer.lock().unwrap().frames(), ["base_link", "odom"]);
     }
@@ -166,7 +187,7 @@ mod tests {
     fn jumps_of_time_are_counted() {
         let mut intake = Intake::new();
         for sec in [100, 5, 100, 50] {
-            intake.take(&message("odom", "base_link", sec), false);
+            intake.take(&message("odom", "base_link", sec), false).unwrap();
         }
         assert_eq!(intake.jumps, 2);
     }

@@ -9,11 +9,11 @@
 //! | `bayer_{rggb,bggr,gbrg,grbg}8` | bilinear demosaicing |
 //! | compressed: JPEG, PNG | the `image` crate; 16 bits scaled as above, alpha dropped |
 
-use std::io::Cursor;
+use ::image::RgbImage;
 
-use ::image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
-
+use crate::excerpt::excerpt;
 use crate::messages::{CompressedImage, Image};
+use crate::sensing::image_file::decode_file_into;
 use crate::sensing::{bayer, yuv};
 
 /// The encodings that [`decode_image`] reads.
@@ -40,7 +40,8 @@ pub const SUPPORTED_ENCODINGS: [&str; 20] = [
     "bayer_grbg8",
 ];
 
-/// Compressed images of more pixels than this are refused before memory is reserved for them (8192 x 8192).
+/// Images of more pixels than this are refused whatever the limit asked for, compressed ones before memory is reserved for them
+/// (8192 x 8192: more than any camera of a robot gives).
 pub const MAX_PIXELS: u64 = 1 << 26;
 
 /// Why an image could not be read.
@@ -99,13 +100,28 @@ pub enum ImageError {
         /// Bytes that the image takes.
         needed: u64,
     },
-    /// More than [`MAX_PIXELS`].
-    #[error("the image has {width} x {height} pixels, more than the limit of {MAX_PIXELS} pixels")]
+    /// More pixels than are taken.
+    #[error("the image has {width} x {height} pixels, more than the limit of {most} pixels")]
     TooLarge {
         /// Columns.
         width: u32,
         /// Rows.
         height: u32,
+        /// Pixels at most.
+        most: u64,
+    },
+    /// A compressed image whose header claims more than its bytes can hold.
+    #[error(
+        "the compressed image claims {width} x {height} pixels, more than its {length} bytes can hold: it is damaged, or made to \
+         fill the memory"
+    )]
+    Overstated {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Bytes there are.
+        length: usize,
     },
     /// Neither JPEG nor PNG.
     #[error("the compressed image (format `{format}`) is neither JPEG nor PNG")]
@@ -135,10 +151,18 @@ pub enum ImageError {
 /// An RGB image of a raw image message.
 ///
 /// # Errors
-/// An unknown encoding, or sizes that do not fit the data: see [`ImageError`].
+/// An unknown encoding, sizes that do not fit the data, or more than [`MAX_PIXELS`]: see [`ImageError`].
 pub fn decode_image(image: &Image<'_>) -> Result<RgbImage, ImageError> {
+    decode_image_within(image, MAX_PIXELS)
+}
+
+/// [`decode_image`] of images of at most so many pixels.
+///
+/// # Errors
+/// As [`decode_image`].
+pub fn decode_image_within(image: &Image<'_>, most: u64) -> Result<RgbImage, ImageError> {
     let mut rgb = RgbImage::default();
-    decode_image_into(image, &mut rgb)?;
+    decode_raw(image, most, &mut rgb)?;
     Ok(rgb)
 }
 
@@ -147,9 +171,14 @@ pub fn decode_image(image: &Image<'_>) -> Result<RgbImage, ImageError> {
 /// # Errors
 /// As [`decode_image`].
 pub fn decode_image_into(image: &Image<'_>, rgb: &mut RgbImage) -> Result<(), ImageError> {
+    decode_raw(image, MAX_PIXELS, rgb)
+}
+
+fn decode_raw(image: &Image<'_>, most: u64, rgb: &mut RgbImage) -> Result<(), ImageError> {
     let encoding = Encoding::parse(image.encoding)
-        .ok_or_else(|| ImageError::UnsupportedEncoding { encoding: image.encoding.to_owned() })?;
+        .ok_or_else(|| ImageError::UnsupportedEncoding { encoding: excerpt(image.encoding) })?;
     check_size(image, encoding)?;
+    check_pixels(image.width, image.height, most)?;
     let (width, height, step) = (image.width as usize, image.height as usize, image.step as usize);
 
     let mut pixels = std::mem::take(rgb).into_raw();
@@ -265,7 +294,7 @@ fn check_size(image: &Image<'_>, encoding: Encoding) -> Result<(), ImageError> {
     }
     let needed = encoding.row_bytes(u64::from(width));
     if u64::from(step) < needed {
-        return Err(ImageError::StepTooSmall { step, width, encoding: image.encoding.to_owned(), needed });
+        return Err(ImageError::StepTooSmall { step, width, encoding: excerpt(image.encoding), needed });
     }
     let needed = encoding.data_bytes(u64::from(width), u64::from(height), u64::from(step));
     if (image.data.len() as u64) < needed {
@@ -273,10 +302,19 @@ fn check_size(image: &Image<'_>, encoding: Encoding) -> Result<(), ImageError> {
             found: image.data.len(),
             width,
             height,
-            encoding: image.encoding.to_owned(),
+            encoding: excerpt(image.encoding),
             step,
             needed,
         });
+    }
+    Ok(())
+}
+
+/// No more pixels than are wanted, nor than [`MAX_PIXELS`].
+pub(super) fn check_pixels(width: u32, height: u32, most: u64) -> Result<(), ImageError> {
+    let most = most.min(MAX_PIXELS);
+    if u64::from(width) * u64::from(height) > most {
+        return Err(ImageError::TooLarge { width, height, most });
     }
     Ok(())
 }
@@ -324,8 +362,16 @@ fn scale_to_8_bits(value: u16) -> u8 {
 /// # Errors
 /// Neither JPEG nor PNG, a compressed depth image, more than [`MAX_PIXELS`], or bytes that do not decode.
 pub fn decode_compressed(image: &CompressedImage<'_>) -> Result<RgbImage, ImageError> {
+    decode_compressed_within(image, MAX_PIXELS)
+}
+
+/// [`decode_compressed`] of images of at most so many pixels: what the file's header claims is looked at before anything is decoded.
+///
+/// # Errors
+/// As [`decode_compressed`].
+pub fn decode_compressed_within(image: &CompressedImage<'_>, most: u64) -> Result<RgbImage, ImageError> {
     let mut rgb = RgbImage::default();
-    decode_compressed_into(image, &mut rgb)?;
+    decode_message_into(image, most, &mut rgb)?;
     Ok(rgb)
 }
 
@@ -334,10 +380,7 @@ pub fn decode_compressed(image: &CompressedImage<'_>) -> Result<RgbImage, ImageE
 /// # Errors
 /// As [`decode_compressed`].
 pub fn decode_compressed_into(image: &CompressedImage<'_>, rgb: &mut RgbImage) -> Result<(), ImageError> {
-    if image.format.contains("compressedDepth") {
-        return Err(ImageError::CompressedDepth { format: image.format.to_owned() });
-    }
-    decode_file_into(image.data, image.format, rgb)
+    decode_message_into(image, MAX_PIXELS, rgb)
 }
 
 /// An RGB image of the bytes of a JPEG or PNG file.
@@ -346,51 +389,13 @@ pub fn decode_compressed_into(image: &CompressedImage<'_>, rgb: &mut RgbImage) -
 /// Neither JPEG nor PNG, more than [`MAX_PIXELS`], or bytes that do not decode.
 pub fn decode_compressed_bytes(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     let mut rgb = RgbImage::default();
-    decode_file_into(bytes, "unknown", &mut rgb)?;
+    decode_file_into(bytes, "unknown", MAX_PIXELS, &mut rgb)?;
     Ok(rgb)
 }
 
-/// `claimed` is what the file is said to be.
-fn decode_file_into(bytes: &[u8], claimed: &str, rgb: &mut RgbImage) -> Result<(), ImageError> {
-    let format = match ::image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-        _ => return Err(ImageError::UnsupportedCompression { format: claimed.to_owned() }),
-    };
-    if format == ImageFormat::Jpeg && !jpeg_has_its_end(bytes) {
-        return Err(ImageError::CutShort { length: bytes.len() });
+fn decode_message_into(image: &CompressedImage<'_>, most: u64, rgb: &mut RgbImage) -> Result<(), ImageError> {
+    if image.format.contains("compressedDepth") {
+        return Err(ImageError::CompressedDepth { format: excerpt(image.format) });
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    // Up to eight bytes a pixel (16-bit RGBA) and the decoder's own working memory.
-    limits.max_alloc = Some(MAX_PIXELS * 12);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(ImageError::Corrupt)?;
-    let (width, height) = decoder.dimensions();
-    if width == 0 || height == 0 {
-        return Err(ImageError::Empty { width, height });
-    }
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(ImageError::TooLarge { width, height });
-    }
-    if decoder.color_type() == ColorType::Rgb8 {
-        let mut pixels = std::mem::take(rgb).into_raw();
-        pixels.resize(width as usize * height as usize * 3, 0);
-        decoder.read_image(&mut pixels).map_err(ImageError::Corrupt)?;
-        *rgb = RgbImage::from_raw(width, height, pixels).unwrap_or_default();
-    } else {
-        *rgb = DynamicImage::from_decoder(decoder).map_err(ImageError::Corrupt)?.into_rgb8();
-    }
-    Ok(())
-}
-
-/// True when the end-of-image marker stands behind the last start-of-scan marker. The decoder would fill what is missing with
-/// grey. Neither marker can be part of coded pixels; an embedded thumbnail with an end of its own stands before them.
-fn jpeg_has_its_end(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: [u8; 2] = [0xFF, 0xDA];
-    const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
-    bytes
-        .windows(2)
-        .rev()
-        .find(|pair| *pair == START_OF_SCAN || *pair == END_OF_IMAGE)
-        .is_some_and(|pair| pair == END_OF_IMAGE)
+    decode_file_into(image.data, image.format, most, rgb)
 }

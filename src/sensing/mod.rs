@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`image`] | every image encoding, raw or compressed, to RGB |
+//! | `image_file` | JPEG and PNG files to RGB, within limits |
 //! | `yuv`, `bayer` | the two families of encodings that take arithmetic |
 //! | `input_spec` | what a network's input is: [`InputSpec`] |
 //! | [`letterbox`] | RGB images of any size to a network's input tensor, and boxes back |
@@ -12,6 +13,7 @@
 
 mod bayer;
 pub mod image;
+mod image_file;
 mod input_spec;
 pub mod letterbox;
 pub mod point_cloud;

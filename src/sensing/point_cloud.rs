@@ -10,8 +10,9 @@
 //! Of a field with several numbers the first one counts. `is_bigendian`, padding within points and padding behind rows are
 //! respected; `row_step` is not looked at where there is one row, as many drivers leave it open.
 
+use crate::excerpt::excerpt;
 use crate::messages::{PointCloud2, PointField};
-use crate::sensing::range_image::{MAX_POINTS, Sweep, SweepError, VOID};
+use crate::sensing::range_image::{MAX_POINTS, Sweep, SweepError, VOID, check_points};
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ pub const NO_NUMBER: u32 = u32::MAX;
 /// A field that does not fit the points, sizes that do not fit the data, or more than [`MAX_POINTS`] points: see [`SweepError`].
 pub fn whole_numbers(cloud: &PointCloud2<'_>, name: &str) -> Result<Option<Vec<u32>>, SweepError> {
     let Some(field) = field(cloud, name) else { return Ok(None) };
-    let points = count_points(cloud)?;
+    let points = count_points(cloud, MAX_POINTS)?;
     if points == 0 {
         return Ok(Some(Vec::new()));
     }
@@ -53,7 +54,15 @@ impl Sweep {
     /// # Errors
     /// Missing coordinates, sizes that do not fit the data, or more than [`MAX_POINTS`] points: see [`SweepError`].
     pub fn from_cloud(cloud: &PointCloud2<'_>) -> Result<Self, SweepError> {
-        if count_points(cloud)? == 0 {
+        Self::from_cloud_within(cloud, MAX_POINTS)
+    }
+
+    /// [`Self::from_cloud`] of at most so many points.
+    ///
+    /// # Errors
+    /// As [`Self::from_cloud`].
+    pub fn from_cloud_within(cloud: &PointCloud2<'_>, most: u64) -> Result<Self, SweepError> {
+        if count_points(cloud, most)? == 0 {
             return Ok(Self::default());
         }
         let layout = Layout::of(cloud)?;
@@ -86,7 +95,7 @@ impl Layout {
             let missing = COORDINATES.iter().filter(|name| field(cloud, name).is_none());
             return Err(SweepError::MissingField {
                 missing: missing.map(|name| (*name).to_owned()).collect(),
-                present: cloud.fields.iter().take(TOLD_FIELDS).map(|field| field.name.to_owned()).collect(),
+                present: cloud.fields.iter().take(TOLD_FIELDS).map(|field| excerpt(field.name)).collect(),
             });
         };
         let number = |field: &PointField<'_>| Number::of(field, cloud.point_step);
@@ -124,11 +133,11 @@ impl Number {
             PointField::INT16 | PointField::UINT16 => 2,
             PointField::INT32 | PointField::UINT32 | PointField::FLOAT32 => 4,
             PointField::FLOAT64 => 8,
-            datatype => return Err(SweepError::UnknownDatatype { field: field.name.to_owned(), datatype }),
+            datatype => return Err(SweepError::UnknownDatatype { field: excerpt(field.name), datatype }),
         };
         let end = u64::from(field.offset) + bytes;
         if end > u64::from(point_step) {
-            return Err(SweepError::FieldOutsidePoint { field: field.name.to_owned(), end, point_step });
+            return Err(SweepError::FieldOutsidePoint { field: excerpt(field.name), end, point_step });
         }
         Ok(Self { offset: field.offset as usize, datatype: field.datatype })
     }
@@ -162,9 +171,10 @@ impl Number {
 }
 
 /// How many points a cloud has.
-fn count_points(cloud: &PointCloud2<'_>) -> Result<usize, SweepError> {
+fn count_points(cloud: &PointCloud2<'_>, most: u64) -> Result<usize, SweepError> {
     let points = u64::from(cloud.width) * u64::from(cloud.height);
-    if points > MAX_POINTS { Err(SweepError::TooManyPoints { points }) } else { Ok(points as usize) }
+    check_points(points, most)?;
+    Ok(points as usize)
 }
 
 /// That every point lies within the data.

@@ -1,12 +1,14 @@
 //! What several test files need. Each of them is a program of its own and takes in the whole module, so parts lie idle in some.
 #![allow(dead_code)]
 
+pub mod mutate;
 #[cfg(feature = "distill")]
 pub mod page;
 #[cfg(feature = "distill")]
 pub mod recording;
 #[cfg(feature = "ros")]
 pub mod ros;
+pub mod seeds;
 
 use std::{
     path::{Path, PathBuf},

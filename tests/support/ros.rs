@@ -68,17 +68,16 @@ impl Node {
     pub fn start_as(program: &str, arguments: &[String], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program);
         command.arg("--ros-args").args(arguments).envs(variables.iter().copied());
-        Self::spawn(command)
+        Self::run(&mut command)
     }
 
     /// Starts a program with a command line.
     pub fn start_words(program: &str, words: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(words);
-        Self::spawn(command)
+        Self::run(Command::new(program).args(words))
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Starts a command, whatever its arguments.
+    pub fn run(command: &mut Command) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let domain = (20 + (std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed)) % 80).to_string();
         let child = command.env("ROS_DOMAIN_ID", &domain).spawn().unwrap();

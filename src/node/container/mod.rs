@@ -28,7 +28,9 @@ use self::{
     arguments::{Arguments, HELP},
     config::{ContainerConfig, NodeKind, Restart},
 };
-use super::{Shutdown, camera_detector, host::NodeOptions, lidar_detector, obstacle_fusion, run_program, turns::Turns};
+use super::{
+    Shutdown, camera_detector, host::NodeOptions, lidar_detector, obstacle_fusion, process::run_logged, turns::Turns,
+};
 
 /// The whole program: reads the command line, logs to stderr and runs the nodes until SIGINT or SIGTERM. Exit code 2 is an error that
 /// was logged.
@@ -38,7 +40,7 @@ pub fn main() -> ExitCode {
             print!("{HELP}");
             ExitCode::SUCCESS
         }
-        Ok(Arguments::Config(path)) => run_program(|shutdown| run(&path, shutdown)),
+        Ok(Arguments::Config(path)) => run_logged(|shutdown| run(&path, shutdown)),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)

@@ -256,7 +256,7 @@ impl<W: Work> Detection<W> {
 }
 
 /// Offers the topic with the agreement of candidate and model.
-fn agreement_topic<P>(host: &mut Host<P>) -> anyhow::Result<Publish> {
+fn agreement_topic<P: NodeParameters>(host: &mut Host<P>) -> anyhow::Result<Publish> {
     let topic = host.advertise_typed::<Float64>("~/shadow_agreement", reliable(5))?;
     Ok(Box::new(move |agreement| {
         if let Err(error) = topic.publish(&Float64 { data: agreement }) {

@@ -11,7 +11,10 @@ use std::time::Duration;
 use r2r::{Publisher, std_msgs::msg::Float64};
 
 use super::Stage;
-use crate::node::host::{Host, reliable};
+use crate::node::{
+    host::{Host, reliable},
+    parameters::NodeParameters,
+};
 
 /// Messages that wait for slow listeners.
 const DEPTH: usize = 10;
@@ -27,7 +30,7 @@ impl LatencyTopics {
     ///
     /// # Errors
     /// When ROS 2 refuses one.
-    pub(in crate::node) fn offer<P>(host: &mut Host<P>, stages: &[Stage]) -> anyhow::Result<Self> {
+    pub(in crate::node) fn offer<P: NodeParameters>(host: &mut Host<P>, stages: &[Stage]) -> anyhow::Result<Self> {
         let mut topics = Vec::with_capacity(stages.len());
         for &stage in stages {
             let topic = format!("~/latency/{}_ms", stage.name());

@@ -17,5 +17,4 @@ mod transition;
 
 pub(super) use driver::serve;
 pub(super) use managed::{Job, Managed, job};
-pub(super) use services::{Requests, offer, respond, waiting};
 pub(super) use state::Activity;

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::classes::Classes;
 use crate::{
+    excerpt::excerpt,
     fusion::CameraBox,
     geometry::Box2,
     messages::{DecodeError, Detection2DArray, Detection3DArray, Header, ObjectHypothesisWithPose},
     model::lidar::LidarObject,
+    node::limits::MAX_DETECTIONS,
 };
 
 /// What was found.
@@ -30,7 +32,7 @@ pub(super) struct Batch {
     pub(super) frame_id: String,
     /// The objects.
     pub(super) found: Found,
-    /// Detections left out: of a class that is not kept, or with numbers that are none.
+    /// Detections left out: of a class that is not kept, with numbers that are none, or worse than the best 256.
     pub(super) skipped: usize,
     /// When the message came.
     pub(super) arrived: Instant,
@@ -63,6 +65,7 @@ impl Batch {
                 boxes.push(CameraBox { class, score, bbox });
             }
         }
+        keep_best(&mut boxes, |found| found.score);
         let skipped = array.detections.len() - boxes.len();
         Ok(Self::new(input, array.header, Found::Boxes(boxes), skipped, arrived, start))
     }
@@ -95,6 +98,7 @@ impl Batch {
                 objects.push(LidarObject { class, score, center, size, yaw, points: 0 });
             }
         }
+        keep_best(&mut objects, |found| found.score);
         let skipped = array.detections.len() - objects.len();
         Ok(Self::new(input, array.header, Found::Objects(objects), skipped, arrived, start))
     }
@@ -103,12 +107,22 @@ impl Batch {
         Self {
             input,
             stamp: header.stamp.to_nanoseconds(),
-            frame_id: header.frame_id.to_owned(),
+            // TF takes no longer names, so that what is cut is not known there.
+            frame_id: excerpt(header.frame_id),
             found,
             skipped,
             arrived,
             decode: start.elapsed(),
         }
+    }
+}
+
+/// Leaves the [`MAX_DETECTIONS`] of the highest scores.
+fn keep_best<T>(found: &mut Vec<T>, score: impl Fn(&T) -> f32) {
+    if found.len() > MAX_DETECTIONS {
+        found.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        found.truncate(MAX_DETECTIONS);
+        found.shrink_to_fit();
     }
 }
 
@@ -171,6 +185,28 @@ mod tests {
         let Found::Boxes(boxes) = batch.found else { panic!("a camera finds boxes") };
         assert_eq!((boxes[0].class, boxes[0].score), (1, 0.6));
         assert_eq!(boxes[0].bbox, Box2::new(18.0, 25.0, 22.0, 35.0));
+    }
+
+    #[test]
+    fn of_more_detections_than_can_be_tracked_the_best_stay() {
+        let detection = |number: usize| Detection2D {
+            header: header(),
+            results: hypotheses(&[("person", number as f64 / 1000.0)]),
+            bbox: BoundingBox2D {
+                center: Pose2D { position: Point2D { x: 20.0, y: 30.0 }, theta: 0.0 },
+                size_x: 4.0,
+                size_y: 10.0,
+            },
+            id: "",
+        };
+        let long = "x".repeat(1 << 16);
+        let header = Header { frame_id: &long, ..header() };
+        let bytes = Detection2DArray { header, detections: (0..1000).map(detection).collect() }.encode();
+        let batch = Batch::of_camera(0, &bytes, &mut Classes::new(&[]), Instant::now()).unwrap();
+        let Found::Boxes(boxes) = batch.found else { panic!("a camera finds boxes") };
+        assert_eq!((boxes.len(), batch.skipped), (MAX_DETECTIONS, 1000 - MAX_DETECTIONS));
+        assert!(boxes.iter().all(|found| found.score >= 0.744), "the best ones");
+        assert!(batch.frame_id.len() < 200);
     }
 
     #[test]

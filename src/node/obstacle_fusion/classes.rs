@@ -1,5 +1,7 @@
 //! Names and numbers of the classes.
 
+use crate::node::limits::MAX_CLASS_NAME;
+
 /// Classes that are told apart where no list of them is given.
 const MOST: usize = 64;
 
@@ -31,7 +33,8 @@ impl Classes {
     /// The number of a name, which is learnt where there is room for it; `None` for a class that is not kept.
     pub(super) fn number(&mut self, name: &str) -> Option<usize> {
         let known = self.names.iter().position(|known| known == name);
-        if known.is_none() && !name.is_empty() && self.names.len() < self.capacity {
+        let is_name = (1..=MAX_CLASS_NAME).contains(&name.len());
+        if known.is_none() && is_name && self.names.len() < self.capacity {
             self.names.push(name.to_owned());
             return Some(self.names.len() - 1);
         }
@@ -49,7 +52,7 @@ mod tests {
         assert_eq!(closed.names(), ["person", "forklift"]);
         assert_eq!((closed.number("forklift"), closed.number("pallet")), (Some(1), None));
         let mut open = Classes::new(&[String::new()]);
-        assert_eq!(open.number(""), None);
+        assert_eq!((open.number(""), open.number(&"x".repeat(MAX_CLASS_NAME + 1))), (None, None));
         assert_eq!((open.number("pallet"), open.number("person"), open.number("pallet")), (Some(0), Some(1), Some(0)));
         assert_eq!((open.name(1), open.name(7)), ("person", ""));
         for number in 0..200 {

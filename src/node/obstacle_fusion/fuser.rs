@@ -199,16 +199,29 @@ impl Fuser {
         waiting.make_contiguous().sort_by_key(|batch| batch.stamp);
         let patience = Duration::from_secs_f64(self.parameters.transform_wait);
         for batch in waiting {
+            // To tell why a place is not known takes long where somebody floods TF with frames: it is asked once a message.
+            let is_late = now.saturating_duration_since(batch.arrived) >= patience;
+            if !is_late && !self.can_locate(&batch) {
+                self.waiting.push_back(batch);
+                continue;
+            }
             match self.locate(&batch) {
                 Ok((sensor_in_target, model)) => self.apply(batch, sensor_in_target, model, now, &age),
-                Err(reason) if now.saturating_duration_since(batch.arrived) >= patience => {
+                Err(reason) => {
                     let input = &mut self.inputs[batch.input];
                     input.counters.without_transform += 1;
                     input.trouble(now, reason);
                 }
-                Err(_) => self.waiting.push_back(batch),
             }
         }
+    }
+
+    /// Whether [`Self::locate`] has an answer.
+    fn can_locate(&self, batch: &Batch) -> bool {
+        let has_model = !matches!(self.inputs[batch.input].kind, InputKind::Camera { model: None, .. });
+        let transforms = lock(&self.transforms);
+        let target = &self.parameters.target_frame;
+        has_model && !batch.frame_id.is_empty() && transforms.is_known(target, &batch.frame_id, batch.stamp)
     }
 
     /// Where the sensor was in the target frame, and a camera's calibration; or what is missing.

@@ -38,6 +38,7 @@ mod messages;
 mod options;
 mod output;
 mod speed;
+pub(super) mod storm;
 mod surroundings;
 #[cfg(test)]
 mod tests;

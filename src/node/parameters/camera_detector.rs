@@ -12,7 +12,11 @@ use super::{
 use crate::{
     model::SessionOptions,
     node::{diagnostics::Thresholds, recorder::RecordOptions, watch::StampLimits},
+    sensing::image::MAX_PIXELS,
 };
+
+/// What `max_image_megapixels` may be at most.
+const MOST_MEGAPIXELS: f64 = MAX_PIXELS as f64 / 1e6;
 
 /// Parameters of `camera_detector`.
 #[derive(Debug, Clone, RosParams)]
@@ -35,7 +39,11 @@ pub struct CameraDetectorParameters {
     pub threads: i64,
     /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read on configure.
     pub provider: String,
-    /// ONNX Runtime's library; empty: searched for. Read on configure.
+    /// Folders that models may be loaded from, at any depth, links followed; empty: from anywhere. Read at the start.
+    pub model_folders: TextList,
+    /// Images of more megapixels are refused: before they are decoded, where they are compressed.
+    pub max_image_megapixels: f64,
+    /// ONNX Runtime's library; empty: searched for. Read at the start.
     pub onnxruntime_library: String,
     /// Whether a model that is loaded while the node runs may lack classes that the running one has.
     pub allow_other_classes: bool,
@@ -99,6 +107,8 @@ impl Default for CameraDetectorParameters {
             max_detections: 0,
             threads: 1,
             provider: "cpu".into(),
+            model_folders: TextList::default(),
+            max_image_megapixels: 50.0,
             onnxruntime_library: String::new(),
             allow_other_classes: false,
             shadow_model: String::new(),
@@ -144,6 +154,7 @@ impl NodeParameters for CameraDetectorParameters {
         ("record_part_mb", 1.0, 1_000_000.0),
         ("record_uncertainty", 0.0, 1.0),
         ("record_interval", 0.0, 3600.0),
+        ("max_image_megapixels", 0.01, MOST_MEGAPIXELS),
         ("stale_warn", 0.0, 60.0),
         ("future_warn", 0.0, 60.0),
         ("rate_warn", 0.0, 1.0),
@@ -256,7 +267,12 @@ impl CameraDetectorParameters {
     }
 
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
-        session_options(&self.provider, self.threads, &self.onnxruntime_library)
+        session_options(&self.provider, self.threads, &self.onnxruntime_library, &self.model_folders)
+    }
+
+    /// Pixels of an image at most.
+    pub(in crate::node) fn max_pixels(&self) -> u64 {
+        (self.max_image_megapixels * 1e6) as u64
     }
 
     fn recorded(&self) -> Recorded<'_> {
@@ -286,6 +302,9 @@ mod tests {
     fn wrong_values_are_named() {
         let good = CameraDetectorParameters { model: "m.onnx".into(), ..Default::default() };
         assert_eq!(good.check(), Ok(()));
+        let folders = |folder: &str| TextList(vec![folder.into()]);
+        let limited = CameraDetectorParameters { model_folders: folders("/models"), ..good.clone() };
+        assert_eq!(limited.session_options().unwrap().limits.folders, [std::path::PathBuf::from("/models")]);
         assert_refused([
             (CameraDetectorParameters { image_topic: String::new(), ..good.clone() }, "image_topic"),
             (CameraDetectorParameters { threads: 1 << 32, ..good.clone() }, "threads"),
@@ -310,6 +329,9 @@ mod tests {
             (CameraDetectorParameters { stale_warn: 61.0, ..good.clone() }, "stale_warn"),
             (CameraDetectorParameters { future_warn: -0.1, ..good.clone() }, "future_warn"),
             (CameraDetectorParameters { rate_warn: f64::NAN, ..good.clone() }, "rate_warn"),
+            (CameraDetectorParameters { max_image_megapixels: f64::NAN, ..good.clone() }, "max_image_megapixels"),
+            (CameraDetectorParameters { max_image_megapixels: 68.0, ..good.clone() }, "max_image_megapixels"),
+            (CameraDetectorParameters { model_folders: folders("models"), ..good.clone() }, "model_folders"),
         ]);
         assert!(good.has_own_thresholds());
         assert!(!CameraDetectorParameters { score_threshold: 0.5, ..good.clone() }.has_own_thresholds());

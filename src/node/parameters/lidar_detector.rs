@@ -12,6 +12,7 @@ use super::{
 use crate::{
     model::SessionOptions,
     node::{diagnostics::Thresholds, recorder::RecordOptions, watch::StampLimits},
+    sensing::range_image::MAX_POINTS,
 };
 
 /// Parameters of `lidar_detector`.
@@ -31,7 +32,11 @@ pub struct LidarDetectorParameters {
     pub threads: i64,
     /// What computes: cpu, xnnpack, openvino, cuda or tensorrt. Read on configure.
     pub provider: String,
-    /// ONNX Runtime's library; empty: searched for. Read on configure.
+    /// Folders that models may be loaded from, at any depth, links followed; empty: from anywhere. Read at the start.
+    pub model_folders: TextList,
+    /// Scans and clouds of more points are refused.
+    pub max_points: i64,
+    /// ONNX Runtime's library; empty: searched for. Read at the start.
     pub onnxruntime_library: String,
     /// Whether a model that is loaded while the node runs may lack classes that the running one has.
     pub allow_other_classes: bool,
@@ -93,6 +98,8 @@ impl Default for LidarDetectorParameters {
             score_threshold: -1.0,
             threads: 1,
             provider: "cpu".into(),
+            model_folders: TextList::default(),
+            max_points: 5_000_000,
             onnxruntime_library: String::new(),
             allow_other_classes: false,
             shadow_model: String::new(),
@@ -136,6 +143,7 @@ impl NodeParameters for LidarDetectorParameters {
         ("record_part_mb", 1.0, 1_000_000.0),
         ("record_uncertainty", 0.0, 1.0),
         ("record_interval", 0.0, 3600.0),
+        ("max_points", 1.0, MAX_POINTS as f64),
         ("stale_warn", 0.0, 60.0),
         ("future_warn", 0.0, 60.0),
         ("rate_warn", 0.0, 1.0),
@@ -247,7 +255,12 @@ impl LidarDetectorParameters {
     }
 
     pub(in crate::node) fn session_options(&self) -> Result<SessionOptions, ParameterError> {
-        session_options(&self.provider, self.threads, &self.onnxruntime_library)
+        session_options(&self.provider, self.threads, &self.onnxruntime_library, &self.model_folders)
+    }
+
+    /// Points of a sweep at most.
+    pub(in crate::node) fn max_points(&self) -> u64 {
+        u64::try_from(self.max_points).unwrap_or(0)
     }
 
     fn recorded(&self) -> Recorded<'_> {
@@ -293,6 +306,13 @@ mod tests {
             (LidarDetectorParameters { stale_warn: 61.0, ..good.clone() }, "stale_warn"),
             (LidarDetectorParameters { future_warn: -0.1, ..good.clone() }, "future_warn"),
             (LidarDetectorParameters { rate_warn: f64::NAN, ..good.clone() }, "rate_warn"),
+            (LidarDetectorParameters { max_points: 0, ..good.clone() }, "max_points"),
+            (LidarDetectorParameters { max_points: -1, ..good.clone() }, "max_points"),
+            (LidarDetectorParameters { max_points: 1 << 40, ..good.clone() }, "max_points"),
+            (
+                LidarDetectorParameters { model_folders: TextList(vec!["models".into()]), ..good.clone() },
+                "model_folders",
+            ),
         ]);
     }
 }

@@ -47,7 +47,7 @@ pub(super) use services::ParameterServices;
 pub(super) use shadow::{DetectorParameters, ShadowOptions};
 
 use crate::{
-    model::{ExecutionProvider, SessionOptions},
+    model::{ExecutionProvider, MAX_BUNDLE_BYTES, ModelLimits, SessionOptions},
     node::watch::StampLimits,
 };
 
@@ -144,8 +144,13 @@ fn stamp_limits(stale_warn: f64, future_warn: f64, rate_warn: f64) -> StampLimit
     StampLimits { stale: limit(stale_warn), future: limit(future_warn), rate }
 }
 
-/// What `provider`, `threads` and `onnxruntime_library` mean.
-fn session_options(provider: &str, threads: i64, library: &str) -> Result<SessionOptions, ParameterError> {
+/// What `provider`, `threads`, `onnxruntime_library` and `model_folders` mean.
+fn session_options(
+    provider: &str,
+    threads: i64,
+    library: &str,
+    folders: &TextList,
+) -> Result<SessionOptions, ParameterError> {
     let found = ExecutionProvider::ALL.into_iter().find(|known| known.name() == provider);
     let provider = found.ok_or_else(|| ParameterError::new("provider", none_of(provider, &providers())))?;
     let threads = match usize::try_from(threads) {
@@ -153,7 +158,13 @@ fn session_options(provider: &str, threads: i64, library: &str) -> Result<Sessio
         _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
     let library = (!library.is_empty()).then(|| PathBuf::from(library));
-    Ok(SessionOptions { threads, provider, library })
+    let folders: Vec<PathBuf> = folders.0.iter().filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
+    if let Some(relative) = folders.iter().find(|folder| folder.is_relative()) {
+        let reason = format!("`{}` depends on where the node was started; name it from / on", relative.display());
+        return Err(ParameterError::new("model_folders", reason));
+    }
+    let limits = ModelLimits { folders, max_bytes: MAX_BUNDLE_BYTES };
+    Ok(SessionOptions { threads, provider, library, limits })
 }
 
 /// Asks that each of the parameters is refused, and by which name.

@@ -1,9 +1,6 @@
 //! Messages that come more seldom than they did.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Instant};
 
 use super::finding::Finding;
 
@@ -79,7 +76,7 @@ impl RateWatch {
 /// So many seconds later.
 #[cfg(test)]
 pub(super) fn later(start: Instant, seconds: f64) -> Instant {
-    start + Duration::from_secs_f64(seconds)
+    start + std::time::Duration::from_secs_f64(seconds)
 }
 
 #[cfg(test)]

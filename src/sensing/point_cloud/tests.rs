@@ -141,7 +141,7 @@ fn sizes_that_the_data_cannot_hold_are_told() {
     assert!(matches!(error, SweepError::DataTooShort { found: 40, needed: 48, .. }), "{error:?}");
     let huge = PointCloud2 { width: u32::MAX, height: u32::MAX, ..plain(&data, 1) };
     let points = u64::from(u32::MAX) * u64::from(u32::MAX);
-    assert_eq!(Sweep::from_cloud(&huge), Err(SweepError::TooManyPoints { points }));
+    assert_eq!(Sweep::from_cloud(&huge), Err(SweepError::TooManyPoints { points, most: MAX_POINTS }));
     let without_size = PointCloud2 { point_step: 0, ..plain(&data, 1 << 20) };
     assert!(matches!(Sweep::from_cloud(&without_size), Err(SweepError::FieldOutsidePoint { .. })));
 }

@@ -32,6 +32,7 @@ mod sweep;
 mod tests;
 
 pub use grid::RangeGrid;
+pub(super) use sweep::check_points;
 pub use sweep::{MAX_POINTS, Sweep, SweepError, VOID, is_void};
 
 /// No cell, or no point.

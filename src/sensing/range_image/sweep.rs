@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use crate::messages::LaserScan;
 
-/// Sweeps of more points than this are refused.
+/// Sweeps of more points than this are refused, whatever the limit asked for.
 pub const MAX_POINTS: u64 = 1 << 24;
 
 /// The coordinates of a void point.
@@ -42,6 +42,15 @@ impl Sweep {
     /// # Errors
     /// Angles that give no directions, or more than [`MAX_POINTS`] beams.
     pub fn from_scan(scan: &LaserScan<'_>) -> Result<Self, SweepError> {
+        Self::from_scan_within(scan, MAX_POINTS)
+    }
+
+    /// [`Self::from_scan`] of at most so many beams.
+    ///
+    /// # Errors
+    /// As [`Self::from_scan`].
+    pub fn from_scan_within(scan: &LaserScan<'_>, most: u64) -> Result<Self, SweepError> {
+        check_points(scan.ranges.len() as u64, most)?;
         let angles = BeamAngles::of(scan)?;
         let is_echo =
             |range: f32| range > 0.0 && range.is_finite() && (scan.range_min..=scan.range_max).contains(&range);
@@ -88,9 +97,7 @@ pub(super) struct BeamAngles {
 impl BeamAngles {
     pub fn of(scan: &LaserScan<'_>) -> Result<Self, SweepError> {
         let beams = scan.ranges.len();
-        if beams as u64 > MAX_POINTS {
-            return Err(SweepError::TooManyPoints { points: beams as u64 });
-        }
+        check_points(beams as u64, MAX_POINTS)?;
         for (field, value) in [("angle_min", scan.angle_min), ("angle_increment", scan.angle_increment)] {
             if !value.is_finite() {
                 return Err(SweepError::Angle { field, value });
@@ -106,6 +113,12 @@ impl BeamAngles {
     pub fn angle(&self, beam: usize) -> f64 {
         self.first + beam as f64 * self.increment
     }
+}
+
+/// No more points than are wanted, nor than [`MAX_POINTS`].
+pub(in crate::sensing) fn check_points(points: u64, most: u64) -> Result<(), SweepError> {
+    let most = most.min(MAX_POINTS);
+    if points > most { Err(SweepError::TooManyPoints { points, most }) } else { Ok(()) }
 }
 
 /// Why a message is no sweep, or a sweep gives no grid.
@@ -179,13 +192,15 @@ pub enum SweepError {
         /// Bytes that the points take.
         needed: u64,
     },
-    /// More than [`MAX_POINTS`].
+    /// More points than are taken.
     #[error(
-        "the sweep has {points} points, more than the limit of {MAX_POINTS}: no lidar gives so many in a turn, so mend its publisher"
+        "the sweep has {points} points, more than the limit of {most}: few lidars give so many in a turn, so look at its publisher"
     )]
     TooManyPoints {
         /// Points there are said to be.
         points: u64,
+        /// Points at most.
+        most: u64,
     },
     /// A scan's angle that gives no directions.
     #[error(

@@ -12,6 +12,10 @@ use crate::{geometry::RigidTransform, spelling};
 /// Similar names that an error tells.
 const SIMILAR: usize = 3;
 
+/// Of more frames than this none is looked for that may have been meant: to compare long names takes its time, and somebody makes
+/// frames up.
+const MOST_COMPARED: usize = 256;
+
 /// A frame with the edge to its parent.
 type Step<'a> = (&'a str, &'a Edge);
 
@@ -43,6 +47,16 @@ impl TransformBuffer {
             (Some(up_from_target), Some(up_from_source)) => Ok(up_from_target.inverse().compose(&up_from_source)),
             _ => Err(self.outside(&chain, target, source, time)),
         }
+    }
+
+    /// Whether [`Self::lookup`] has an answer. It costs less than its error, which says what is known instead.
+    pub fn is_known(&self, target: &str, source: &str, time: i64) -> bool {
+        let (target, source) = (frame_name(target), frame_name(source));
+        if target == source {
+            return true;
+        }
+        let knows = |steps: &[Step<'_>]| steps.iter().all(|(_, edge)| edge.at(time).is_ok());
+        self.connect(target, source).is_some_and(|chain| knows(&chain.target) && knows(&chain.source))
     }
 
     /// The transform from the frame `source` into the frame `target` at the newest time that all edges between them know, and that
@@ -92,15 +106,20 @@ impl TransformBuffer {
     }
 
     fn chain<'a>(&'a self, target: &'a str, source: &'a str) -> Result<Chain<'a>, TransformError> {
+        self.connect(target, source).ok_or_else(|| self.not_connected(target, source))
+    }
+
+    /// The edges between two frames; nothing where they are in two trees, or one of them is not known.
+    fn connect<'a>(&'a self, target: &'a str, source: &'a str) -> Option<Chain<'a>> {
         let mut chain = Chain { target: self.ancestry(target), source: self.ancestry(source) };
         if root(target, &chain.target) != root(source, &chain.source) {
-            return Err(self.not_connected(target, source));
+            return None;
         }
         let pairs = chain.target.iter().rev().zip(chain.source.iter().rev());
         let shared = pairs.take_while(|(first, second)| first.0 == second.0).count();
         chain.target.truncate(chain.target.len() - shared);
         chain.source.truncate(chain.source.len() - shared);
-        Ok(chain)
+        Some(chain)
     }
 
     /// Why nothing connects two frames: one of them is not known, or they are in two trees.
@@ -171,8 +190,8 @@ fn similar(frame: &str, known: &BTreeSet<&str>) -> Vec<String> {
     if !same.is_empty() {
         return same;
     }
-    if frame.len() > MAX_NAME {
-        // No frame has such a name, and to compare a message's megabytes with all names takes minutes.
+    if frame.len() > MAX_NAME || known.len() > MOST_COMPARED {
+        // No frame has so long a name, and to compare a message's megabytes with all names takes minutes.
         return Vec::new();
     }
     spelling::nearest(frame, known.iter().copied()).map(str::to_owned).into_iter().collect()

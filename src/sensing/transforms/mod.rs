@@ -38,7 +38,7 @@ use std::{
 
 use self::edge::{Edge, Poses};
 pub use self::error::TransformError;
-use crate::{geometry::RigidTransform, messages::TransformStamped};
+use crate::{excerpt::excerpt, geometry::RigidTransform, messages::TransformStamped};
 
 /// Edges that a buffer has at most: several times what the largest robots have.
 pub const MAX_EDGES: usize = 2048;
@@ -206,7 +206,7 @@ fn frame_name(name: &str) -> &str {
 
 fn check_names(parent: &str, child: &str) -> Result<(), TransformError> {
     if parent.is_empty() || child.is_empty() {
-        return Err(TransformError::NoName { parent: parent.to_owned(), child: child.to_owned() });
+        return Err(TransformError::NoName { parent: excerpt(parent), child: excerpt(child) });
     }
     if let Some(name) = [parent, child].into_iter().find(|name| name.len() > MAX_NAME) {
         let start = name.chars().take(32).collect();

@@ -263,3 +263,22 @@ fn a_flood_of_frames_ends() {
     fixed(&mut buffer, "map", "frame_7", 1.0);
     assert_eq!(buffer.frames().len(), MAX_EDGES + 1);
 }
+
+#[test]
+fn what_is_known_has_an_answer_and_nothing_else() {
+    let mut buffer = buffer();
+    for second in [1, 2] {
+        moving(&mut buffer, "odom", "base_link", second * SECOND, 1.0);
+    }
+    fixed(&mut buffer, "base_link", "lidar", 0.5);
+    fixed(&mut buffer, "base_link", "camera", 0.5);
+    fixed(&mut buffer, "map", "dock", 0.5);
+    for target in ["odom", "/odom", "lidar", "camera", "dock", "nowhere"] {
+        for source in ["base_link", "lidar", "camera", "map", "odom", "nowhere"] {
+            for time in [0, 1_500_000_000, 3_000_000_000] {
+                let known = buffer.is_known(target, source, time);
+                assert_eq!(known, buffer.lookup(target, source, time).is_ok(), "{target} {source} {time}");
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! See bodies/specifications.rs.
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+mod bodies;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| bodies::specifications::check(bytes));
