@@ -122,8 +122,8 @@ pub fn scans() -> Vec<Vec<u8>> {
         ranges: Floats::from(&ranges[..]),
         intensities: Floats::from(&ranges[..]),
     };
-    let without = LaserScan { intensities: Floats::from(&ranges[..0]), ..scan.clone() };
-    let standing = LaserScan { angle_increment: 0.0, ..scan.clone() };
+    let without = LaserScan { intensities: Floats::from(&ranges[..0]), ..scan };
+    let standing = LaserScan { angle_increment: 0.0, ..scan };
     [both(&scan), both(&without), both(&standing)].into_iter().flatten().collect()
 }
 

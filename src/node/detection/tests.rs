@@ -19,7 +19,7 @@ use super::{
 };
 use crate::node::{
     CameraDetectorParameters, Latest, NodeStatistics, diagnostics::latency_topics::LatencyTopics, gate::Gate,
-    host::lock, labels::LabelTopic, warnings::Warnings,
+    host::lock, labels::LabelTopic, turns::Turns, warnings::Warnings,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl Threads {
         let worker_slot = slot.clone();
         let named = |name: &str| thread::Builder::new().name(name.into());
         let running = vec![
-            named("inference").spawn(move || inference.run(&worker_slot, &gate)).unwrap(),
+            named("inference").spawn(move || inference.run(&worker_slot, &gate, &Turns::default())).unwrap(),
             named("background").spawn(move || background.run()).unwrap(),
         ];
         Self { exchange, parameters, shadow, slot, events, results, labels, agreements, running }

@@ -292,10 +292,8 @@ struct Walker {
 impl Walker {
     fn move_to(&mut self, at: [f32; 2], elapsed: f32) {
         if elapsed > 0.0 {
-            for axis in 0..2 {
-                let seen = ((at[axis] - self.at[axis]) / elapsed).clamp(-FASTEST, FASTEST);
-                self.velocity[axis] = (self.velocity[axis] + seen) / 2.0;
-            }
+            let seen = [0, 1].map(|axis| ((at[axis] - self.at[axis]) / elapsed).clamp(-FASTEST, FASTEST));
+            self.velocity = [0, 1].map(|axis| (self.velocity[axis] + seen[axis]) / 2.0);
         }
         self.at = at;
     }
