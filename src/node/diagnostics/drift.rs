@@ -248,7 +248,7 @@ mod tests {
 
     /// Frames with a person of score 0.8 but for every fifth, which is empty; each held for three frames.
     fn usual(frame: usize) -> FrameScores {
-        if frame / 3 % 5 == 0 {
+        if (frame / 3).is_multiple_of(5) {
             FrameScores::default()
         } else {
             FrameScores::of([0.775 + 0.01 * (frame / 3 % 5) as f32])

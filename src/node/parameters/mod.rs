@@ -14,12 +14,12 @@
 //! | `qos` | `qos_overrides`: the quality of service of each topic |
 //! | `services` | the services of `ros2 param` and `/parameter_events` |
 //! | `value` | values as messages |
-//! | `documented` | the test that docs/nodes.md and config/ say the same as the code |
+//! | `documented_tests` | the test that docs/nodes.md and config/ say the same as the code |
 
 mod camera_detector;
 mod descriptor;
 #[cfg(test)]
-mod documented;
+mod documented_tests;
 mod guarded;
 mod lidar_detector;
 mod list;
