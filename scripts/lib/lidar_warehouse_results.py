@@ -44,7 +44,7 @@ def student_figures(student):
 
 def label_figures(report):
     """Of each recording that a camera labelled: its calibration, and how far the labels reach."""
-    keys = ["calibration", "carried_over", "sweeps", "without_labels", "without_image", "without_transform", "points", "ignored"]
+    keys = ["calibration", "carried_over", "followed", "sweeps", "without_labels", "without_image", "without_transform", "points", "ignored"]
     named = zip(report["data"], report["labels"], strict=True)
     return {name: {key: facts.get(key) for key in keys} for name, facts in named if any(s["name"].startswith("camera") for s in facts["sources"])}
 
@@ -58,6 +58,8 @@ def main():
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--recordings", required=True, help="NAME:SEED of each")
     parser.add_argument("--seconds", required=True)
+    parser.add_argument("--short", required=True, help="seeds of the shorter recordings, which are named w and the seed")
+    parser.add_argument("--short-seconds", required=True)
     parser.add_argument("--camera-error", required=True)
     parser.add_argument("--command", required=True)
     arguments = parser.parse_args()
@@ -68,11 +70,14 @@ def main():
     by_truth, by_camera = students["truth"], students["camera"]
     parts = lambda student: {**student["classes"], "all": student["all"]}
     ratios = {name: ratio(parts(by_camera)[name]["point_iou"], part["point_iou"]) for name, part in parts(by_truth).items()}
-    seeds = dict(recording.split(":") for recording in arguments.recordings.split())
+    long = dict(recording.split(":") for recording in arguments.recordings.split())
+    short = arguments.short.split()
+    seeds = {**long, **{f"w{seed}": seed for seed in short}}
     labels = {**label_figures(camera), **label_figures(askew)}
     result = {
         "command": arguments.command, "commit": commit(), "seeds": {name: int(seed) for name, seed in seeds.items()},
         "student_seeds": {"truth": truth_seed, "camera": camera_seed}, "seconds_each": float(arguments.seconds),
+        "short": [int(seed) for seed in short], "short_seconds_each": float(arguments.short_seconds),
         "askew_camera_error_degrees": float(arguments.camera_error), "machine": machine(),
         "students": students, "point_iou_ratio": ratios, "labels": labels,
     }
@@ -85,22 +90,27 @@ def main():
     ]
     header = ["class", "IoU truth", "camera", "ratio"] + [text for distance in distances for text in [f"AP {distance} m truth", "camera"]]
     calibrations, reach = [], []
+    suspects = [name for name, facts in labels.items() if name not in long and facts["calibration"] and facts["calibration"]["is_suspect"]]
     for name, facts in labels.items():
-        found, carried = facts["calibration"], facts["carried_over"]
+        found, carried, followed = facts["calibration"], facts["carried_over"], facts.get("followed")
+        if name not in long:
+            continue
         calibrations.append([name, seeds[name]] + (
             [f"{found['yaw_degrees']:.1f}", f"{found['pitch_degrees']:.1f}", found["samples"], f"{found['agreement_now']:.2f}",
              f"{found['agreement_best']:.2f}", "yes" if found["is_suspect"] else "no"] if found else ["-"] * 6
         ))
         counts = [carried["of_class"], carried["background"], carried["dropped"]] if carried else ["-"] * 3
+        counts += [followed["filled"], followed["points"]] if followed else ["-"] * 2
         reach.append([name, facts["sweeps"], facts["without_labels"], percent(ratio(facts["ignored"], facts["points"])), *counts])
-    data = [f"{name} {seed}" for name, seed in seeds.items()]
+    data = [f"{name} {seed}" for name, seed in long.items()]
     text = "\n".join([
         "People, forklifts and pallets in the clouds of synthetic warehouses: a lidar student taught by cameras alone (two detectors, the",
         "calibration, the student itself over time) beside one taught by the exact truth, both judged by the exact truth of a warehouse that",
         "neither has seen.",
         "",
         f"command  {result['command']}   (commit {result['commit']}; students' seeds {truth_seed} and {camera_seed})",
-        f"data     distill synth --seconds {arguments.seconds} with seeds {', '.join(data)}",
+        f"data     distill synth --seconds {arguments.seconds} with seeds {', '.join(data)};",
+        f"         --seconds {arguments.short_seconds} with seeds {short[0]} to {short[-1]}",
         "         the end of each recording that teaches chooses the best weights and thresholds, for the student of the cameras by their labels",
         "teachers models/warehouse_base.onnx and warehouse_small.onnx, trained on warehouses 101 to 116",
         f"machine  {result['machine']}; {by_truth['whole_ms_p50']:.2f} and {by_camera['whole_ms_p50']:.2f} ms a sweep on one thread",
@@ -114,10 +124,12 @@ def main():
         "",
         table(["recording", "seed", "yaw", "pitch", "boxes", "fit now", "fit best", "suspect"], calibrations),
         "",
-        "How far the cameras' labels reach. Carried over from other sweeps are points of classes and of background; labels that other sweeps",
-        "contradict are dropped. The askew recording is labelled without that:",
+        f"Of the {len(short)} shorter ones, which fit, {len(suspects)} {'is' if len(suspects) == 1 else 'are'} called suspect{': ' if suspects else '.'}{', '.join(suspects)}",
         "",
-        table(["recording", "sweeps", "unlabelled", "points ignored", "class points", "background", "dropped"], reach),
+        "How far the cameras' labels reach. Carried over from other sweeps are points of classes and of background; labels that other sweeps",
+        "contradict are dropped; objects that move are filled and followed to other sweeps. The askew recording is labelled without all that:",
+        "",
+        table(["recording", "sweeps", "unlabelled", "points ignored", "class points", "background", "dropped", "filled", "followed"], reach),
     ])
     target = Path("docs/results/lidar_warehouse")
     Path(f"{target}.json").write_text(json.dumps(result, indent=2) + "\n")

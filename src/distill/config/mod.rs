@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
-pub(in crate::distill) use paths::{PathResolver, folder_of};
+pub(in crate::distill) use paths::{PathResolver, folder_of, spread};
 pub(in crate::distill) use sections::Complaint;
 pub use sections::{
     AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,
@@ -156,6 +156,7 @@ impl Experiment {
                 paths.resolve(&format!("data.{index}.truth.coco"), path)?;
             }
         }
+        spread(&mut self.data, |data| &mut data.path);
         resolve_teachers(&mut self.teachers, paths)
     }
 

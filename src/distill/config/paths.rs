@@ -64,6 +64,27 @@ impl PathResolver<'_> {
     }
 }
 
+/// Puts one entry for each recording that fits in place of an entry whose path has `*`, `?` or `[..]` in it, in the order of their names.
+/// One that nothing fits stays, and whoever opens it says that there is none.
+pub(in crate::distill) fn spread<T: Clone>(entries: &mut Vec<T>, path: impl Fn(&mut T) -> &mut PathBuf) {
+    let one_for_each = |mut entry: T| -> Vec<T> {
+        let pattern = path(&mut entry).clone();
+        if pattern.exists() {
+            return vec![entry];
+        }
+        let found = glob::glob(&pattern.to_string_lossy()).into_iter().flatten().filter_map(Result::ok);
+        let spread: Vec<T> = found
+            .map(|found| {
+                let mut entry = entry.clone();
+                *path(&mut entry) = found;
+                entry
+            })
+            .collect();
+        if spread.is_empty() { vec![entry] } else { spread }
+    };
+    *entries = std::mem::take(entries).into_iter().flat_map(one_for_each).collect();
+}
+
 /// Takes `.` and `..` out of an absolute path without asking the file system.
 fn without_dots(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
@@ -98,6 +119,27 @@ mod tests {
         assert_eq!(resolve("bag").unwrap(), Path::new("/a/b/bag"));
         assert_eq!(resolve("../../x/./y").unwrap(), Path::new("/x/y"));
         assert_eq!(resolve("/abs").unwrap(), Path::new("/abs"));
+    }
+
+    #[test]
+    fn a_pattern_is_an_entry_for_each_that_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["w2", "w1", "other", "w[3]"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let entry = |name: &str, number| (folder.path().join(name), number);
+        let mut entries = vec![entry("w*", 1), entry("none_*", 2), entry("w[3]", 3), entry("other", 4), entry("gone", 5)];
+        spread(&mut entries, |entry| &mut entry.0);
+        let expected = [
+            ("w1", 1),
+            ("w2", 1),
+            ("w[3]", 1),
+            ("none_*", 2),
+            ("w[3]", 3),
+            ("other", 4),
+            ("gone", 5),
+        ];
+        assert_eq!(entries, expected.map(|(name, number)| entry(name, number)));
     }
 
     #[test]

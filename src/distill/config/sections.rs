@@ -20,7 +20,8 @@ pub(super) const MOST_THREADS: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A rosbag2 folder, a folder of parts that a robot recorded, a single `.mcap` or `.db3` file, or a folder of images.
+    /// A rosbag2 folder, a folder of parts that a robot recorded, a single `.mcap` or `.db3` file, or a folder of images. With `*`, `?` or `[..]` it
+    /// stands for each recording that fits, each as an entry of its own.
     pub path: PathBuf,
     /// The image topic; may be left out when the recording has one only.
     #[serde(default)]

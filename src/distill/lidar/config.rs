@@ -35,7 +35,7 @@ use crate::{
     distill::{
         config::{
             Complaint, ConfigError, PathResolver, TrainConfig, check_data, check_run, default_seed, read_file,
-            read_yaml, resolve_teachers, teacher_names,
+            read_yaml, resolve_teachers, spread, teacher_names,
         },
         split::{Block, SplitConfig},
         student::check_classes,
@@ -146,6 +146,7 @@ impl LidarExperiment {
                 paths.resolve(&format!("data.{index}"), path)?;
             }
         }
+        spread(&mut self.data, |data| &mut data.path);
         resolve_teachers(&mut self.teachers, paths)
     }
 

@@ -31,7 +31,8 @@ pub(super) const MOST_SOURCES: usize = 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LidarData {
-    /// A rosbag2 folder, a folder of parts that a robot recorded, or a single `.mcap` or `.db3` file.
+    /// A rosbag2 folder, a folder of parts that a robot recorded, or a single `.mcap` or `.db3` file. With `*`, `?` or `[..]` it
+    /// stands for each recording that fits, each as an entry of its own.
     pub path: PathBuf,
     /// The topic of the sweeps, a LaserScan or PointCloud2; may be left out when the recording has one only (those under `/truth/`
     /// do not count).
