@@ -343,7 +343,7 @@ mod tests {
         for (x_min, x_max, expected) in [
             (120.0, 160.0, true),
             (90.0, 160.0, false),  // Larger than half of the forklift.
-            (94.0, 134.0, true),   // A little of it is outside.
+            (95.0, 135.0, true),   // A little of it is outside.
             (80.0, 120.0, false),  // Half of it is.
             (150.0, 150.0, false), // Nothing.
         ] {
