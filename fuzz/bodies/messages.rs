@@ -2,7 +2,7 @@
 
 use distilled_perception::messages::{
     CameraInfo, Clock, CompressedImage, Detection2DArray, Detection3DArray, Endianness, Header, Image, LabelInfo,
-    LaserScan, Message, PointCloud2, PoseArray, SpeedLimit, TFMessage, Time,
+    LaserScan, Message, PointCloud2, PoseArray, SpeedLimit, TFMessage, Text, Time,
 };
 
 macro_rules! check {
@@ -37,6 +37,7 @@ pub fn check(bytes: &[u8]) {
         Detection2DArray,
         Detection3DArray,
         LabelInfo,
-        SpeedLimit
+        SpeedLimit,
+        Text
     );
 }

@@ -118,7 +118,10 @@ impl Follow {
             let message = format!("has no length, width and height for `{class}`, which is to be followed; give them");
             return wrong("size_priors", message);
         }
-        Ok(())
+        // The same as a camera's, but for classes that are none of the experiment's: these are not followed.
+        let own = self.size_priors.iter().filter(|(class, _)| classes.contains(class));
+        let sizes = own.map(|(class, size)| (class.clone(), *size)).collect();
+        CameraLabels { size_priors: sizes, ..CameraLabels::default() }.check(classes)
     }
 
     fn size_of(&self, class: &str) -> Option<[f32; 3]> {
@@ -175,10 +178,12 @@ impl Follow {
                 }
                 let expected = [0, 1].map(|axis| walker.at[axis] + walker.velocity[axis] * elapsed);
                 let Some(found) = self.find(scene, walker.class, expected, kinds) else { return true };
+                let cluster = &mut scene.clusters[found];
                 if std::mem::replace(&mut is_taken[found], true) {
+                    // Two have become one cluster.
+                    cluster.dispute(walker.class);
                     return false;
                 }
-                let cluster = &mut scene.clusters[found];
                 if cluster.class.is_some() {
                     walker.known = scene.stamp;
                 } else if seconds(walker.known, scene.stamp).abs() > self.seconds {
@@ -201,7 +206,7 @@ impl Follow {
 
     /// The one cluster that an object of this class must be.
     fn find(&self, scene: &Scene, class: u16, at: [f32; 2], kinds: &[Option<Kind>]) -> Option<usize> {
-        let kind = kinds[usize::from(class)]?;
+        let kind = kind_of(kinds, class)?;
         let distance = |cluster: &Cluster| (cluster.middle[0] - at[0]).hypot(cluster.middle[1] - at[1]);
         let mut near: Vec<(f32, usize)> = scene
             .clusters
@@ -232,9 +237,13 @@ impl Follow {
         followed: &mut Followed,
     ) {
         let Some(class) = cluster.class.or(cluster.followed).filter(|_| !cluster.is_disputed) else { return };
-        let Some(kind) = kinds[usize::from(class)] else { return };
+        let Some(kind) = kind_of(kinds, class) else { return };
         let labels = &mut sweep.labels;
-        let mut object = cluster.members.iter().find_map(|&point| labels.points[point].object);
+        // A few of its points may be of something else, which has another middle.
+        let is_own = |object: &u32| {
+            labels.objects.get(*object as usize).is_some_and(|object| object.class == usize::from(class))
+        };
+        let mut object = cluster.members.iter().find_map(|&point| labels.points[point].object.filter(is_own));
         if object.is_none() {
             let points: Vec<[f64; 3]> =
                 cluster.members.iter().map(|&at| sweep.sweep.points[at].map(f64::from)).collect();
@@ -276,6 +285,11 @@ impl Kind {
         let [length, width, _] = self.size;
         length.hypot(width) + SLACK
     }
+}
+
+/// What is known of a class; nothing where it is not followed.
+fn kind_of(kinds: &[Option<Kind>], class: u16) -> Option<Kind> {
+    kinds.get(usize::from(class)).copied().flatten()
 }
 
 /// An object on its way.
@@ -328,9 +342,9 @@ impl Scene {
         let mut clusters = Vec::new();
         if let Some(pose) = &pose {
             let points: Vec<[f32; 3]> = sweep.sweep.points.iter().map(|point| pose.apply_f32(*point)).collect();
-            let floor = floor_of(&points);
+            let floor = floor_of(&points, sweep.sweep.rows == 1);
             let may_move = |target: &PointTarget| {
-                !target.is_known() || target.class.class().is_some_and(|class| kinds[usize::from(class)].is_some())
+                !target.is_known() || target.class.class().is_some_and(|class| kind_of(kinds, class).is_some())
             };
             let standing: Vec<usize> = (0..points.len())
                 .filter(|&at| {
@@ -368,7 +382,7 @@ impl Cluster {
         let extent = extent_of(&members, points);
         let total: usize = known.values().sum();
         let class = known.iter().max_by_key(|(_, count)| **count).filter(|(class, count)| {
-            let is_fitting = kinds[usize::from(**class)].is_some_and(|kind| extent <= kind.largest());
+            let is_fitting = kind_of(kinds, **class).is_some_and(|kind| extent <= kind.largest());
             is_fitting && **count >= options.min_points && **count as f32 >= AGREEMENT * total as f32
         });
         let class = class.map(|(class, _)| *class);
@@ -377,8 +391,13 @@ impl Cluster {
     }
 
     fn follow(&mut self, class: u16) {
-        self.is_disputed |= self.followed.is_some_and(|known| known != class);
+        self.dispute(class);
         self.followed = Some(class);
+    }
+
+    /// Somebody says that it is of this class: if it was followed as another, nobody knows what it is.
+    fn dispute(&mut self, class: u16) {
+        self.is_disputed |= self.followed.is_some_and(|known| known != class);
     }
 }
 
@@ -392,12 +411,12 @@ fn extent_of(members: &[usize], points: &[[f32; 3]]) -> f32 {
     end.and_then(|(_, end)| farthest(end)).map_or(0.0, |(distance, _)| distance)
 }
 
-/// How high the floor is; lower than all points where they lie in one plane.
-fn floor_of(points: &[[f32; 3]]) -> f32 {
+/// How high the floor is; lower than all points where they lie in one plane, however a robot that nods tilts it.
+fn floor_of(points: &[[f32; 3]], is_planar: bool) -> f32 {
     let mut heights: Vec<f32> = points.iter().filter(|point| !is_void(point)).map(|point| point[2]).collect();
     heights.sort_unstable_by(f32::total_cmp);
     match (heights.first(), heights.last()) {
-        (Some(lowest), Some(highest)) if highest - lowest > PLANE => {
+        (Some(lowest), Some(highest)) if !is_planar && highest - lowest > PLANE => {
             heights[(FLOOR_SHARE * (heights.len() - 1) as f64) as usize]
         }
         (Some(lowest), _) => lowest - 2.0 * FLOOR,
@@ -521,10 +540,10 @@ mod tests {
         // One second before and after the labels.
         assert_eq!(persons, (3..16).collect::<Vec<_>>());
         assert_eq!((found.objects, found.points, found.filled), (10, 120, 0));
-        let object = &sweeps[4].labels.objects[0];
-        assert_eq!((object.class, object.points, sweeps[4].labels.points[0].weight), (0, 12, 0.5));
+        let object = &sweeps[12].labels.objects[0];
+        assert_eq!((object.class, object.points, sweeps[12].labels.points[0].weight), (0, 12, 0.5));
         // Half a person's depth behind what is seen of it.
-        assert!((object.center[0] - 2.25).abs() < 0.1 && (object.center[1] + 1.8).abs() < 0.1, "{object:?}");
+        assert!((object.center[0] - 2.25).abs() < 0.1 && (object.center[1] - 0.6).abs() < 0.1, "{object:?}");
     }
 
     #[test]
@@ -532,10 +551,10 @@ mod tests {
         let mut doubtful = walk(6, |number| number < 3);
         for (number, with) in doubtful.iter_mut().enumerate().skip(3) {
             let own = column([2.0, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
-            let other = column([2.6, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
+            let other = column([2.3, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
             *with = sweep(number as i64, &[own, other]);
         }
-        assert_eq!(followed(&mut doubtful, &Follow { gate: 0.8, ..Follow::default() }).objects, 0);
+        assert_eq!(followed(&mut doubtful, &Follow::default()).objects, 0);
         let mut by_the_wall = walk(6, |number| number < 3);
         for (number, with) in by_the_wall.iter_mut().enumerate().skip(3) {
             let own = column([2.0, number as f32 * 0.3 - 3.0], PointTarget::IGNORED);
@@ -561,6 +580,49 @@ mod tests {
     }
 
     #[test]
+    fn what_is_filled_is_of_the_object_of_its_class() {
+        let mut seen = column([2.0, 0.0], PointTarget::IGNORED);
+        // The forklift's pillar is in front of all points of the person.
+        seen[0].1 = PointTarget::of_class(1, Some(0));
+        seen[1..9].iter_mut().for_each(|(_, target)| *target = PointTarget::of_class(0, Some(1)));
+        let object =
+            |class| LabelledObject { class, center: [0.0; 3], size: None, yaw: None, score: 1.0, points: usize::MAX };
+        let mut sweeps = vec![sweep(0, &[seen])];
+        sweeps[0].labels.objects = vec![object(1), object(0)];
+        let classes = ["person".to_owned(), "forklift".to_owned()];
+        assert_eq!(Follow::default().apply(&mut sweeps, &transforms(), &classes).filled, 3);
+        let labels = &sweeps[0].labels;
+        assert!(labels.points[9..12].iter().all(|point| *point == PointTarget { weight: 0.5, ..labels.points[1] }));
+        assert_eq!(labels.objects.iter().map(|object| object.points).collect::<Vec<_>>(), [1, 11]);
+    }
+
+    #[test]
+    fn whoever_rides_on_a_forklift_is_not_the_forklift() {
+        let [seen, unseen] = [PointTarget::of_class(0, None), PointTarget::IGNORED].map(|of| column([3.0, 0.0], of));
+        let mut sweeps = vec![sweep(0, &[seen]), sweep(1, &[unseen])];
+        let found = Follow::default().apply(&mut sweeps, &transforms(), &["forklift".to_owned()]);
+        assert_eq!((found.objects, found.points), (1, 6));
+        for ([_, _, z], target) in sweeps[1].sweep.points.iter().zip(&sweeps[1].labels.points) {
+            assert_eq!(target.is_known(), (0.1..0.9).contains(z), "{z}");
+        }
+    }
+
+    #[test]
+    fn odd_sweeps_do_no_harm() {
+        let far = |target| vec![([1e30, -1e30, 0.5], target); 9];
+        let mut sweeps = vec![
+            sweep(0, &[]),
+            sweep(1, &[vec![([f32::NAN, 0.0, 1.0], PointTarget::IGNORED); 9]]),
+            sweep(2, &[far(PointTarget::IGNORED), column([f32::MAX, 0.0], PointTarget::IGNORED)]),
+            // A class that the experiment has not.
+            sweep(3, &[column([2.0, 0.0], PointTarget::of_class(9, None))]),
+            sweep(9, &[far(PointTarget::of_class(0, None))]),
+        ];
+        assert_eq!(followed(&mut sweeps, &Follow::default()), Followed::default());
+        assert_eq!(followed(&mut [], &Follow::default()), Followed::default());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named() {
         let check = |options: Follow| options.check(&["person".into(), "cat".into()]);
         assert_eq!(check(Follow::default()), Ok(()));
@@ -572,6 +634,7 @@ mod tests {
             (Follow { below: [("person".to_owned(), -1.0)].into(), ..Follow::default() }, "below"),
             (Follow { weight: 2.0, ..Follow::default() }, "weight"),
             (Follow { classes: vec!["cat".into()], ..Follow::default() }, "size_priors"),
+            (Follow { size_priors: [("cat".to_owned(), [0.5, 0.0, 0.3])].into(), ..Follow::default() }, "size_priors"),
         ] {
             assert_eq!(check(options).unwrap_err().0, key);
         }

@@ -175,8 +175,12 @@ fn judge(point: &SeenPoint, claims: &[Claim], boxes: &[ClassedBox], clear_depth:
     let Some(mut owner) = objects().max_by(by_score) else {
         return if claims.is_empty() { Verdict::Background } else { Verdict::Ignored };
     };
+    let is_weak = |other: &ClassedBox, given: &ClassedBox| !other.is_sure && other.score <= DISPUTE_SHARE * given.score;
     // The driver in a forklift has a box within the forklift's, and what is in the middle of it is the driver.
-    let rides = |claim: &&Claim| boxes[claim.by].is_sure && is_aboard(&boxes[claim.by], &boxes[owner.by]);
+    let rides = |claim: &&Claim| {
+        let given = &boxes[claim.by];
+        claims.iter().map(|other| &boxes[other.by]).any(|other| is_aboard(given, other) && !is_weak(other, given))
+    };
     if let Some(rider) = objects().filter(rides).max_by(by_score) {
         if !rider.is_core {
             return Verdict::Ignored;
@@ -186,11 +190,10 @@ fn judge(point: &SeenPoint, claims: &[Claim], boxes: &[ClassedBox], clear_depth:
     let given = &boxes[owner.by];
     let disputes = |claim: &Claim| {
         let other = &boxes[claim.by];
-        let is_weak = !other.is_sure && other.score <= DISPUTE_SHARE * given.score;
         let [near, far] = claim.depth;
         let is_near = (near - clear_depth..far + clear_depth).contains(&point.distance);
         let carries = is_aboard(given, other);
-        claim.by != owner.by && other.class != given.class && !is_weak && is_near && !carries
+        claim.by != owner.by && other.class != given.class && !is_weak(other, given) && is_near && !carries
     };
     if claims.iter().any(disputes) {
         return Verdict::Ignored;
@@ -203,6 +206,9 @@ mod tests {
     use super::super::staged::{PERSON, Stage};
     use super::*;
     use crate::geometry::Box2;
+
+    /// Length, width and height of a staged forklift in metres.
+    const FORKLIFT: [f32; 3] = [2.2, 1.1, 2.1];
 
     /// Verdicts by place in the sweep; what is not before the camera is ignored.
     fn verdicts(stage: &Stage, boxes: &[ClassedBox]) -> (Vec<Verdict>, Vec<Option<usize>>) {
@@ -284,5 +290,66 @@ mod tests {
         assert_eq!(count(ClassedBox { class: 1, is_sure: false, score: 0.49, ..person }), 0);
         assert!(count(ClassedBox { class: 1, is_sure: false, score: 0.2, ..person }) > 3, "too weak to dispute");
         assert!(count(ClassedBox { score: 0.8, ..person }) > 3, "the same class twice");
+    }
+
+    #[test]
+    fn the_middle_of_a_drivers_box_is_the_driver_and_what_is_around_it_the_forklift() {
+        let mut stage = Stage::cloud();
+        // A broad front, of which the second quarter is the driver.
+        for y in [-0.6, -0.2, 0.2, 0.6] {
+            stage.person(4.0, y);
+        }
+        stage.wall(9.0);
+        let quarters = stage.boxes();
+        assert_eq!(quarters.len(), 4);
+        let around = |a: Box2, b: Box2| {
+            Box2::new(a.x_min.min(b.x_min), a.y_min.min(b.y_min), a.x_max.max(b.x_max), a.y_max.max(b.y_max))
+        };
+        let front = quarters.iter().map(|quarter| quarter.bbox).reduce(around).unwrap();
+        let (sweep, truth) = stage.sweep(0.0);
+        let viewpoint = stage.viewpoint();
+        let view = View::new(&sweep, &viewpoint, 0.1);
+        // Whoever is surer.
+        for (score, of_driver) in [(0.9, 0.8), (0.8, 0.9)] {
+            let forklift = ClassedBox { bbox: front, class: 1, score, is_sure: true };
+            let driver = ClassedBox { score: of_driver, ..quarters[1] };
+            let decided = decide(&view, &viewpoint, &[forklift, driver], &[Some(PERSON), Some(FORKLIFT)], 0.5, 0.5);
+            let seen = SeenBox::new(driver, &view, &viewpoint, 0.5);
+            let (mut owned, mut ignored) = ([0; 2], 0);
+            for (point, verdict) in view.points.iter().zip(&decided) {
+                let is_on_it = truth[point.index].is_some();
+                match *verdict {
+                    Verdict::Object { owner, .. } => {
+                        assert!(is_on_it);
+                        assert!(if owner == 1 { seen.has_in_core(point) } else { !seen.touches(point) });
+                        owned[owner] += 1;
+                    }
+                    Verdict::Ignored => ignored += usize::from(is_on_it && seen.holds(point)),
+                    Verdict::Background => assert!(!is_on_it),
+                }
+            }
+            let [forklift, driver] = owned;
+            assert!(forklift > 40 && driver > 10 && ignored > 5, "{forklift}, {driver}, {ignored}");
+        }
+    }
+
+    #[test]
+    fn aboard_is_a_smaller_box_of_another_class_that_lies_within() {
+        let of = |class, x_min, x_max| {
+            let bbox = Box2::new(x_min, 0.0, x_max, 100.0);
+            ClassedBox { bbox, class, score: 0.9, is_sure: true }
+        };
+        let forklift = of(1, 100.0, 200.0);
+        for (x_min, x_max, expected) in [
+            (120.0, 160.0, true),
+            (90.0, 160.0, false),  // Larger than half of the forklift.
+            (95.0, 135.0, true),   // A little of it is outside.
+            (80.0, 120.0, false),  // Half of it is.
+            (150.0, 150.0, false), // Nothing.
+        ] {
+            assert_eq!(is_aboard(&of(0, x_min, x_max), &forklift), expected, "{x_min}..{x_max}");
+        }
+        assert!(!is_aboard(&of(1, 120.0, 160.0), &forklift), "a part of the same forklift");
+        assert!(!is_aboard(&forklift, &of(0, 120.0, 160.0)));
     }
 }

@@ -46,6 +46,13 @@ fn told(facts: &LabelFacts) -> String {
     if let Some(share) = facts.ignored_share() {
         parts.push(format!("{} of their points ignored", percent(share)));
     }
+    let carried = facts.carried_over.map(|carried| (carried.of_class + carried.background, "carried over"));
+    let followed =
+        facts.followed.map(|followed| (followed.points + followed.filled, "labelled by following what moves"));
+    if facts.points > 0 {
+        let added = [carried, followed].into_iter().flatten();
+        parts.extend(added.map(|(count, how)| format!("{} {how}", percent(count as f64 / facts.points as f64))));
+    }
     for (count, what) in [
         (facts.without_labels, "without any label"),
         (facts.without_truth, "without truth to judge by"),
@@ -64,8 +71,12 @@ fn shares(folder: &LidarFolder) -> Markup {
     let row = |(name, facts): (&str, &LabelFacts)| {
         let ignored = facts.ignored_share()?;
         let share = |points: u64| points as f64 / facts.points as f64;
-        let objects: u64 = facts.sources.iter().flat_map(|source| &source.classes).map(|class| class.points).sum();
-        let background: u64 = facts.sources.iter().map(|source| source.background).sum();
+        let known = facts.points.saturating_sub(facts.ignored);
+        let said: u64 = facts.sources.iter().flat_map(|source| &source.classes).map(|class| class.points).sum();
+        let (carried, followed) = (facts.carried_over.unwrap_or_default(), facts.followed.unwrap_or_default());
+        // Labels that carrying over has dropped were counted with their sources.
+        let objects = (said + carried.of_class + followed.points + followed.filled).min(known);
+        let background = known - objects;
         let parts = vec![(share(objects), 0), (share(background), 1), (ignored, IGNORED)];
         let bar = Bar { parts, label: format!("{} ignored", percent(ignored)) };
         Some(BarRow { name: name.to_owned(), bars: vec![bar] })
