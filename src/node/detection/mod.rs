@@ -338,7 +338,9 @@ impl<W: Work> Managed for Detection<W> {
             return Ok(());
         };
         anyhow::ensure!(!inference.is_finished() && !background.is_finished(), ENDED);
-        swaps.turn();
+        if swaps.turn() {
+            host.tell_parameters();
+        }
         let now = Instant::now();
         subscription.drain(|message| {
             if is_active {

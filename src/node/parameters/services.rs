@@ -164,7 +164,7 @@ impl<P: NodeParameters> ParameterServices<P> {
     }
 
     /// Tells everybody what changed since the last time.
-    fn tell(&mut self) {
+    pub(in crate::node) fn tell(&mut self) {
         let known = self.guarded.known().into_iter();
         let now: BTreeMap<String, ParameterValue> = known.map(|(name, descriptor)| (name, descriptor.value)).collect();
         if let Some(changes) = changes(&self.told, &now) {
