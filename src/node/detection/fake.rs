@@ -40,8 +40,11 @@ impl Drop for FakeModel {
     }
 }
 
-/// Publishes how much was found, and the names of the model's classes.
-pub(super) struct FakeWork(pub(super) mpsc::Sender<(usize, String)>);
+/// Publishes how much was found, and the names of the model's classes; whether anybody listens is told.
+pub(super) struct FakeWork {
+    pub(super) results: mpsc::Sender<(usize, String)>,
+    pub(super) is_listened_to: bool,
+}
 
 impl Work for FakeWork {
     const NOUN: &'static str = "message";
@@ -109,7 +112,7 @@ impl Work for FakeWork {
     }
 
     fn publish(&mut self, _: Header<'_>, _: &usize, found: &usize, classes: &[String]) -> anyhow::Result<()> {
-        self.0.send((*found, classes.join(",")))?;
+        self.results.send((*found, classes.join(",")))?;
         Ok(())
     }
 
@@ -123,7 +126,7 @@ impl Work for FakeWork {
     }
 
     fn is_listened_to(&self) -> bool {
-        true
+        self.is_listened_to
     }
 }
 
