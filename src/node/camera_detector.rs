@@ -31,16 +31,14 @@ use r2r::PublisherUntyped;
 use super::{
     Program, Shutdown,
     detection::{Detection, Source, Work},
-    diagnostics::drift::{Drift, DriftOptions, DriftRule},
     host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     limits::check_header,
-    onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
+    onlooker::{ModelIdentity, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     preparation::prepare,
-    recorder::RecordOptions,
     turns::Turns,
     watch::Settings,
 };
@@ -153,10 +151,6 @@ impl Work for ImageWork {
         Ok(Source { topic: parameters.image_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
-    fn recording(parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
-        parameters.recording()
-    }
-
     fn labels(model: &CameraModel) -> Vec<u8> {
         label_info(&model.own.classes, 0, model.detector.spec().score_threshold)
     }
@@ -184,19 +178,6 @@ impl Work for ImageWork {
             detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
             annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
         })
-    }
-
-    fn onlookers(
-        parameters: &CameraDetectorParameters,
-        host: &mut Host<CameraDetectorParameters>,
-    ) -> Vec<Box<dyn Onlooker>> {
-        let shared = host.shared_parameters();
-        let rule = move || {
-            let now = lock(&shared);
-            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
-        };
-        // Whoever else shall look at each frame's result is named here.
-        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {

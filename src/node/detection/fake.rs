@@ -13,8 +13,7 @@ use crate::{
     node::{
         CameraDetectorParameters,
         host::{Host, lock},
-        onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
-        recorder::RecordOptions,
+        onlooker::{ModelIdentity, SightKind, Sighting},
         watch::Settings,
     },
 };
@@ -69,10 +68,6 @@ impl Work for FakeWork {
         anyhow::bail!("a fake listens to nothing")
     }
 
-    fn recording(_parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
-        None
-    }
-
     fn labels(model: &FakeModel) -> Vec<u8> {
         model.path.as_bytes().to_vec()
     }
@@ -92,10 +87,6 @@ impl Work for FakeWork {
 
     fn create(_: &CameraDetectorParameters, _: &mut Host<CameraDetectorParameters>) -> anyhow::Result<Self> {
         anyhow::bail!("a fake has no topics")
-    }
-
-    fn onlookers(_: &CameraDetectorParameters, _: &mut Host<CameraDetectorParameters>) -> Vec<Box<dyn Onlooker>> {
-        Vec::new()
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, usize)> {
