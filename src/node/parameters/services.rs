@@ -87,6 +87,11 @@ impl<P: NodeParameters> ParameterServices<P> {
         self.guarded.shared()
     }
 
+    /// Whether ROS time comes from `/clock`.
+    pub(in crate::node) fn is_simulated(&self) -> bool {
+        self.is_simulated
+    }
+
     /// Quality of service of the topics.
     pub(in crate::node) fn qos(&self) -> &QosOverrides {
         &self.guarded.qos
