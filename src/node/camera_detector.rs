@@ -73,9 +73,15 @@ Topics:
   ~/detections       vision_msgs/Detection2DArray in pixels of the image, with its header; also when empty
   ~/label_info       vision_msgs/LabelInfo, latched: the classes
   ~/annotated        sensor_msgs/Image with the boxes drawn, while somebody listens
+  ~/shadow_agreement std_msgs/Float64: how far the candidate (parameter shadow_model) agrees with the model
   ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
                      std_msgs/Float64, one a frame while somebody listens
   /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+
+Services (std_srvs/Trigger), beside those of every managed node and of its parameters:
+  ~/rollback         the model before the newest one (parameter model) comes back
+  ~/promote          the candidate takes the model's place
+  ~/record_now       the newest image is recorded, with record_folder
 ";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.

@@ -79,9 +79,15 @@ Topics:
   ~/detections       vision_msgs/Detection3DArray in the sensor's frame, with its header; also when empty
   ~/points           sensor_msgs/PointCloud2: the points with class, object and score, while somebody listens
   ~/label_info       vision_msgs/LabelInfo, latched: the class numbers of ~/points
+  ~/shadow_agreement std_msgs/Float64: how far the candidate (parameter shadow_model) agrees with the model
   ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
                      std_msgs/Float64, one a sweep while somebody listens
   /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+
+Services (std_srvs/Trigger), beside those of every managed node and of its parameters:
+  ~/rollback         the model before the newest one (parameter model) comes back
+  ~/promote          the candidate takes the model's place
+  ~/record_now       the newest sweep is recorded, with record_folder
 ";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
