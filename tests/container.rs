@@ -174,7 +174,7 @@ fn what_is_wrong_is_told_before_anything_starts() {
     ends_with_error(
         PROGRAM,
         &["--config", file],
-        &["container.yaml", "nodes[0]", "`imput_topic`", "did you mean `input_topic`"],
+        &["container.yaml", "nodes[0]", "parameter imput_topic", "did you mean input_topic?"],
     );
     ends_with_error(PROGRAM, &["--config", "/nowhere/container.yaml"], &["/nowhere/container.yaml"]);
     ends_with_error(PROGRAM, &[], &["--config FILE"]);

@@ -26,6 +26,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_camera_detector");
 const CLIENT: &str = "diagnostics_client.py";
 /// Seconds between images.
 const PERIOD: f64 = 0.02;
+/// The client does not listen to what is found.
+const UNHEARD: &str = "idle_saving:=false";
 
 #[derive(Deserialize)]
 struct Heard {
@@ -111,6 +113,7 @@ fn every_figure_is_told_and_latencies_are_heard() {
     }
     let folder = tempfile::tempdir().unwrap();
     let model = student_with(None, folder.path());
+    // Nobody listens to what is found: who listens to latencies is listener enough.
     let node = start(&model, &[]);
     let topics = ["pipeline_ms", "infer_ms", "age_ms"];
     let plan = json!({"frames": black(), "period": PERIOD, "seconds": 4.0, "until": null, "latencies": topics});
@@ -153,7 +156,7 @@ fn limits_that_are_passed_are_told_with_their_parameter() {
     if !is_possible() {
         return;
     }
-    let node = start(&student(), &["latency_warn:=0.2"]);
+    let node = start(&student(), &[UNHEARD, "latency_warn:=0.2"]);
     let late = |set: Value| -> Heard {
         let plan = json!({"frames": black(), "period": PERIOD, "seconds": 4.0, "until": null, "latencies": [], "late": 0.5, "set": set});
         node.hear(CLIENT, &plan)
@@ -177,7 +180,7 @@ fn a_camera_that_shows_nothing_known_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let model = student_with(Some(&usual_profile()), folder.path());
     for frames in [black(), json!([{"noise": [320, 180]}, {"noise": [320, 180]}, {"noise": [320, 180]}])] {
-        let node = start(&model, &[]);
+        let node = start(&model, &[UNHEARD]);
         let heard = hear(&node, &frames, 40.0, Some(["differs from the frames", ": drift"]));
         let early = heard.told.iter().find(|status| status.message.contains("of 300 frames seen"));
         assert!(early.is_some_and(|status| status.level == 0), "a few frames are not judged: {:?}", heard.told);
@@ -214,13 +217,13 @@ fn the_frames_that_the_profile_was_made_of_are_no_drift() {
         .collect();
     let profile = ScoreProfile::of(&found.repeat(10)).unwrap();
     assert!(profile.empty.mean < 0.8, "there are people in the recording: {profile:?}");
-    let node = start(&student_with(Some(&profile), folder.path()), &[]);
+    let node = start(&student_with(Some(&profile), folder.path()), &[UNHEARD]);
     let frames: Vec<Value> = paths.iter().map(|path| json!({"path": path})).collect();
     let heard = hear(&node, &json!(frames), 40.0, Some(["as when it was validated", ": drift"]));
     let status = heard.newest("drift");
     assert!(status.level == 0 && status.message.contains("as when it was validated"), "{status:?}");
     // Other thresholds let other scores through: nothing is to be compared then.
-    let node = start(&student_with(Some(&profile), folder.path()), &["score_threshold:=0.9"]);
+    let node = start(&student_with(Some(&profile), folder.path()), &[UNHEARD, "score_threshold:=0.9"]);
     let status = hear(&node, &black(), 3.0, Some(["not watched", ": drift"]));
     assert_eq!(status.newest("drift").level, 0);
 }
@@ -233,7 +236,7 @@ fn a_trace_of_every_frame_is_whole_when_the_node_has_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.json");
     let variables = [("DISTILLED_PERCEPTION_TRACE", path.to_str().unwrap()), ("RUST_LOG", "warn")];
-    let node = Node::start_with(PROGRAM, &parameters(&student(), &[]), &variables);
+    let node = Node::start_with(PROGRAM, &parameters(&student(), &[UNHEARD]), &variables);
     let heard = hear(&node, &black(), 3.0, None);
     let processed = heard.newest("detection").number("processed") as usize;
     assert_eq!(node.end("-INT").0, Some(0));

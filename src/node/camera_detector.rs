@@ -31,16 +31,14 @@ use r2r::PublisherUntyped;
 use super::{
     Program, Shutdown,
     detection::{Detection, Source, Work},
-    diagnostics::drift::{Drift, DriftOptions, DriftRule},
     host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     limits::check_header,
-    onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
+    onlooker::{ModelIdentity, SightKind, Sighting},
     overlay,
     parameters::{CameraDetectorParameters, ImageTransport, share},
     preparation::prepare,
-    recorder::RecordOptions,
     turns::Turns,
     watch::Settings,
 };
@@ -75,9 +73,15 @@ Topics:
   ~/detections       vision_msgs/Detection2DArray in pixels of the image, with its header; also when empty
   ~/label_info       vision_msgs/LabelInfo, latched: the classes
   ~/annotated        sensor_msgs/Image with the boxes drawn, while somebody listens
+  ~/shadow_agreement std_msgs/Float64: how far the candidate (parameter shadow_model) agrees with the model
   ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
                      std_msgs/Float64, one a frame while somebody listens
   /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+
+Services (std_srvs/Trigger), beside those of every managed node and of its parameters:
+  ~/rollback         the model before the newest one (parameter model) comes back
+  ~/promote          the candidate takes the model's place
+  ~/record_now       the newest image is recorded, with record_folder
 ";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
@@ -153,10 +157,6 @@ impl Work for ImageWork {
         Ok(Source { topic: parameters.image_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
-    fn recording(parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
-        parameters.recording()
-    }
-
     fn labels(model: &CameraModel) -> Vec<u8> {
         label_info(&model.own.classes, 0, model.detector.spec().score_threshold)
     }
@@ -184,19 +184,6 @@ impl Work for ImageWork {
             detections: host.advertise("~/detections", Detection2DArray::TYPE_NAME, reliable(5))?,
             annotated: host.advertise("~/annotated", Image::TYPE_NAME, casual())?,
         })
-    }
-
-    fn onlookers(
-        parameters: &CameraDetectorParameters,
-        host: &mut Host<CameraDetectorParameters>,
-    ) -> Vec<Box<dyn Onlooker>> {
-        let shared = host.shared_parameters();
-        let rule = move || {
-            let now = lock(&shared);
-            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
-        };
-        // Whoever else shall look at each frame's result is named here.
-        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, RgbImage)> {

@@ -97,6 +97,16 @@ impl<P: NodeParameters> Host<P> {
         self.parameters.shared()
     }
 
+    /// Tells everybody which parameters the node itself has set.
+    pub(super) fn tell_parameters(&mut self) {
+        self.parameters.tell();
+    }
+
+    /// Whether ROS time comes from `/clock`.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.parameters.is_simulated()
+    }
+
     /// The full name of a topic.
     pub(super) fn full_name(&self, topic: &str) -> String {
         self.names.full(topic)

@@ -34,15 +34,13 @@ use r2r::PublisherUntyped;
 use super::{
     Program, Shutdown,
     detection::{Detection, Source, Work},
-    diagnostics::drift::{Drift, DriftOptions, DriftRule},
     host::{Host, NodeOptions, casual, is_heard, lock, reliable},
     labels::label_info,
     lifecycle::serve,
     limits::check_header,
-    onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
+    onlooker::{ModelIdentity, SightKind, Sighting},
     parameters::{LidarDetectorParameters, SweepKind, share},
     preparation::prepare,
-    recorder::RecordOptions,
     turns::Turns,
     watch::Settings,
 };
@@ -81,9 +79,15 @@ Topics:
   ~/detections       vision_msgs/Detection3DArray in the sensor's frame, with its header; also when empty
   ~/points           sensor_msgs/PointCloud2: the points with class, object and score, while somebody listens
   ~/label_info       vision_msgs/LabelInfo, latched: the class numbers of ~/points
+  ~/shadow_agreement std_msgs/Float64: how far the candidate (parameter shadow_model) agrees with the model
   ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
                      std_msgs/Float64, one a sweep while somebody listens
   /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+
+Services (std_srvs/Trigger), beside those of every managed node and of its parameters:
+  ~/rollback         the model before the newest one (parameter model) comes back
+  ~/promote          the candidate takes the model's place
+  ~/record_now       the newest sweep is recorded, with record_folder
 ";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
@@ -154,10 +158,6 @@ impl Work for SweepWork {
         Ok(Source { topic: parameters.input_topic.clone(), type_name, is_reliable: parameters.reliable()? })
     }
 
-    fn recording(parameters: &LidarDetectorParameters) -> Option<RecordOptions> {
-        parameters.recording()
-    }
-
     fn labels(model: &LidarModel) -> Vec<u8> {
         let spec = &model.detector.bundle().spec;
         label_info(&spec.classes, 1, spec.score_threshold)
@@ -183,19 +183,6 @@ impl Work for SweepWork {
             detections: host.advertise("~/detections", Detection3DArray::TYPE_NAME, reliable(5))?,
             points: host.advertise("~/points", PointCloud2::TYPE_NAME, casual())?,
         })
-    }
-
-    fn onlookers(
-        parameters: &LidarDetectorParameters,
-        host: &mut Host<LidarDetectorParameters>,
-    ) -> Vec<Box<dyn Onlooker>> {
-        let shared = host.shared_parameters();
-        let rule = move || {
-            let now = lock(&shared);
-            DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
-        };
-        // Whoever else shall look at each sweep's result is named here.
-        vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, Sweep)> {

@@ -13,6 +13,7 @@ Usage: perception_container --config FILE [--ros-args ...]
 Options:
       --config FILE    the nodes, and how many of them compute at the same time
   -h, --help           this text
+  -V, --version        the version
       --ros-args ...   ROS's own arguments; they hold for all nodes, or with a node's name before a colon for that one
 
 The file:
@@ -31,6 +32,8 @@ Topics are parameters (image_topic, input_topic, cameras, lidar). To remap what 
 Examples:
   perception_container --config fleet.yaml
   perception_container --config fleet.yaml --ros-args -p use_sim_time:=true -p front_camera:score_threshold:=0.4
+
+Parameters, environment and exit codes are those of the nodes: camera_detector --help, lidar_detector --help, obstacle_fusion --help.
 ";
 
 /// What the command line asks for.
@@ -38,6 +41,8 @@ Examples:
 pub(super) enum Arguments {
     /// The help text.
     Help,
+    /// The version.
+    Version,
     /// The nodes of a file.
     Config(PathBuf),
 }
@@ -75,11 +80,12 @@ impl Arguments {
                     let _ = words.by_ref().find(|word| word == "--");
                 }
                 "-h" | "--help" => return Ok(Self::Help),
+                "-V" | "--version" => return Ok(Self::Version),
                 "--config" => config = Some(words.next().ok_or(ArgumentError::NoValue)?.into()),
                 other => match other.strip_prefix("--config=") {
                     Some(path) => config = Some(path.into()),
                     None => {
-                        let nearest = spelling::nearest(other, ["--config", "--help", "--ros-args"]);
+                        let nearest = spelling::nearest(other, ["--config", "--help", "--version", "--ros-args"]);
                         let hint = nearest.map_or_else(String::new, |nearest| format!(" (did you mean `{nearest}`?)"));
                         return Err(ArgumentError::Unknown { written: word, hint });
                     }
@@ -106,6 +112,7 @@ mod tests {
             assert_eq!(read(line), Ok(Arguments::Config("a.yaml".into())), "{line}");
         }
         assert_eq!(read("--config a.yaml --help"), Ok(Arguments::Help));
+        assert_eq!(read("-V"), Ok(Arguments::Version));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use r2r::{Error, ParameterValue, indexmap::IndexMap};
+use r2r::ParameterValue;
 use serde::Deserialize;
 use serde_yaml::Mapping;
 
@@ -14,13 +14,10 @@ use super::values::{Parameters, parameters_of, parameters_of_file, put};
 use crate::{
     node::{
         CameraDetectorParameters, LidarDetectorParameters, ObstacleFusionParameters, camera_detector,
-        host::NodeOptions, lidar_detector, obstacle_fusion, parameters::NodeParameters,
+        host::NodeOptions, lidar_detector, obstacle_fusion, parameters::check_type,
     },
-    spelling, unknown_key,
+    unknown_key,
 };
-
-/// What r2r itself reads in every node.
-const USE_SIM_TIME: &str = "use_sim_time";
 
 /// Which nodes run in the process, and how.
 #[derive(Debug, Deserialize)]
@@ -156,11 +153,12 @@ impl NodeKind {
 
     /// Whether the node has this parameter, and it may be of this kind.
     fn check(self, name: &str, value: &ParameterValue) -> Result<(), String> {
-        match self {
-            Self::CameraDetector => check::<CameraDetectorParameters>(name, value),
-            Self::LidarDetector => check::<LidarDetectorParameters>(name, value),
-            Self::ObstacleFusion => check::<ObstacleFusionParameters>(name, value),
-        }
+        let checked = match self {
+            Self::CameraDetector => check_type::<CameraDetectorParameters>(name, value),
+            Self::LidarDetector => check_type::<LidarDetectorParameters>(name, value),
+            Self::ObstacleFusion => check_type::<ObstacleFusionParameters>(name, value),
+        };
+        checked.map_err(|refusal| refusal.to_string())
     }
 
     /// What a parameter file has for a node. Such a file may be made for several nodes, so what another may have is left out.
@@ -175,33 +173,6 @@ impl NodeKind {
             }
         });
         Ok(parameters)
-    }
-}
-
-fn check<P: NodeParameters>(name: &str, value: &ParameterValue) -> Result<(), String> {
-    if name == USE_SIM_TIME {
-        let is_bool = matches!(value, ParameterValue::Bool(_));
-        return if is_bool { Ok(()) } else { Err(format!("parameter {name} is true or false")) };
-    }
-    match P::default().set_parameter(name, value) {
-        Ok(()) => Ok(()),
-        Err(Error::InvalidParameterName { .. }) => {
-            let mut known = IndexMap::new();
-            // Nothing is given that could be of a wrong kind.
-            let _ = P::default().register_parameters("", None, &mut known);
-            let nearest = spelling::nearest(name, known.keys().map(String::as_str));
-            let hint = nearest.map_or_else(String::new, |nearest| format!(" (did you mean `{nearest}`?)"));
-            Err(format!("there is no parameter `{name}`{hint}"))
-        }
-        Err(Error::InvalidParameterType { ty, .. }) => {
-            let (given, wanted) = (value.type_name(), ty.rsplit("::").next().unwrap_or(ty).trim().to_lowercase());
-            let mend = match value {
-                ParameterValue::Integer(number) if wanted == "double" => format!("; write {number}.0"),
-                _ => String::new(),
-            };
-            Err(format!("parameter {name} is of kind {given} and has to be of kind {wanted}{mend}"))
-        }
-        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -270,7 +241,8 @@ mod tests {
                 name: front_camera
                 namespace: robot1/front/
                 parameters_file: front.yaml
-                parameters: {model: m.onnx, threads: 1, use_sim_time: true}
+                parameters:
+                  {model: m.onnx, threads: 1, use_sim_time: true, qos_overrides: {/eye: {subscription: {depth: 1}}}}
               - node: obstacle_fusion
                 parameters: {cameras: [a|b], inflation: {person: 0.4}}",
         )
@@ -283,7 +255,8 @@ mod tests {
             |name: &str| camera.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         assert_eq!(value("threads"), Some(ParameterValue::Integer(1)), "the file's own parameters come last");
         assert_eq!(value("max_detections"), Some(ParameterValue::Integer(9)));
-        assert_eq!((value("rate"), camera.parameters.len()), (None, 4), "another node's parameters are left out");
+        assert_eq!(value("qos_overrides./eye.subscription.depth"), Some(ParameterValue::Integer(1)));
+        assert_eq!((value("rate"), camera.parameters.len()), (None, 5), "another node's parameters are left out");
         assert_eq!((fusion.name.as_str(), fusion.namespace.as_str()), ("obstacle_fusion", ""));
         assert_eq!(fusion.parameters.last().unwrap().0, "inflation.person");
     }
@@ -301,7 +274,7 @@ mod tests {
             (entry("remap: {image: x}"), &["topics are parameters"]),
             (entry("name: 1st_camera"), &["nodes[0]", "`1st_camera`"]),
             (entry("namespace: robot-1"), &["nodes[0]", "`robot-1`"]),
-            (entry("parameters: {modle: m.onnx}"), &["/camera_detector", "`modle`", "did you mean `model`"]),
+            (entry("parameters: {modle: m.onnx}"), &["/camera_detector", "parameter modle", "did you mean model?"]),
             (entry("parameters: {score_threshold: 1}"), &["score_threshold", "integer", "double", "1.0"]),
             (entry("parameters: {use_sim_time: 1}"), &["use_sim_time"]),
             (entry("parameters_file: nowhere.yaml"), &["cannot read", "nowhere.yaml"]),

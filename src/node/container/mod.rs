@@ -15,6 +15,7 @@ mod config;
 mod values;
 
 use std::{
+    io::{Write, stderr, stdout},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::ExitCode,
@@ -35,14 +36,20 @@ use super::{
 /// The whole program: reads the command line, logs to stderr and runs the nodes until SIGINT or SIGTERM. Exit code 2 is an error that
 /// was logged.
 pub fn main() -> ExitCode {
-    match Arguments::read(std::env::args().skip(1)) {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    // Who does not listen to the end, such as `| head`, has heard enough.
+    match Arguments::read(arguments) {
         Ok(Arguments::Help) => {
-            print!("{HELP}");
+            let _ = stdout().write_all(HELP.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Arguments::Version) => {
+            let _ = writeln!(stdout(), "perception_container {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
         Ok(Arguments::Config(path)) => run_logged(|shutdown| run(&path, shutdown)),
         Err(error) => {
-            eprintln!("error: {error}");
+            let _ = writeln!(stderr(), "error: {error}");
             ExitCode::from(2)
         }
     }

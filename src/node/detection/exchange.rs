@@ -179,6 +179,13 @@ impl<W: Work> Exchange<W> {
         state.load.is_some() || state.is_loading
     }
 
+    /// Whether a model that was asked for may still take its place.
+    pub(super) fn is_awaited(&self) -> bool {
+        let state = self.lock();
+        let is_next = state.next.as_ref().is_some_and(|(_, cause)| *cause == Cause::Asked);
+        state.load.is_some() || (state.is_loading && !state.is_abandoned) || is_next
+    }
+
     /// Brings the former model back, whatever else was asked for.
     ///
     /// # Errors
@@ -307,9 +314,14 @@ impl<W: Work> Exchange<W> {
     pub(super) fn hand_over(&self, ready: Ready<W::Model>, cause: Cause) -> Option<Ready<W::Model>> {
         let mut state = self.wait(|state| state.next.is_none());
         let mut is_abandoned = false;
-        if cause == Cause::Asked {
-            state.is_loading = false;
-            is_abandoned = std::mem::take(&mut state.is_abandoned);
+        match cause {
+            Cause::Asked => {
+                state.is_loading = false;
+                is_abandoned = std::mem::take(&mut state.is_abandoned);
+            }
+            // Whoever asks for the candidate from now on gets what is done already.
+            Cause::Promoted => (state.has_candidate, state.is_promoted) = (false, false),
+            Cause::RolledBack => {}
         }
         if state.is_closed || is_abandoned {
             return Some(ready);
@@ -400,6 +412,11 @@ mod tests {
         assert!(matches!(exchange.next_task(true), Task::LoadCandidate(None)));
         exchange.promote().unwrap();
         assert!(matches!(exchange.next_task(true), Task::Promote));
+        exchange.promote().unwrap();
+        assert!(exchange.hand_over(ready("b"), Cause::Promoted).is_none());
+        assert!(exchange.promote().unwrap_err().contains("no candidate"), "it is the model by now");
+        exchange.ask_candidate(None);
+        assert!(matches!(exchange.next_task(true), Task::LoadCandidate(None)), "it is not promoted twice");
         exchange.close();
         assert!(matches!(exchange.next_task(true), Task::End));
         assert!(exchange.hand_over(ready("b"), Cause::Promoted).is_some());

@@ -13,8 +13,7 @@ use crate::{
     node::{
         CameraDetectorParameters,
         host::{Host, lock},
-        onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
-        recorder::RecordOptions,
+        onlooker::{ModelIdentity, SightKind, Sighting},
         watch::Settings,
     },
 };
@@ -40,8 +39,11 @@ impl Drop for FakeModel {
     }
 }
 
-/// Publishes how much was found, and the names of the model's classes.
-pub(super) struct FakeWork(pub(super) mpsc::Sender<(usize, String)>);
+/// Publishes how much was found, and the names of the model's classes; whether anybody listens is told.
+pub(super) struct FakeWork {
+    pub(super) results: mpsc::Sender<(usize, String)>,
+    pub(super) is_listened_to: bool,
+}
 
 impl Work for FakeWork {
     const NOUN: &'static str = "message";
@@ -66,10 +68,6 @@ impl Work for FakeWork {
         anyhow::bail!("a fake listens to nothing")
     }
 
-    fn recording(_parameters: &CameraDetectorParameters) -> Option<RecordOptions> {
-        None
-    }
-
     fn labels(model: &FakeModel) -> Vec<u8> {
         model.path.as_bytes().to_vec()
     }
@@ -91,10 +89,6 @@ impl Work for FakeWork {
         anyhow::bail!("a fake has no topics")
     }
 
-    fn onlookers(_: &CameraDetectorParameters, _: &mut Host<CameraDetectorParameters>) -> Vec<Box<dyn Onlooker>> {
-        Vec::new()
-    }
-
     fn decode<'m>(&self, message: &'m [u8]) -> anyhow::Result<(Header<'m>, usize)> {
         Ok((Header::default(), message.len()))
     }
@@ -109,7 +103,7 @@ impl Work for FakeWork {
     }
 
     fn publish(&mut self, _: Header<'_>, _: &usize, found: &usize, classes: &[String]) -> anyhow::Result<()> {
-        self.0.send((*found, classes.join(",")))?;
+        self.results.send((*found, classes.join(",")))?;
         Ok(())
     }
 
@@ -123,7 +117,7 @@ impl Work for FakeWork {
     }
 
     fn is_listened_to(&self) -> bool {
-        true
+        self.is_listened_to
     }
 }
 

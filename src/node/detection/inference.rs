@@ -63,6 +63,7 @@ impl<W: Work> Inference<W> {
             if let Taken::Nothing = waited {
                 continue;
             }
+            self.allowance.grow(lock(&self.parameters).shadow().share);
             if !self.is_wanted() {
                 if let Taken::Value(_) = slot.take(Duration::ZERO) {
                     lock(&self.statistics).idled();
@@ -81,12 +82,17 @@ impl<W: Work> Inference<W> {
 
     /// Whether anybody would get what a message brings.
     fn is_wanted(&self) -> bool {
-        let is_listened_to = self.work.is_listened_to();
+        let is_listened_to = self.work.is_listened_to() || self.latencies.is_heard();
         self.is_listened_to.store(is_listened_to, Ordering::Relaxed);
         is_listened_to
             || !lock(&self.parameters).idle_saving()
-            || self.exchange.wants_trial()
+            || self.can_try()
             || lock(&self.onlookers).iter().any(|onlooker| onlooker.wants_frames())
+    }
+
+    /// Whether the candidate may have a frame, and waits for one.
+    fn can_try(&self) -> bool {
+        self.allowance.is_enough() && self.exchange.wants_trial()
     }
 
     /// Takes the model that waits, if one does.
@@ -140,9 +146,8 @@ impl<W: Work> Inference<W> {
         lock(&self.statistics).record(&latencies);
         self.latencies.publish(&latencies);
 
-        self.allowance.grow(parameters.shadow().share);
         // Only while there is time to spare.
-        let is_tried = self.allowance.is_enough() && self.exchange.wants_trial() && !slot.holds_one();
+        let is_tried = self.can_try() && !slot.holds_one();
         let mut onlookers = lock(&self.onlookers);
         if is_tried || !onlookers.is_empty() {
             let sightings = W::sightings(&decoded, &found);

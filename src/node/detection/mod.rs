@@ -46,13 +46,17 @@ use self::{
 };
 use super::{
     Latest, NodeStatistics, Stage,
-    diagnostics::{identity, latency_topics::LatencyTopics},
+    diagnostics::{
+        drift::{Drift, DriftOptions},
+        identity,
+        latency_topics::LatencyTopics,
+    },
     gate::Gate,
     host::{Host, latched, lock, reliable, sensor},
     labels::LabelTopic,
     lifecycle::{Activity, Job, Managed, job},
     onlooker::Onlooker,
-    parameters::NodeParameters,
+    parameters::{DetectorParameters, NodeParameters},
     recorder::{Origin, RecordNow, Recording, refuse_to_record},
     requests::{Requests, offer, waiting},
     subscriptions::Subscription,
@@ -119,16 +123,22 @@ impl<W: Work> Detection<W> {
         let publish = agreement_topic(host)?;
         let work = W::create(&parameters, host)?;
         let latencies = LatencyTopics::offer(host, &LATENCY_TOPICS)?;
-        let mut onlookers = W::onlookers(&parameters, host);
+        let qos = sensor(source.is_reliable);
+        let subscription = host.subscribe(&source.topic, source.type_name, qos.clone())?;
+        let watch = InputWatch::new(host, &source.topic, source.type_name, qos, W::SETTINGS);
+        let mut onlookers = onlookers(&parameters, host.shared_parameters());
         // Its status comes last, as `diagnostics` adds to it.
-        let recording = self.record(&parameters, &source, &mut onlookers, host)?;
+        let recording = match self.record(&parameters, &source, &mut onlookers, host) {
+            Ok(recording) => recording,
+            Err(error) => {
+                host.unsubscribe(subscription);
+                return Err(error);
+            }
+        };
         let onlookers: Onlookers = Arc::new(Mutex::new(onlookers));
         for onlooker in lock(&onlookers).iter_mut() {
             onlooker.model_changed(&current.identity);
         }
-        let qos = sensor(source.is_reliable);
-        let subscription = host.subscribe(&source.topic, source.type_name, qos.clone())?;
-        let watch = InputWatch::new(host, &source.topic, source.type_name, qos, W::SETTINGS);
 
         let exchange = Arc::new(Exchange::<W>::new(current.identity.clone()));
         let slot = Arc::new(Latest::<Vec<u8>>::new());
@@ -201,7 +211,7 @@ impl<W: Work> Detection<W> {
         onlookers: &mut Vec<Box<dyn Onlooker>>,
         host: &mut Host<W::Parameters>,
     ) -> anyhow::Result<Option<Recording>> {
-        let Some(options) = W::recording(parameters) else { return Ok(None) };
+        let Some(options) = parameters.recording() else { return Ok(None) };
         if self.record_now.is_none() {
             self.record_now = Some(RecordNow::offer(&mut host.node)?);
         }
@@ -253,6 +263,12 @@ impl<W: Work> Detection<W> {
             Ok(None)
         })
     }
+}
+
+/// Those who look at each frame's result from the configuration to the clean-up.
+fn onlookers<P: DetectorParameters>(parameters: &P, shared: Arc<Mutex<P>>) -> Vec<Box<dyn Onlooker>> {
+    let rule = Box::new(move || lock(&shared).drift_rule());
+    vec![Box::new(Drift::new(DriftOptions { rule, window: parameters.drift_window() }))]
 }
 
 /// Offers the topic with the agreement of candidate and model.
@@ -338,7 +354,9 @@ impl<W: Work> Managed for Detection<W> {
             return Ok(());
         };
         anyhow::ensure!(!inference.is_finished() && !background.is_finished(), ENDED);
-        swaps.turn();
+        if swaps.turn() {
+            host.tell_parameters();
+        }
         let now = Instant::now();
         subscription.drain(|message| {
             if is_active {

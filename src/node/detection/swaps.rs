@@ -10,7 +10,7 @@ use super::{
     work::Work,
 };
 use crate::node::{
-    diagnostics::{OK, WARN, pair},
+    diagnostics::{OK, WARN, identity, pair},
     host::lock,
     onlooker::ModelIdentity,
     parameters::DetectorParameters,
@@ -42,6 +42,8 @@ pub(super) struct Swaps<W: Work> {
     counts: Counts,
     /// What came of the newest wish: the level for diagnostics, and words.
     newest: (u8, String),
+    /// Whether a parameter was set here that nobody was told of yet.
+    has_set: bool,
 }
 
 /// Counts since the node was configured.
@@ -72,11 +74,12 @@ impl<W: Work> Swaps<W> {
             promotions: Vec::new(),
             counts: Counts::default(),
             newest: (OK, "no other model was asked for".to_owned()),
+            has_set: false,
         }
     }
 
-    /// Hears what came of earlier wishes, and asks for what the parameters say.
-    pub(super) fn turn(&mut self) {
+    /// Hears what came of earlier wishes, and asks for what the parameters say. Says whether it set a parameter.
+    pub(super) fn turn(&mut self) -> bool {
         while let Ok(event) = self.events.try_recv() {
             self.hear(event);
         }
@@ -93,6 +96,7 @@ impl<W: Work> Swaps<W> {
             self.exchange.ask_candidate(wanted);
             self.asked_candidate = path;
         }
+        std::mem::take(&mut self.has_set)
     }
 
     fn ask(&mut self, path: String) {
@@ -173,7 +177,8 @@ impl<W: Work> Swaps<W> {
         if *cause == Cause::Promoted {
             self.forget_candidate(running);
         }
-        if *cause != Cause::Asked {
+        // A wish that came in the meantime still stands.
+        if !self.exchange.is_awaited() {
             let asked = self.asked.clone();
             self.settle(&asked, running.clone());
         }
@@ -186,8 +191,9 @@ impl<W: Work> Swaps<W> {
     /// Sets the parameter `model` to what runs, unless something newer than `asked` is wanted by now.
     fn settle(&mut self, asked: &str, running: String) {
         let mut parameters = lock(&self.parameters);
-        if parameters.model() == asked {
+        if parameters.model() == asked && asked != running {
             parameters.set_model(&running);
+            self.has_set = true;
         }
         if self.asked == asked {
             self.asked = running;
@@ -197,8 +203,9 @@ impl<W: Work> Swaps<W> {
     /// There is no candidate any more.
     fn forget_candidate(&mut self, path: &str) {
         let mut parameters = lock(&self.parameters);
-        if parameters.shadow().model == path {
+        if parameters.shadow().model == path && !path.is_empty() {
             parameters.set_shadow_model("");
+            self.has_set = true;
         }
         if self.asked_candidate == path {
             self.asked_candidate.clear();
@@ -213,7 +220,7 @@ impl<W: Work> Swaps<W> {
         self.exchange
     }
 
-    /// Path of the model that runs.
+    /// What is known of the model that runs.
     pub(super) fn running(&self) -> Arc<ModelIdentity> {
         self.exchange.running()
     }
@@ -222,17 +229,10 @@ impl<W: Work> Swaps<W> {
     pub(super) fn statuses(&self, node: &str) -> Vec<DiagnosticStatus> {
         let running = self.exchange.running();
         let (level, text) = &self.newest;
-        let mut values = vec![
-            pair("model", &running.path),
-            pair("model_sha256", &running.sha256),
-            pair("bundle_version", &running.bundle_version.map_or("none".to_owned(), |version| version.to_string())),
-            pair("provider", running.provider),
-            pair("parameters", &running.parameters.to_string()),
-            pair("classes", &running.classes.join(", ")),
-            pair("swap", text),
-            pair("swaps", &self.counts.swaps.to_string()),
-            pair("swaps_refused", &self.counts.refused.to_string()),
-        ];
+        let mut values: Vec<_> = identity::lines(&running).iter().map(|(key, value)| pair(key, value)).collect();
+        values.push(pair("swap", text));
+        values.push(pair("swaps", &self.counts.swaps.to_string()));
+        values.push(pair("swaps_refused", &self.counts.refused.to_string()));
         if let Some(former) = self.exchange.former() {
             values.push(pair("former_model", &former));
         }
@@ -285,9 +285,10 @@ mod tests {
     }
 
     impl Setup {
-        fn set(&mut self, path: &str) {
+        /// Sets the parameter, and says whether the node set another one at once.
+        fn set(&mut self, path: &str) -> bool {
             lock(&self.parameters).model = path.to_owned();
-            self.swaps.turn();
+            self.swaps.turn()
         }
 
         /// The background thread and the inference thread do what is asked.
@@ -317,7 +318,8 @@ mod tests {
         node.exchange.load_failed();
         let refused = |path: &str| Event::Refused { path: path.to_owned(), reason: "it is broken".into() };
         node.events.send(refused(&wanted.model)).unwrap();
-        node.swaps.turn();
+        assert!(node.swaps.turn(), "others are told that the parameter is another one");
+        assert!(!node.swaps.turn(), "once");
         assert_eq!(node.parameter(), "a");
         assert!(!node.exchange.is_busy(), "what runs is not asked for");
         let status = &node.swaps.statuses("/node")[0];
@@ -347,6 +349,35 @@ mod tests {
         let value = |key: &str| values.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str());
         assert_eq!((value("swaps"), value("former_model")), (Some("2"), Some("b")));
         assert_eq!(value("swap"), Some("a took the place of b (rolled back)"));
+    }
+
+    #[test]
+    fn a_wish_outlives_a_rollback_that_came_before_it() {
+        let mut node = setup();
+        node.set("b");
+        node.swap();
+        node.exchange.roll_back().unwrap();
+        node.set("c");
+        node.take_over();
+        assert_eq!((node.parameter().as_str(), node.exchange.running().path.as_str()), ("c", "a"));
+        node.swap();
+        assert_eq!((node.parameter().as_str(), node.exchange.running().path.as_str()), ("c", "c"));
+    }
+
+    #[test]
+    fn where_the_newest_wish_is_refused_the_parameter_is_what_came_of_the_one_before() {
+        let mut node = setup();
+        node.set("b");
+        assert!(matches!(node.exchange.next_task(false), Task::Load(_)));
+        assert!(node.exchange.hand_over(ready("b"), Cause::Asked).is_none());
+        node.set("c");
+        assert!(matches!(node.exchange.next_task(false), Task::Load(_)));
+        node.exchange.load_failed();
+        node.events.send(Event::Refused { path: "c".into(), reason: "it is broken".into() }).unwrap();
+        node.swaps.turn();
+        node.take_over();
+        assert_eq!((node.parameter().as_str(), node.exchange.running().path.as_str()), ("b", "b"));
+        assert!(!node.exchange.is_awaited());
     }
 
     #[test]

@@ -38,8 +38,12 @@ struct Threads {
 }
 
 impl Threads {
-    /// A model of this path at work.
+    /// A model of this path at work, to which somebody listens.
     fn start(path: &str) -> Self {
+        Self::start_as(path, true)
+    }
+
+    fn start_as(path: &str, is_listened_to: bool) -> Self {
         let current = ready(path);
         let exchange = Arc::new(Exchange::new(current.identity.clone()));
         let parameters = shared(path);
@@ -55,7 +59,7 @@ impl Threads {
         });
         label_topic.activate().unwrap();
         let inference = Inference {
-            work: FakeWork(results_sender),
+            work: FakeWork { results: results_sender, is_listened_to },
             current,
             parameters: parameters.clone(),
             exchange: exchange.clone(),
@@ -227,6 +231,23 @@ fn a_candidate_takes_over_by_itself_where_that_is_wanted() {
     }
     assert_eq!(threads.changed(), "second-6");
     assert!(threads.agreements.try_iter().count() >= 3);
+}
+
+#[test]
+fn to_whom_nobody_listens_works_for_the_candidate_alone() {
+    let threads = Threads::start_as("first-8", false);
+    threads.slot.put(vec![0; 3]);
+    assert!(threads.results.recv_timeout(Duration::from_millis(300)).is_err(), "nobody would get it");
+    lock(&threads.parameters).shadow_share = 0.5;
+    threads.exchange.ask_candidate(Some(parameters("second-8")));
+    assert!(matches!(threads.event(), Event::Tried(_)));
+    for _ in 0..20 {
+        threads.slot.put(vec![0; 3]);
+        thread::sleep(Duration::from_millis(20));
+    }
+    let results = threads.results.try_iter().count();
+    assert!((1..=11).contains(&results), "{results} of 20, of which the candidate may have half");
+    assert_eq!(threads.agreements.recv_timeout(SOON), Ok(1.0));
 }
 
 #[test]

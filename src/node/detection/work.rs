@@ -7,9 +7,8 @@ use crate::{
     model::StageTiming,
     node::{
         host::Host,
-        onlooker::{ModelIdentity, Onlooker, SightKind, Sighting},
+        onlooker::{ModelIdentity, SightKind, Sighting},
         parameters::DetectorParameters,
-        recorder::RecordOptions,
         watch::Settings,
     },
 };
@@ -43,9 +42,6 @@ pub(in crate::node) trait Work: Send + Sized + 'static {
     /// Parameters that make no sense.
     fn source(parameters: &Self::Parameters) -> anyhow::Result<Source>;
 
-    /// What is recorded of the frames that the student is unsure of; nothing where recording is off.
-    fn recording(parameters: &Self::Parameters) -> Option<RecordOptions>;
-
     /// The message of `~/label_info`.
     fn labels(model: &Self::Model) -> Vec<u8>;
 
@@ -57,9 +53,6 @@ pub(in crate::node) trait Work: Send + Sized + 'static {
     /// # Errors
     /// When ROS 2 refuses one.
     fn create(parameters: &Self::Parameters, host: &mut Host<Self::Parameters>) -> anyhow::Result<Self>;
-
-    /// Those who look at each frame's result from the configuration to the clean-up.
-    fn onlookers(parameters: &Self::Parameters, host: &mut Host<Self::Parameters>) -> Vec<Box<dyn Onlooker>>;
 
     /// Reads a message.
     ///

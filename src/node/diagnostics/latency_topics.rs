@@ -39,16 +39,25 @@ impl LatencyTopics {
         Ok(Self { topics })
     }
 
+    /// Whether anybody listens to one of them.
+    pub(in crate::node) fn is_heard(&self) -> bool {
+        self.topics.iter().any(|(_, topic)| is_heard(topic))
+    }
+
     /// Publishes what is known of a frame.
     pub(in crate::node) fn publish(&self, latencies: &[(Stage, Option<Duration>)]) {
         for (stage, topic) in &self.topics {
             let found = latencies.iter().find(|(of, _)| of == stage).and_then(|(_, latency)| *latency);
             if let Some(latency) = found
-                && topic.get_inter_process_subscription_count().unwrap_or(0) > 0
+                && is_heard(topic)
                 && let Err(error) = topic.publish(&Float64 { data: 1e3 * latency.as_secs_f64() })
             {
                 tracing::debug!("the latency of stage {} cannot be published: {error}", stage.name());
             }
         }
     }
+}
+
+fn is_heard(topic: &Publisher<Float64>) -> bool {
+    topic.get_inter_process_subscription_count().unwrap_or(0) > 0
 }

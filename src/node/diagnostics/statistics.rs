@@ -179,6 +179,8 @@ impl NodeStatistics {
             }
         }
         let dropped = flow.and_then(|flow| flow.dropped);
+        // What was measured before nobody listened says nothing of now.
+        let pipeline_ms = pipeline_ms.filter(|_| !self.is_idle);
         let figures = Figures { pipeline_ms, dropped, memory: memory.map(|memory| memory.now) };
         let mut findings: Vec<(u8, String)> = self.trouble().into_iter().collect();
         findings.extend(thresholds.findings(&figures));
@@ -270,14 +272,17 @@ mod tests {
         let mut statistics = NodeStatistics::of("image");
         let thresholds = Thresholds::default();
         statistics.arrived();
+        statistics.record(&[(Stage::Pipeline, Some(Duration::from_secs(1)))]);
+        let slow = Thresholds { latency_warn: 0.5, ..thresholds };
+        assert_eq!(told(&mut statistics, &slow).0, WARN);
         statistics.idled();
-        assert_eq!(told(&mut statistics, &thresholds), (OK, "idle: nobody listens".to_owned()));
+        assert_eq!(told(&mut statistics, &slow), (OK, "idle: nobody listens".to_owned()));
         let Some(before) = Instant::now().checked_sub(Duration::from_secs(7)) else { return };
         statistics.last_arrival = Some(before);
         assert_ne!(told(&mut statistics, &thresholds).0, OK, "a sensor that fell silent is missed all the same");
         statistics.arrived();
         statistics.record(&[]);
-        assert_eq!(told(&mut statistics, &thresholds), (OK, "1 frames processed".to_owned()));
+        assert_eq!(told(&mut statistics, &thresholds), (OK, "2 frames processed".to_owned()));
         assert_eq!(statistics.counters.idle, 1);
     }
 }

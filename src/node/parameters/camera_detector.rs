@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     model::SessionOptions,
-    node::{diagnostics::Thresholds, recorder::RecordOptions, watch::StampLimits},
+    node::{
+        diagnostics::{Thresholds, drift::DriftRule},
+        recorder::RecordOptions,
+        watch::StampLimits,
+    },
     sensing::image::MAX_PIXELS,
 };
 
@@ -227,6 +231,18 @@ impl DetectorParameters for CameraDetectorParameters {
     fn set_shadow_model(&mut self, path: &str) {
         path.clone_into(&mut self.shadow_model);
     }
+
+    fn drift_rule(&self) -> DriftRule {
+        DriftRule { warn: self.drift_warn, has_own_thresholds: self.has_own_thresholds() }
+    }
+
+    fn drift_window(&self) -> f64 {
+        self.drift_window as f64
+    }
+
+    fn recording(&self) -> Option<RecordOptions> {
+        self.recorded().options()
+    }
 }
 
 /// How images come.
@@ -262,7 +278,7 @@ impl CameraDetectorParameters {
     }
 
     /// Whether the model's own thresholds decide what is published.
-    pub(in crate::node) fn has_own_thresholds(&self) -> bool {
+    fn has_own_thresholds(&self) -> bool {
         share(self.score_threshold).is_none() && share(self.iou_threshold).is_none() && self.max_detections <= 0
     }
 
@@ -285,11 +301,6 @@ impl CameraDetectorParameters {
             topics: &self.record_topics,
             requests: &self.record_requests,
         }
-    }
-
-    /// What is recorded; nothing where recording is off.
-    pub(in crate::node) fn recording(&self) -> Option<RecordOptions> {
-        self.recorded().options()
     }
 }
 

@@ -49,7 +49,7 @@ pub(in crate::node) trait NodeParameters: RosParams + Default + Clone + Send + '
 
 /// Why parameters were not set.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::node) enum Refusal {
     /// There is none of that name.
     #[error("there is no parameter {name}{hint}")]
     Unknown {
@@ -179,17 +179,7 @@ impl<P: NodeParameters> Guarded<P> {
                     ParameterValue::Bool(value) => use_sim_time = *value,
                     other => return Err(wrong_type(name, "boolean", other)),
                 },
-                descriptor => changed.set_parameter(name, value).map_err(|error| match error {
-                    Error::InvalidParameterName { .. } => {
-                        let hint = did_you_mean(name, known.keys().map(String::as_str));
-                        Refusal::Unknown { name: name.clone(), hint }
-                    }
-                    Error::InvalidParameterType { .. } => {
-                        // What is set without being there yet is a number for another class.
-                        wrong_type(name, descriptor.map_or("double", |known| known.value.type_name()), value)
-                    }
-                    other => ParameterError::new(name.as_str(), other.to_string()).into(),
-                })?,
+                _ => set_one(&mut changed, &known, name, value)?,
             }
         }
         let is_wanted = |name: &str| wanted.iter().any(|(wanted, _)| wanted == name);
@@ -208,6 +198,45 @@ impl<P: NodeParameters> Guarded<P> {
         self.use_sim_time = use_sim_time;
         Ok(())
     }
+}
+
+/// Whether a node with these parameters takes one of this name and type at its start; what the value says is not looked at.
+///
+/// # Errors
+/// Why it does not.
+pub(in crate::node) fn check_type<P: NodeParameters>(name: &str, value: &ParameterValue) -> Result<(), Refusal> {
+    match value {
+        _ if QosOverrides::has(name) => Ok(()),
+        ParameterValue::Bool(_) if name == USE_SIM_TIME => Ok(()),
+        other if name == USE_SIM_TIME => Err(wrong_type(name, "boolean", other)),
+        _ => {
+            let mut parameters = P::default();
+            let own = descriptors(&parameters).into_iter();
+            let known: BTreeMap<String, Descriptor> =
+                own.map(|descriptor| (descriptor.name.clone(), descriptor)).collect();
+            set_one(&mut parameters, &known, name, value)
+        }
+    }
+}
+
+/// Sets one of a node's own parameters, of which these are known.
+fn set_one<P: NodeParameters>(
+    parameters: &mut P,
+    known: &BTreeMap<String, Descriptor>,
+    name: &str,
+    value: &ParameterValue,
+) -> Result<(), Refusal> {
+    parameters.set_parameter(name, value).map_err(|error| match error {
+        Error::InvalidParameterName { .. } => {
+            let hint = did_you_mean(name, known.keys().map(String::as_str));
+            Refusal::Unknown { name: name.to_owned(), hint }
+        }
+        Error::InvalidParameterType { .. } => {
+            // What is set without being there yet is a number for another class.
+            wrong_type(name, known.get(name).map_or("double", |known| known.value.type_name()), value)
+        }
+        other => ParameterError::new(name, other.to_string()).into(),
+    })
 }
 
 fn wrong_type(name: &str, known: &'static str, value: &ParameterValue) -> Refusal {

@@ -11,7 +11,11 @@ use super::{
 };
 use crate::{
     model::SessionOptions,
-    node::{diagnostics::Thresholds, recorder::RecordOptions, watch::StampLimits},
+    node::{
+        diagnostics::{Thresholds, drift::DriftRule},
+        recorder::RecordOptions,
+        watch::StampLimits,
+    },
     sensing::range_image::MAX_POINTS,
 };
 
@@ -216,6 +220,18 @@ impl DetectorParameters for LidarDetectorParameters {
     fn set_shadow_model(&mut self, path: &str) {
         path.clone_into(&mut self.shadow_model);
     }
+
+    fn drift_rule(&self) -> DriftRule {
+        DriftRule { warn: self.drift_warn, has_own_thresholds: self.has_own_thresholds() }
+    }
+
+    fn drift_window(&self) -> f64 {
+        self.drift_window as f64
+    }
+
+    fn recording(&self) -> Option<RecordOptions> {
+        self.recorded().options()
+    }
 }
 
 /// What a sweep comes as.
@@ -250,7 +266,7 @@ impl LidarDetectorParameters {
     }
 
     /// Whether the model's own thresholds decide what is published.
-    pub(in crate::node) fn has_own_thresholds(&self) -> bool {
+    fn has_own_thresholds(&self) -> bool {
         share(self.score_threshold).is_none()
     }
 
@@ -273,11 +289,6 @@ impl LidarDetectorParameters {
             topics: &self.record_topics,
             requests: &self.record_requests,
         }
-    }
-
-    /// What is recorded; nothing where recording is off.
-    pub(in crate::node) fn recording(&self) -> Option<RecordOptions> {
-        self.recorded().options()
     }
 }
 

@@ -36,7 +36,7 @@ pub use camera_detector::CameraDetectorParameters;
 pub(super) use camera_detector::ImageTransport;
 use descriptor::{Descriptor, Holds, check_values, descriptors};
 use guarded::Guarded;
-pub(super) use guarded::NodeParameters;
+pub(super) use guarded::{NodeParameters, check_type};
 pub use lidar_detector::LidarDetectorParameters;
 pub(super) use lidar_detector::SweepKind;
 pub use list::{PerClass, TextList};

@@ -87,6 +87,11 @@ impl<P: NodeParameters> ParameterServices<P> {
         self.guarded.shared()
     }
 
+    /// Whether ROS time comes from `/clock`.
+    pub(in crate::node) fn is_simulated(&self) -> bool {
+        self.is_simulated
+    }
+
     /// Quality of service of the topics.
     pub(in crate::node) fn qos(&self) -> &QosOverrides {
         &self.guarded.qos
@@ -164,7 +169,7 @@ impl<P: NodeParameters> ParameterServices<P> {
     }
 
     /// Tells everybody what changed since the last time.
-    fn tell(&mut self) {
+    pub(in crate::node) fn tell(&mut self) {
         let known = self.guarded.known().into_iter();
         let now: BTreeMap<String, ParameterValue> = known.map(|(name, descriptor)| (name, descriptor.value)).collect();
         if let Some(changes) = changes(&self.told, &now) {

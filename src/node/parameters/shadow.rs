@@ -1,6 +1,7 @@
 //! The parameters that both detectors have of their models while they run.
 
 use super::NodeParameters;
+use crate::node::{diagnostics::drift::DriftRule, recorder::RecordOptions};
 
 /// Parameters of a node with a model.
 pub(in crate::node) trait DetectorParameters: NodeParameters {
@@ -21,6 +22,15 @@ pub(in crate::node) trait DetectorParameters: NodeParameters {
 
     /// Sets the path of the candidate.
     fn set_shadow_model(&mut self, path: &str);
+
+    /// From where on drift is a warning, and whether it can be told.
+    fn drift_rule(&self) -> DriftRule;
+
+    /// Frames after which drift's slow window has forgotten most of what it knew.
+    fn drift_window(&self) -> f64;
+
+    /// What is recorded of the frames that the student is unsure of; nothing where recording is off.
+    fn recording(&self) -> Option<RecordOptions>;
 }
 
 /// What is said of a candidate that runs beside the model.

@@ -83,7 +83,7 @@ impl InputWatch {
         }
         self.looked = Some(now);
         self.limits = host.parameters().stamp_limits();
-        if host.node.get_parameter::<bool>("use_sim_time").unwrap_or(false) {
+        if host.is_simulated() {
             // The system's clock says nothing of these stamps.
             (self.limits.stale, self.limits.future) = (None, None);
         }
