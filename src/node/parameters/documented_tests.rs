@@ -100,7 +100,9 @@ fn flatten(name: &str, value: &Value, values: &mut BTreeMap<String, ParameterVal
         },
         Value::String(text) => ParameterValue::String(text.clone()),
         Value::Sequence(items) => {
-            ParameterValue::StringArray(items.iter().map(|item| item.as_str().unwrap().to_owned()).collect())
+            // ROS's parameter files have no empty list: one empty text stands for it.
+            let texts = items.iter().map(|item| item.as_str().unwrap().to_owned());
+            ParameterValue::StringArray(texts.filter(|text| !text.is_empty()).collect())
         }
         other => panic!("{name}: {other:?}"),
     };
