@@ -97,6 +97,11 @@ impl<P: NodeParameters> Host<P> {
         self.parameters.shared()
     }
 
+    /// Whether ROS time comes from `/clock`, so that the system's clock says nothing of stamps.
+    pub(super) fn has_simulated_time(&self) -> bool {
+        self.parameters.use_sim_time()
+    }
+
     /// The full name of a topic.
     pub(super) fn full_name(&self, topic: &str) -> String {
         self.names.full(topic)
