@@ -195,7 +195,6 @@ impl Work for ImageWork {
             let now = lock(&shared);
             DriftRule { warn: now.drift_warn, has_own_thresholds: now.has_own_thresholds() }
         };
-        // Whoever else shall look at each frame's result is named here.
         vec![Box::new(Drift::new(DriftOptions { rule: Box::new(rule), window: parameters.drift_window as f64 }))]
     }
 

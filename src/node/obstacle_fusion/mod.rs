@@ -189,6 +189,7 @@ impl Managed for Fusion {
                     configured.beat.begin();
                     let now = Instant::now();
                     configured.surroundings.begin(now);
+                    configured.fuser.inputs.iter_mut().for_each(|input| input.resume(now));
                     configured.streams.iter_mut().for_each(|stream| stream.watch.begin(now));
                 }
             }
