@@ -14,7 +14,9 @@ use super::values::{Parameters, parameters_of, parameters_of_file, put};
 use crate::{
     node::{
         CameraDetectorParameters, LidarDetectorParameters, ObstacleFusionParameters, camera_detector,
-        host::NodeOptions, lidar_detector, obstacle_fusion, parameters::NodeParameters,
+        host::NodeOptions,
+        lidar_detector, obstacle_fusion,
+        parameters::{NodeParameters, QosOverrides},
     },
     spelling, unknown_key,
 };
@@ -183,6 +185,10 @@ fn check<P: NodeParameters>(name: &str, value: &ParameterValue) -> Result<(), St
         let is_bool = matches!(value, ParameterValue::Bool(_));
         return if is_bool { Ok(()) } else { Err(format!("parameter {name} is true or false")) };
     }
+    if QosOverrides::has(name) {
+        // The node looks at these itself when it starts.
+        return Ok(());
+    }
     match P::default().set_parameter(name, value) {
         Ok(()) => Ok(()),
         Err(Error::InvalidParameterName { .. }) => {
@@ -272,7 +278,10 @@ mod tests {
                 parameters_file: front.yaml
                 parameters: {model: m.onnx, threads: 1, use_sim_time: true}
               - node: obstacle_fusion
-                parameters: {cameras: [a|b], inflation: {person: 0.4}}",
+                parameters:
+                  cameras: [a|b]
+                  qos_overrides: {/a: {subscription: {depth: 1}}}
+                  inflation: {person: 0.4}",
         )
         .unwrap();
         let [(NodeKind::CameraDetector, camera), (NodeKind::ObstacleFusion, fusion)] = &nodes[..] else {
@@ -285,7 +294,8 @@ mod tests {
         assert_eq!(value("max_detections"), Some(ParameterValue::Integer(9)));
         assert_eq!((value("rate"), camera.parameters.len()), (None, 4), "another node's parameters are left out");
         assert_eq!((fusion.name.as_str(), fusion.namespace.as_str()), ("obstacle_fusion", ""));
-        assert_eq!(fusion.parameters.last().unwrap().0, "inflation.person");
+        let names: Vec<&str> = fusion.parameters.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["cameras", "qos_overrides./a.subscription.depth", "inflation.person"]);
     }
 
     #[test]
