@@ -83,7 +83,13 @@ Topics:
   ~/label_info       vision_msgs/LabelInfo, latched: the class numbers of ~/points
   ~/latency/pipeline_ms, ~/latency/infer_ms, ~/latency/age_ms
                      std_msgs/Float64, one a sweep while somebody listens
+  ~/shadow_agreement std_msgs/Float64: how far a candidate (parameter shadow_model) agrees with the model on a sweep
   /diagnostics       diagnostic_msgs/DiagnosticArray at 1 Hz: counts, rates, latencies, model, memory, drift
+
+Services, besides those of managed nodes and of parameters:
+  ~/rollback         std_srvs/Trigger: the former model again, after parameter model was set while the node runs
+  ~/promote          std_srvs/Trigger: the candidate takes the model's place
+  ~/record_now       std_srvs/Trigger: the newest sweep is recorded (with parameter record_folder)
 ";
 
 /// Runs the node until SIGINT or SIGTERM. Must be called within a tokio runtime.
