@@ -250,6 +250,7 @@ impl CameraDetectorParameters {
         self.recorded().check()?;
         check_topic("image_topic", &self.image_topic)?;
         check_bond_timeout(self.bond_timeout)?;
+        self.session_options()?;
         check_model(&self.model)
     }
 

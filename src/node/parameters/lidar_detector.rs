@@ -238,6 +238,7 @@ impl LidarDetectorParameters {
         self.recorded().check()?;
         check_topic("input_topic", &self.input_topic)?;
         check_bond_timeout(self.bond_timeout)?;
+        self.session_options()?;
         check_model(&self.model)
     }
 
