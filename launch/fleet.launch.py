@@ -48,7 +48,12 @@ def nodes_of_fleet(fleet, folder="", namespace="", common=None):
     lidars = [_detector(f"lidars[{i}]", entry, LIDAR, "lidar_detector", robot, folder, common) for i, entry in _entries(fleet, "lidars")]
     nodes = cameras + lidars
     if fleet.get("fusion") is not None:
-        nodes.append(_fusion(fleet, cameras, lidars, robot, folder, common))
+        fusion = _fusion(fleet, cameras, lidars, robot, folder, common)
+        for detector in nodes:
+            # Where the fusion asks for frames on which sensors disagree; a recorder that is on hears it.
+            asked = _joined(_joined(fusion["namespace"], fusion["name"]), "uncertain")
+            detector["parameters"].setdefault("record_requests", asked)
+        nodes.append(fusion)
     if not nodes:
         raise FleetError("the file names no cameras, no lidars and no fusion")
     names = [_joined(node["namespace"], node["name"]) for node in nodes]

@@ -75,7 +75,8 @@ fn the_example_is_two_cameras_a_lidar_and_their_fusion() {
     ];
     assert_eq!(names, expected);
     let camera = json!({
-        "autostart": false, "model": "/path/to/camera_student.onnx", "image_topic": "image_raw", "score_threshold": 0.4
+        "autostart": false, "model": "/path/to/camera_student.onnx", "image_topic": "image_raw", "score_threshold": 0.4,
+        "record_requests": "/site/robot1/obstacle_fusion/uncertain",
     });
     assert_eq!(nodes[0]["parameters"], camera);
     let fusion = json!({

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use r2r::{ParameterValue, indexmap::IndexMap};
+use r2r::indexmap::IndexMap;
 
 use super::{
     logging::{FORMAT_VARIABLE, LARGEST_TRACE, TRACE_VARIABLE, USUAL_FILTER},
-    parameters::NodeParameters,
+    parameters::{NodeParameters, written},
 };
 
 /// Columns that descriptions are broken at.
@@ -107,7 +107,8 @@ Environment:
                       text (default) or json: one JSON object a line with timestamp, level, target and message
   {TRACE_VARIABLE}
                       A file for a trace of every frame's stages in Chrome's format; open it with ui.perfetto.dev.
-                      It is whole when the node has ended, and ends by itself at {mebibytes} MiB
+                      It is whole when the node has ended, and ends by itself at {mebibytes} MiB. %p in its name stands
+                      for the process's number: where several are started together, each needs a file of its own
   ORT_DYLIB_PATH      ONNX Runtime's library, where the parameter onnxruntime_library does not name one
   ROS_DOMAIN_ID, RMW_IMPLEMENTATION and the others of ROS 2
 
@@ -137,18 +138,6 @@ fn lines_of<P: NodeParameters>() -> Vec<ParameterLine> {
         description: parameter.description,
     };
     declared.into_iter().map(line).collect()
-}
-
-/// A value as it is given on the command line.
-fn written(value: &ParameterValue) -> String {
-    match value {
-        ParameterValue::Bool(value) => value.to_string(),
-        ParameterValue::Integer(value) => value.to_string(),
-        ParameterValue::Double(value) => format!("{value:?}"),
-        ParameterValue::String(value) => format!("{value:?}"),
-        ParameterValue::StringArray(values) => format!("{values:?}"),
-        other => format!("{other:?}"),
-    }
 }
 
 /// Breaks a text at spaces.

@@ -86,7 +86,7 @@ pub(super) fn begin() -> Result<Logging, LoggingError> {
     }];
     let mut guard = None;
     if let Some(path) = std::env::var_os(TRACE_VARIABLE).filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
+        let path = of_process(path, std::process::id());
         let file = File::create(&path).map_err(|source| LoggingError::Trace { path, source })?;
         let (layer, flush) = trace(file);
         layers.push(layer);
@@ -94,6 +94,14 @@ pub(super) fn begin() -> Result<Logging, LoggingError> {
     }
     tracing_subscriber::registry().with(layers).init();
     Ok(Logging { _trace: guard })
+}
+
+/// A path with the number of the process in place of `%p`.
+fn of_process(path: OsString, process: u32) -> PathBuf {
+    match path.to_str() {
+        Some(text) => PathBuf::from(text.replace("%p", &process.to_string())),
+        None => PathBuf::from(path),
+    }
 }
 
 /// Traces our own spans and events in Chrome's format until the file is full.
@@ -176,6 +184,12 @@ mod tests {
         );
         let error = of("xml").unwrap_err().to_string();
         assert!(error.contains("xml") && error.contains(FORMAT_VARIABLE), "{error}");
+    }
+
+    #[test]
+    fn each_process_may_have_a_trace_of_its_own() {
+        assert_eq!(of_process("/tmp/trace.json".into(), 7), PathBuf::from("/tmp/trace.json"));
+        assert_eq!(of_process("/tmp/trace_%p.json".into(), 7), PathBuf::from("/tmp/trace_7.json"));
     }
 
     #[test]

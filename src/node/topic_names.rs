@@ -106,6 +106,29 @@ mod tests {
     }
 
     #[test]
+    fn names_are_as_rcl_resolves_them() {
+        // As `Node.resolve_topic_name` of rclpy (Jazzy) gives them.
+        for (topic, rules, namespace, node, full) in [
+            ("image", "-r /image:=/camera/image_raw", "/front", "cam", "/front/image"),
+            ("image", "-r /front/image:=/camera/image_raw", "/front", "cam", "/camera/image_raw"),
+            ("image", "-r image:=raw", "/front", "cam", "/front/raw"),
+            ("image", "-r image:=~/raw", "/front", "cam", "/front/cam/raw"),
+            ("image", "-r other:image:=/x -r cam:image:=/y", "/front", "cam", "/y"),
+            ("image", "-r cam:rostopic://image:=/y", "/front", "cam", "/y"),
+            ("image", "-r rosservice://image:=/y", "/front", "cam", "/front/image"),
+            ("image", "-r image:=a -r a:=b -r image:=c", "/", "cam", "/a"),
+            ("/tf", "-r /tf:=tf", "/front", "cam", "/front/tf"),
+            ("image", "-r image:=/z -- -r image:=/w", "/", "cam", "/z"),
+            ("image", "-r __node:=eye -r eye:image:=/q", "/", "eye", "/q"),
+            ("image", "-r __ns:=/n", "/n", "cam", "/n/image"),
+        ] {
+            let arguments = ["program", "--ros-args"].into_iter().chain(rules.split_whitespace()).map(str::to_owned);
+            let names = TopicNames::new(namespace, node, arguments);
+            assert_eq!(names.full(topic), full, "{topic} {rules}");
+        }
+    }
+
+    #[test]
     fn the_first_rule_that_fits_is_followed() {
         let arguments = [
             "program",

@@ -22,6 +22,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
+from vision_msgs.msg import Detection2DArray
 
 NODE = "/camera_detector"
 
@@ -62,6 +63,8 @@ def main():
             })
 
     node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+    # While nobody listens to its detections, the node is idle.
+    node.create_subscription(Detection2DArray, f"{NODE}/detections", lambda _: None, 10)
     for topic, heard in latencies.items():
         node.create_subscription(Float64, f"{NODE}/latency/{topic}", lambda message, heard=heard: heard.append(message.data), 10)
 

@@ -128,17 +128,10 @@ mod tests {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         let entry = |name: &str, number| (folder.path().join(name), number);
-        let mut entries = vec![entry("w*", 1), entry("none_*", 2), entry("w[3]", 3), entry("other", 4), entry("gone", 5)];
+        let mut entries =
+            vec![entry("w*", 1), entry("none_*", 2), entry("w[3]", 3), entry("other", 4), entry("gone", 5)];
         spread(&mut entries, |entry| &mut entry.0);
-        let expected = [
-            ("w1", 1),
-            ("w2", 1),
-            ("w[3]", 1),
-            ("none_*", 2),
-            ("w[3]", 3),
-            ("other", 4),
-            ("gone", 5),
-        ];
+        let expected = [("w1", 1), ("w2", 1), ("w[3]", 1), ("none_*", 2), ("w[3]", 3), ("other", 4), ("gone", 5)];
         assert_eq!(entries, expected.map(|(name, number)| entry(name, number)));
     }
 

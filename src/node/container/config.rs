@@ -244,7 +244,10 @@ mod tests {
                 parameters:
                   {model: m.onnx, threads: 1, use_sim_time: true, qos_overrides: {/eye: {subscription: {depth: 1}}}}
               - node: obstacle_fusion
-                parameters: {cameras: [a|b], inflation: {person: 0.4}}",
+                parameters:
+                  cameras: [a|b]
+                  qos_overrides: {/a: {subscription: {depth: 1}}}
+                  inflation: {person: 0.4}",
         )
         .unwrap();
         let [(NodeKind::CameraDetector, camera), (NodeKind::ObstacleFusion, fusion)] = &nodes[..] else {
@@ -258,7 +261,8 @@ mod tests {
         assert_eq!(value("qos_overrides./eye.subscription.depth"), Some(ParameterValue::Integer(1)));
         assert_eq!((value("rate"), camera.parameters.len()), (None, 5), "another node's parameters are left out");
         assert_eq!((fusion.name.as_str(), fusion.namespace.as_str()), ("obstacle_fusion", ""));
-        assert_eq!(fusion.parameters.last().unwrap().0, "inflation.person");
+        let names: Vec<&str> = fusion.parameters.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["cameras", "qos_overrides./a.subscription.depth", "inflation.person"]);
     }
 
     #[test]

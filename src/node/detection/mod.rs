@@ -327,8 +327,9 @@ impl<W: Work> Managed for Detection<W> {
                 None => anyhow::bail!("no model was loaded"),
             },
             Activity::Activate => {
-                if let Some(Configured { labels, gate, watch, .. }) = &mut self.configured {
+                if let Some(Configured { labels, gate, watch, statistics, .. }) = &mut self.configured {
                     labels.activate()?;
+                    lock(statistics).resume();
                     watch.begin(Instant::now());
                     gate.open();
                 }

@@ -105,6 +105,11 @@ impl NodeStatistics {
         self.last_arrival = Some(Instant::now());
     }
 
+    /// The node works again after a pause, in which nothing could arrive: silence counts from now on.
+    pub fn resume(&mut self) {
+        self.last_arrival = self.last_arrival.map(|_| Instant::now());
+    }
+
     /// Counts a frame that was left alone because nobody listens.
     pub fn idled(&mut self) {
         self.counters.idle += 1;
@@ -239,6 +244,8 @@ mod tests {
         statistics.last_arrival = Some(before);
         let (level, message) = told(&mut statistics, &thresholds);
         assert!(level == ERROR && message.starts_with("no image for 7."), "{message}");
+        statistics.resume();
+        assert_eq!(told(&mut statistics, &thresholds).0, OK, "a pause is no silence");
         assert_eq!(statistics.counters, Counters { received: 1, dropped: 0, processed: 1, failed: 1, idle: 0 });
     }
 

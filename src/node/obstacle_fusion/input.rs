@@ -75,6 +75,11 @@ impl Input {
         }
     }
 
+    /// The node works again after a pause, in which nothing could arrive: silence counts from now on.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.last_arrival = self.last_arrival.map(|_| now);
+    }
+
     /// Takes a CameraInfo.
     pub(super) fn calibrate(&mut self, message: &[u8], now: Instant) {
         let InputKind::Camera { info_topic, model } = &mut self.kind else { return };
@@ -151,6 +156,8 @@ mod tests {
         input.last_arrival = Some(later(8));
         assert_eq!(status(&input, later(8)).0, OK, "what was wrong is mended");
         assert_eq!(status(&input, later(11)), (ERROR, "silent for 3.0 s".into()));
+        input.resume(later(11));
+        assert_eq!(status(&input, later(11)).0, OK, "a pause is no silence");
     }
 
     #[test]

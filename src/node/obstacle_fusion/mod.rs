@@ -97,6 +97,7 @@ Topics:
   ~/detections       vision_msgs/Detection3DArray, the track as id
   ~/label_info       vision_msgs/LabelInfo, latched: the classes
   ~/markers          visualization_msgs/MarkerArray, while somebody listens
+  ~/uncertain        std_msgs/Header: frames on which camera and lidar disagree, for the detectors' recorders
   ~/latency/pipeline_ms, ~/latency/age_ms
                      std_msgs/Float64, one for each message of detections while somebody listens
   /speed_limit       nav2_msgs/SpeedLimit (parameter speed_limit_topic), with slow_distance above 0
@@ -189,6 +190,7 @@ impl Managed for Fusion {
                     configured.beat.begin();
                     let now = Instant::now();
                     configured.surroundings.begin(now);
+                    configured.fuser.inputs.iter_mut().for_each(|input| input.resume(now));
                     configured.streams.iter_mut().for_each(|stream| stream.watch.begin(now));
                 }
             }

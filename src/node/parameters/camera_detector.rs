@@ -121,7 +121,7 @@ impl Default for CameraDetectorParameters {
             promote_agreement: 0.9,
             latency_warn: 0.0,
             latency_error: 0.0,
-            drop_warn: 0.5,
+            drop_warn: 0.9,
             memory_warn: 0.0,
             drift_warn: 6.0,
             drift_window: 3000,
@@ -266,6 +266,7 @@ impl CameraDetectorParameters {
         self.recorded().check()?;
         check_topic("image_topic", &self.image_topic)?;
         check_bond_timeout(self.bond_timeout)?;
+        self.session_options()?;
         check_model(&self.model)
     }
 

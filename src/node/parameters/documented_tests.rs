@@ -13,7 +13,7 @@ use serde_yaml::Value;
 
 use super::{
     CameraDetectorParameters, Descriptor, Holds, LidarDetectorParameters, NodeParameters, ObstacleFusionParameters,
-    descriptors,
+    descriptors, value::written,
 };
 
 /// The files of config/ say something else than the default on purpose: they are for a warehouse, and the code knows of none.
@@ -21,19 +21,6 @@ const OTHER_THAN_DEFAULT: [&str; 1] = ["keep_classes"];
 
 fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
-}
-
-/// A value as one writes it in YAML.
-fn written(value: &ParameterValue) -> String {
-    match value {
-        ParameterValue::Bool(value) => value.to_string(),
-        ParameterValue::Integer(value) => value.to_string(),
-        ParameterValue::Double(value) => format!("{value:?}"),
-        ParameterValue::String(text) if text.is_empty() => "\"\"".to_owned(),
-        ParameterValue::String(text) => text.clone(),
-        ParameterValue::StringArray(texts) => format!("{texts:?}"),
-        other => format!("{other:?}"),
-    }
 }
 
 /// What a value may be, for a table.
@@ -100,7 +87,9 @@ fn flatten(name: &str, value: &Value, values: &mut BTreeMap<String, ParameterVal
         },
         Value::String(text) => ParameterValue::String(text.clone()),
         Value::Sequence(items) => {
-            ParameterValue::StringArray(items.iter().map(|item| item.as_str().unwrap().to_owned()).collect())
+            // ROS's parameter files have no empty list: one empty text stands for it.
+            let texts = items.iter().map(|item| item.as_str().unwrap().to_owned());
+            ParameterValue::StringArray(texts.filter(|text| !text.is_empty()).collect())
         }
         other => panic!("{name}: {other:?}"),
     };

@@ -170,7 +170,7 @@ impl<P: NodeParameters> Guarded<P> {
         for (name, value) in wanted {
             match known.get(name) {
                 // Its own value again, as when a dumped file is loaded, changes nothing.
-                Some(descriptor) if descriptor.is_read_only() && descriptor.value == *value => {}
+                Some(descriptor) if descriptor.is_read_only() && is_same(&descriptor.value, value) => {}
                 Some(descriptor) if descriptor.is_read_only() => {
                     return Err(Refusal::ReadOnly { name: name.clone() });
                 }
@@ -237,6 +237,18 @@ fn set_one<P: NodeParameters>(
         }
         other => ParameterError::new(name, other.to_string()).into(),
     })
+}
+
+/// Whether a value is the one that is known; an empty list is, whatever type ROS made of `[]`.
+fn is_same(known: &ParameterValue, value: &ParameterValue) -> bool {
+    let is_empty = |value: &ParameterValue| match value {
+        ParameterValue::NotSet => true,
+        ParameterValue::BoolArray(list) => list.is_empty(),
+        ParameterValue::StringArray(list) => list.is_empty(),
+        _ => false,
+    };
+    let is_empty_list = matches!(known, ParameterValue::StringArray(list) if list.is_empty());
+    known == value || (is_empty_list && is_empty(value))
 }
 
 fn wrong_type(name: &str, known: &'static str, value: &ParameterValue) -> Refusal {
@@ -345,6 +357,18 @@ mod tests {
         // What a dump holds can be loaded again, also what is read-only.
         let dumped: Vec<_> = guarded.known().into_iter().map(|(name, known)| (name, known.value)).collect();
         guarded.set(&dumped).unwrap();
+    }
+
+    #[test]
+    fn an_empty_list_that_is_read_only_can_be_loaded_again() {
+        let mut guarded = Guarded::<CameraDetectorParameters>::from_start(&given(&[])).unwrap();
+        for empty in [ParameterValue::StringArray(Vec::new()), ParameterValue::BoolArray(Vec::new())] {
+            guarded.set(&one("model_folders", empty)).unwrap();
+        }
+        for other in [ParameterValue::StringArray(vec!["/models".into()]), ParameterValue::BoolArray(vec![true])] {
+            let refusal = guarded.set(&one("model_folders", other)).unwrap_err();
+            assert_eq!(refusal, Refusal::ReadOnly { name: "model_folders".to_owned() });
+        }
     }
 
     #[test]

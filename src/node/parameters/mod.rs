@@ -13,7 +13,7 @@
 //! | `list` | [`TextList`] and [`PerClass`]: kinds of parameters that r2r does not have |
 //! | `qos` | `qos_overrides`: the quality of service of each topic |
 //! | `services` | the services of `ros2 param` and `/parameter_events` |
-//! | `value` | values as messages |
+//! | `value` | values as messages and as text |
 //! | `documented_tests` | the test that docs/nodes.md and config/ say the same as the code |
 
 mod camera_detector;
@@ -45,6 +45,7 @@ pub(super) use qos::{QosOverrides, TopicEnd};
 use record::Recorded;
 pub(super) use services::ParameterServices;
 pub(super) use shadow::{DetectorParameters, ShadowOptions};
+pub(super) use value::written;
 
 use crate::{
     model::{ExecutionProvider, MAX_BUNDLE_BYTES, ModelLimits, SessionOptions},

@@ -195,7 +195,7 @@ pub(in crate::node) struct QosOverrides {
 
 impl QosOverrides {
     /// Whether a parameter is one of these.
-    pub(super) fn has(name: &str) -> bool {
+    pub(in crate::node) fn has(name: &str) -> bool {
         name.starts_with(PREFIX)
     }
 

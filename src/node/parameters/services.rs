@@ -10,6 +10,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -38,6 +39,8 @@ use crate::node::{
 const SEPARATOR: char = '.';
 /// The depth that stands for all; `DEPTH_RECURSIVE` of ListParameters.
 const ALL: u64 = 0;
+/// How often is looked for what the node itself changed, such as the model after a rollback.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The parameters of a node and the services for them.
 pub(in crate::node) struct ParameterServices<P> {
@@ -52,6 +55,8 @@ pub(in crate::node) struct ParameterServices<P> {
     events: Publisher<ParameterEvent>,
     /// What others were told last.
     told: BTreeMap<String, ParameterValue>,
+    /// When that was looked at last.
+    looked: Instant,
     /// Whether ROS time comes from `/clock`.
     is_simulated: bool,
 }
@@ -75,6 +80,7 @@ impl<P: NodeParameters> ParameterServices<P> {
             set: offer(node, "~/set_parameters")?,
             set_atomically: offer(node, "~/set_parameters_atomically")?,
             told: BTreeMap::new(),
+            looked: Instant::now(),
             is_simulated: false,
         };
         services.tell();
@@ -104,7 +110,7 @@ impl<P: NodeParameters> ParameterServices<P> {
 
     /// Answers everything that was asked, and tells what changed.
     pub(in crate::node) fn answer(&mut self, node: &mut r2r::Node) {
-        if self.guarded.qos.take_change() {
+        if self.guarded.qos.take_change() || self.looked.elapsed() >= LOOK_EVERY {
             self.tell();
         }
         while let Some(request) = waiting(&mut self.list) {
@@ -180,6 +186,7 @@ impl<P: NodeParameters> ParameterServices<P> {
             }
         }
         self.told = now;
+        self.looked = Instant::now();
     }
 
     /// Takes ROS time from where the parameter says.

@@ -1,4 +1,4 @@
-//! Parameter values as messages.
+//! Parameter values as messages and as text.
 
 use r2r::{ParameterValue, rcl_interfaces::msg};
 
@@ -51,6 +51,18 @@ pub(super) fn from_message(message: &msg::ParameterValue) -> Option<ParameterVal
         9 => ParameterValue::StringArray(message.string_array_value.clone()),
         _ => return None,
     })
+}
+
+/// A value as one writes it in YAML and on the command line.
+pub(in crate::node) fn written(value: &ParameterValue) -> String {
+    match value {
+        ParameterValue::Bool(value) => value.to_string(),
+        ParameterValue::Integer(value) => value.to_string(),
+        ParameterValue::Double(value) => format!("{value:?}"),
+        ParameterValue::String(value) => format!("{value:?}"),
+        ParameterValue::StringArray(values) => format!("{values:?}"),
+        other => format!("{other:?}"),
+    }
 }
 
 /// A named value as a message.

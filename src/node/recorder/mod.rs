@@ -45,7 +45,7 @@ pub(super) use self::{
 };
 use super::{
     clock,
-    diagnostics::{OK, WARN, pair},
+    diagnostics::{WARN, pair, status},
     host::{Host, lock},
     onlooker::{Frame, Onlooker},
     parameters::NodeParameters,
@@ -163,11 +163,9 @@ impl Onlooker for Recorder {
         }
         values.push(pair("last_error", disk.last_error.as_deref().unwrap_or("")));
         let written: u64 = disk.written.iter().sum();
-        let (level, message) = match &disk.trouble {
-            Some(trouble) => (WARN, format!("nothing is recorded: {trouble}")),
-            None => (OK, format!("{written} of {} frames recorded", counts.considered)),
-        };
-        Some(DiagnosticStatus { level, name: format!("{node}: recorder"), message, hardware_id: String::new(), values })
+        let trouble = disk.trouble.iter().map(|trouble| (WARN, format!("nothing is recorded: {trouble}"))).collect();
+        let well = || format!("{written} of {} frames recorded", counts.considered);
+        Some(status(format!("{node}: recorder"), trouble, well, values))
     }
 }
 

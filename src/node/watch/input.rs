@@ -33,7 +33,7 @@ pub(in crate::node) struct InputWatch {
 }
 
 impl InputWatch {
-    /// A topic that the node subscribes to now.
+    /// A topic that the node subscribes to now, and asks for this quality of service.
     pub(in crate::node) fn new<P: NodeParameters>(
         host: &Host<P>,
         topic: &str,
@@ -41,9 +41,11 @@ impl InputWatch {
         qos: QosProfile,
         settings: Settings,
     ) -> Self {
-        let now = Instant::now();
-        let (qos, full) = (host.subscription_qos(topic, qos), host.full_name(topic));
-        Self::of(TopicWatch::new(&host.name, [topic, &full], type_name, qos, settings, now), now)
+        let (now, full) = (Instant::now(), host.full_name(topic));
+        // What everybody shares is listened to as tf2 does it, whatever is overridden.
+        let had = if settings.is_shared { qos.clone() } else { host.subscription_qos(topic, qos.clone()) };
+        let topic = TopicWatch::new(&host.name, [topic, &full], type_name, had, settings, now);
+        Self::of(topic.instead_of(&qos), now)
     }
 
     fn of(topic: TopicWatch, now: Instant) -> Self {

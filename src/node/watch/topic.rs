@@ -29,6 +29,8 @@ const GRACE: Duration = Duration::from_secs(3);
 const CHANGE_OVER: Duration = Duration::from_secs(30);
 /// How often others are looked for in place of a publisher that is not there.
 const SURVEY_EVERY: Duration = Duration::from_secs(5);
+/// The same of one that is missing for long.
+const SURVEY_AT_LEAST: Duration = Duration::from_secs(60);
 /// Other topics that are named at most.
 const MOST_NAMED: usize = 4;
 
@@ -57,6 +59,8 @@ pub(super) struct TopicWatch {
     topic: String,
     type_name: &'static str,
     qos: QosProfile,
+    /// The profile that the node would have without `qos_overrides`.
+    own_qos: QosProfile,
     settings: Settings,
     begun: Instant,
     /// Who publishes, as far as that is known.
@@ -83,6 +87,7 @@ impl TopicWatch {
             given: given.to_owned(),
             topic: topic.to_owned(),
             type_name,
+            own_qos: qos.clone(),
             qos,
             settings,
             begun: now,
@@ -92,6 +97,11 @@ impl TopicWatch {
             surveyed: None,
             survey: None,
         }
+    }
+
+    /// The profile took the place of this one by `qos_overrides`, which then are what has to be changed.
+    pub(super) fn instead_of(self, own_qos: &QosProfile) -> Self {
+        Self { own_qos: own_qos.clone(), ..self }
     }
 
     /// The topic's full name.
@@ -128,7 +138,10 @@ impl TopicWatch {
         match (self.surveyed, &self.survey) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(surveyed), Some(_)) => now.saturating_duration_since(surveyed) >= SURVEY_EVERY,
+            (Some(surveyed), Some(_)) => {
+                let missing = now.saturating_duration_since(self.begun);
+                now.saturating_duration_since(surveyed) >= (missing / 4).clamp(SURVEY_EVERY, SURVEY_AT_LEAST)
+            }
         }
     }
 
@@ -144,14 +157,19 @@ impl TopicWatch {
     }
 
     /// What keeps a publisher of the right type from being heard: what it offers, what is asked for, and the parameter.
-    fn mismatch(&self, publisher: &Endpoint) -> Option<(&'static str, &'static str, &'static str)> {
+    fn mismatch(&self, publisher: &Endpoint) -> Option<(&'static str, &'static str, String)> {
+        let overriding = |policy: &str| format!("qos_overrides.{}.subscription.{policy}", self.topic);
         if self.qos.reliability == ReliabilityPolicy::Reliable && publisher.reliability == ReliabilityPolicy::BestEffort
         {
-            return Some(("best_effort", "reliable", self.settings.reliability));
+            let is_own = self.own_qos.reliability == self.qos.reliability;
+            let parameter = if is_own { self.settings.reliability.to_owned() } else { overriding("reliability") };
+            return Some(("best_effort", "reliable", parameter));
         }
         let is_latched = self.qos.durability == DurabilityPolicy::TransientLocal;
         if is_latched && publisher.durability == DurabilityPolicy::Volatile {
-            return Some(("volatile", "transient_local", ""));
+            let is_own = self.own_qos.durability == self.qos.durability;
+            let parameter = if is_own { String::new() } else { overriding("durability") };
+            return Some(("volatile", "transient_local", parameter));
         }
         None
     }
@@ -176,7 +194,7 @@ impl TopicWatch {
         (is_lasting && !self.settings.is_shared).then(|| Finding::warning(SEVERAL, self.about_several(publishers)))
     }
 
-    fn about_mismatch(&self, publisher: &Endpoint, (offered, wanted, parameter): (&str, &str, &str)) -> String {
+    fn about_mismatch(&self, publisher: &Endpoint, (offered, wanted, parameter): (&str, &str, String)) -> String {
         let Self { node, topic, .. } = self;
         let mend = if parameter.is_empty() {
             format!("let {} publish it {wanted}", name_of(publisher))
@@ -341,6 +359,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_overridden_is_what_has_to_be_changed() {
+        let start = Instant::now();
+        let latched = QosProfile::default().reliable().transient_local();
+        let watch = TopicWatch::new("/detector", ["image", "/eye/image"], IMAGE, latched, SETTINGS, start);
+        let mut watch = watch.instead_of(&QosProfile::default().best_effort());
+        watch.take(vec![endpoint("/driver", IMAGE, ReliabilityPolicy::BestEffort)], start);
+        found(&watch, start, ERROR, MISMATCH, &["parameter qos_overrides./eye/image.subscription.reliability to best"]);
+        watch.take(vec![endpoint("/driver", IMAGE, ReliabilityPolicy::Reliable)], start);
+        found(
+            &watch,
+            start,
+            ERROR,
+            MISMATCH,
+            &["parameter qos_overrides./eye/image.subscription.durability to volatile"],
+        );
+    }
+
+    #[test]
     fn another_type_is_told_with_the_parameter_that_takes_it() {
         let start = Instant::now();
         let mut watch = watch(false, start);
@@ -402,5 +438,7 @@ mod tests {
         assert!(!watch.shall_survey(later(start, 60.0)));
         watch.survey = Some(Survey { is_known: true, alike: Vec::new() });
         assert!(!watch.shall_survey(later(start, 1.0)) && watch.shall_survey(later(start, 6.0)));
+        watch.surveyed = Some(later(start, 3600.0));
+        assert!(!watch.shall_survey(later(start, 3630.0)) && watch.shall_survey(later(start, 3661.0)));
     }
 }
