@@ -18,18 +18,29 @@
 //! | [`fusion`] | camera boxes and lidar objects to measurements on the floor, footprints for costmaps |
 //! | [`tracking`] | measurements over time to objects with velocity, identity and class |
 //! | [`metrics`] | average precision, calibration and latency figures, used by reports and nodes alike |
-//! | `recording` (feature `ros` or `distill`) | writing recordings as rosbag2 does, files that are whole or not there |
+//! | `recording` (feature `ros` or `distill`; of feature `bench` its `durable`) | writing recordings as rosbag2 does, files that are whole or not there |
+//! | `command_line`, `figure_table` (feature `bench`) | how commands end and what they print; tables |
+//! | `bench` (feature `bench`, which `ros` and `distill` bring) | what models cost on a board: `distill bench` |
 //! | `node` (feature `ros`) | the ROS 2 nodes |
 //! | `distill` (feature `distill`) | the workshop: bags, teachers, targets, student, training, export, evaluation, report, synthetic data |
 
+// Its macros are for the modules below it.
+#[cfg(feature = "bench")]
+#[macro_use]
+pub mod command_line;
+
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod digest;
 mod excerpt;
+#[cfg(feature = "bench")]
+pub mod figure_table;
 pub mod fusion;
 pub mod geometry;
 pub mod messages;
 pub mod metrics;
 pub mod model;
-#[cfg(any(feature = "distill", feature = "ros"))]
+#[cfg(feature = "bench")]
 pub mod recording;
 pub mod sensing;
 mod spelling;

@@ -6,6 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use distilled_perception::digest::file_sha256;
 use serde_json::Value;
 use support::{
     page::{
@@ -132,6 +133,61 @@ fn a_run_of_an_ablation_shows_all_of_it() {
     std::fs::rename(&run, &other).unwrap();
     let (_, text) = parse(&page(&other, &["--no-gallery"]));
     assert!(!text.contains("Every seed"), "{text}");
+}
+
+/// Figures of a board, with made-up times: a model of these bytes, and another one.
+fn board(name: &str, sha256: &str) -> Value {
+    let times = |ms: f64| serde_json::json!({"p50": ms, "p90": ms, "p95": ms, "p99": 2.0 * ms, "max": 3.0 * ms});
+    let model = |name: &str, sha256: &str, ms: f64, ratio: f64| {
+        let ratio = serde_json::json!({"lower": ratio, "median": ratio, "upper": ratio});
+        serde_json::json!({
+            "name": name, "path": "x.onnx", "sha256": sha256, "task": "camera_detection", "provider": "cpu",
+            "input_shape": [3, 192, 320], "bytes": 500_000, "parameters": 120_000, "macs": null, "found_per_input": 1.5,
+            "ratio": {"whole": ratio, "infer": ratio},
+            "whole_ms": times(ms), "preprocess_ms": times(0.25), "infer_ms": times(0.5 * ms), "decode_ms": times(0.125),
+        })
+    };
+    serde_json::json!({
+        "bench_version": 1, "crate_version": "0.1.0", "board": name,
+        "machine": {
+            "board": null, "cpu": ["Cortex-A76"], "architecture": "aarch64", "instruction_sets": ["asimd", "asimddp"], "cores": 4,
+            "memory_bytes": 8_000_000_000_u64, "system": "Ubuntu 24.04", "kernel": null,
+        },
+        "runtime": {"version": "1.32.0", "build": null}, "provider": "cpu", "threads": 1,
+        "inputs": {"source": "made", "images": 8, "image_sizes": [[640, 480]], "sweeps": 0, "sweep_points": []},
+        "rounds": 40, "runs_per_round": 4,
+        "models": [model("reference", "00", 8.0, 1.0), model("mine", sha256, 2.0, 0.25)],
+    })
+}
+
+#[test]
+fn figures_of_boards_stand_beside_the_accuracy_of_the_run() {
+    let (folder, run) = run_folder();
+    let [pi, orin] = ["pi.json", "orin.json"].map(|name| folder.path().join(name));
+    std::fs::write(run.join("student.onnx"), "the student").unwrap();
+    let sha256 = file_sha256(&run.join("student.onnx")).unwrap();
+    std::fs::write(&pi, board("Pi <5>", &sha256).to_string()).unwrap();
+    std::fs::write(&orin, board("Orin", "11").to_string()).unwrap();
+    let (pi, orin) = (pi.to_str().unwrap(), orin.to_str().unwrap());
+    let html = page(&run, &["--no-gallery", "--bench", pi, "--bench", orin]);
+    let (elements, text) = parse(&html);
+    assert_self_contained(&elements, &text);
+    assert_links_lead_somewhere(&elements);
+    assert_eq!(sections(&elements)[..3], ["summary", "accuracy", "boards"]);
+    for words in
+        ["Pi <5>", "Orin", "Cortex-A76, 4 cores", "ONNX Runtime 1.32.0, cpu, 1 thread", "asimddp", "byte by byte"]
+    {
+        assert!(text.contains(words), "{words}");
+    }
+    // The student goes by its name in the run, with its AP50 there.
+    assert!(
+        html.contains("<td>student</td><td>0.945</td><td>0.25</td>") && html.contains("<td>reference</td><td>–</td>")
+    );
+
+    let broken = report(&run, &["--bench", run.join("report.json").to_str().unwrap()]);
+    let stderr = String::from_utf8_lossy(&broken.stderr);
+    assert_eq!(broken.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("report.json") && stderr.contains("distill bench --json"), "{stderr}");
 }
 
 #[test]

@@ -13,9 +13,17 @@ fn main() -> ExitCode {
     distilled_perception::distill::command::main()
 }
 
-/// A build for robots alone has no workshop, but colcon installs every binary of the package.
-#[cfg(not(feature = "distill"))]
+/// A build for robots alone has no workshop, but it tells what a model costs on the robot.
+#[cfg(all(feature = "bench", not(feature = "distill")))]
 fn main() -> ExitCode {
-    eprintln!("error: this build has no workshop; build the package with the feature `distill`");
+    distilled_perception::bench::program::main()
+}
+
+/// colcon installs every binary of the package, also of a build with no feature at all.
+#[cfg(not(feature = "bench"))]
+fn main() -> ExitCode {
+    eprintln!(
+        "error: this build has no workshop; build the package with the feature `distill`, or `bench` for `distill bench` alone"
+    );
     ExitCode::from(2)
 }

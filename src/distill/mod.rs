@@ -9,7 +9,6 @@ pub mod config;
 pub mod evaluate;
 pub mod export;
 mod few;
-pub mod figure_table;
 pub mod lidar;
 pub mod loss;
 pub mod report;
@@ -24,4 +23,5 @@ pub mod train;
 mod worst;
 
 pub use crate::digest;
+pub use crate::figure_table;
 pub use crate::recording::durable;

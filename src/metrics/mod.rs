@@ -8,6 +8,7 @@ mod mean;
 mod pairing;
 mod point_iou;
 mod precision;
+mod quartiles;
 mod score_profile;
 
 pub use average_precision::{ApAccumulator, ApSummary, ClassAp};
@@ -16,6 +17,7 @@ pub use center_ap::{BestF1, CenterAp, CenterApAccumulator, CenterTruth, ClassCen
 pub use latency::{LatencyRecorder, LatencySummary};
 pub use pairing::{Demand, ScoredBox, TruthBox, Verdict, judge_image};
 pub use point_iou::{ClassIou, PointIou, PointIouAccumulator};
+pub use quartiles::Quartiles;
 pub use score_profile::{FrameScores, Moments, SCORE_BINS, ScoreProfile, histogram};
 
 pub(crate) use mean::mean;

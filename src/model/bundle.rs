@@ -247,6 +247,18 @@ pub fn read_metadata<S: BundleSpec>(path: impl AsRef<Path>) -> Result<Option<Bun
     metadata_of(&bytes).map_err(bundle)
 }
 
+/// What the network of an ONNX file does by its bundle metadata; `None` for a foreign model.
+///
+/// # Errors
+/// The file cannot be read, is no ONNX file, or its metadata is of another version, or broken.
+pub fn task_of(path: impl AsRef<Path>) -> Result<Option<Task>, ModelError> {
+    match read_metadata::<ModelSpec>(path) {
+        Ok(bundle) => Ok(bundle.map(|bundle| bundle.task)),
+        Err(ModelError::Bundle { source: BundleError::Task { found, .. }, .. }) => Ok(Some(found)),
+        Err(error) => Err(error),
+    }
+}
+
 /// [`read_metadata`] of an ONNX file's bytes.
 ///
 /// # Errors
@@ -329,6 +341,16 @@ mod tests {
         assert!(error.to_string().contains("the node lidar_detector runs it"), "{error}");
         let error = BundleMetadata::<Beams>::from_json(&example().to_json()).unwrap_err();
         assert!(error.to_string().contains("the node camera_detector runs it"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.onnx");
+        let camera = write_metadata(&tiny_model(), &example()).unwrap();
+        for (file, task) in
+            [(bytes, Some(Task::LidarDetection)), (camera, Some(Task::CameraDetection)), (tiny_model(), None)]
+        {
+            std::fs::write(&path, file).unwrap();
+            assert_eq!(task_of(&path).unwrap(), task);
+        }
+        assert!(task_of(folder.path()).is_err());
         let useless = BundleMetadata::new(Beams { beams: 0 });
         assert!(matches!(BundleMetadata::<Beams>::from_json(&useless.to_json()), Err(BundleError::Spec(_))));
         for task in [Task::CameraDetection, Task::LidarDetection] {

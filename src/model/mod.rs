@@ -32,9 +32,9 @@ pub use external_data::{ExternalTensor, external_tensors};
 pub use guess::GuessError;
 pub use limits::{MAX_BUNDLE_BYTES, MAX_MODEL_BYTES, ModelLimits};
 pub use onnx_file::{OnnxFacts, onnx_facts};
-pub use runtime::runtime_library;
 #[cfg(test)]
 pub(crate) use runtime::tests::has_runtime;
+pub use runtime::{runtime_build, runtime_library, runtime_version};
 pub use session::{ExecutionProvider, Outputs, Session, SessionOptions, TensorInfo};
 pub use spec::{HeadFormat, ModelSpec};
 

@@ -45,6 +45,28 @@ pub fn runtime_library() -> Option<&'static Path> {
     RUNTIME.get().map(|runtime| runtime.library.as_path())
 }
 
+/// The version of the library in use, once a session was made: that of its file's name, or of the branch that it was built from;
+/// `None` where neither tells.
+pub fn runtime_version() -> Option<String> {
+    let file = runtime_library()?.canonicalize().ok()?;
+    let version = file.file_name().and_then(|name| library_version(name.to_str()?)).filter(|parts| !parts.is_empty());
+    match version {
+        Some(parts) => Some(parts.iter().map(u64::to_string).collect::<Vec<_>>().join(".")),
+        None => runtime_build().and_then(branch_version),
+    }
+}
+
+/// What the library in use says of its own build (branch, commit, flags), once a session was made.
+pub fn runtime_build() -> Option<&'static str> {
+    RUNTIME.get().map(|_| ort::info())
+}
+
+/// The version in the name of a release's branch (`git-branch=rel-1.22.0`).
+fn branch_version(build: &str) -> Option<String> {
+    let version = build.split("git-branch=rel-").nth(1)?.split([',', ' ']).next()?;
+    version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.to_owned())
+}
+
 fn warn_if_other(explicit: Option<&Path>, loaded: &Path) {
     if let Some(path) = explicit
         && path != loaded
@@ -186,6 +208,13 @@ pub(super) mod tests {
         assert_eq!(library_version("libonnxruntime.so"), Some(vec![]));
         assert_eq!(library_version("libonnxruntime_providers_shared.so"), None);
         assert_eq!(library_version("libonnxruntime.so.bak"), None);
+    }
+
+    #[test]
+    fn a_build_tells_its_version_by_the_branch_of_a_release() {
+        let build = "ORT Build Info: git-branch=rel-1.19.0, git-commit-id=26250ae, build type=Release";
+        assert_eq!(branch_version(build).as_deref(), Some("1.19.0"));
+        assert_eq!(branch_version("ORT Build Info: git-branch=HEAD, git-commit-id=fab30a4"), None);
     }
 
     #[test]

@@ -33,6 +33,11 @@ use crate::distill::{
 /// errors, for which all models are run again, are then left out, too:
 ///
 ///   distill report runs/indoor_person --no-gallery
+///
+/// With the figures of boards that `distill bench --json` has measured there, the page shows for each board how accurate the run's models
+/// are and how long they take on it, with the front of those that no other beats in both:
+///
+///   distill report runs/indoor_person --bench pi5.json --bench orin.json
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ReportArgs {
@@ -44,12 +49,15 @@ pub struct ReportArgs {
     /// Show no frames or sweeps of the recordings.
     #[arg(long)]
     no_gallery: bool,
+    /// Figures of a board, out of `distill bench --json`; may be given several times.
+    #[arg(long, value_name = "FILE.json")]
+    bench: Vec<PathBuf>,
 }
 
 /// Writes the page and tells where it is.
 pub fn run(args: ReportArgs) -> anyhow::Result<Outcome> {
     let page = args.out.unwrap_or_else(|| default_page(&args.run));
-    write_report(&args.run, &page, ReportOptions { gallery: !args.no_gallery })?;
+    write_report(&args.run, &page, ReportOptions { gallery: !args.no_gallery }, &args.bench)?;
     outln!("{}", page.display());
     Ok(Outcome::Done)
 }
@@ -60,8 +68,8 @@ pub(super) fn default_page(run: &Path) -> PathBuf {
 }
 
 /// Makes a run's page and writes it.
-pub(super) fn write_report(run: &Path, page: &Path, options: ReportOptions) -> anyhow::Result<()> {
-    let html = report(run, options)?;
+pub(super) fn write_report(run: &Path, page: &Path, options: ReportOptions, benches: &[PathBuf]) -> anyhow::Result<()> {
+    let html = report(run, options, benches)?;
     durable::write_bytes(page, html.as_bytes())
         .map_err(|error| WorkFailed(format!("{}: {error}", page.display())).into())
 }

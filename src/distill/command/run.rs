@@ -320,7 +320,7 @@ pub(super) fn report_stage(
         outln!("report: done already, {}", page.display());
         return Ok(());
     }
-    write_report(output, &page, ReportOptions::default())?;
+    write_report(output, &page, ReportOptions::default(), &[])?;
     book.finish("report", &hash, false).map_err(|error| WorkFailed(format!("{}: {error}", page.display())))?;
     outln!("report: {}", page.display());
     Ok(())

@@ -6,7 +6,7 @@ mod forgetting;
 mod report;
 mod truth;
 
-use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf};
+use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf, time::Duration};
 
 use image::RgbImage;
 
@@ -17,6 +17,7 @@ pub(in crate::distill) use truth::RecordingTruth;
 pub use truth::judged_truth;
 
 use crate::{
+    bench::{Lap, Laps, Plan, Until, clock, take_turns},
     distill::{
         bag::{BagError, EncodedFrame, Frames, TruthSource},
         export::{ExportFailed, count_macs, read_onnx},
@@ -25,7 +26,7 @@ use crate::{
         targets::FrameTargets,
         teacher::{EnsembleOptions, Teacher, TeacherConfig, TeacherError, scored},
     },
-    metrics::{ApAccumulator, Demand, LatencyRecorder, ScoredBox, TruthBox},
+    metrics::{ApAccumulator, Demand, ScoredBox, TruthBox},
     model::{ModelError, onnx_facts},
 };
 
@@ -295,7 +296,7 @@ impl UnderTest<'_> {
         Ok(())
     }
 
-    fn report(self, latency: LatencyRecorder) -> Result<ModelReport, EvaluateError> {
+    fn report(self, latency: Laps) -> Result<ModelReport, EvaluateError> {
         let path = &self.model.config.model;
         let facts = onnx_facts(path)?;
         let cost = count_macs(&read_onnx(path)?);
@@ -313,25 +314,21 @@ impl UnderTest<'_> {
             parameters: facts.parameters,
             bytes: facts.bytes,
             macs: cost.macs,
-            latency_ms: latency.summary(),
+            latency_ms: latency.infer.summary(),
             detections: self.kept,
         })
     }
 }
 
-/// Times the networks alone, one thread each, in turn on the same image, so that whatever else the machine does meets all alike.
+/// Times the networks alone, one thread each, in turn on the same image.
 fn measure_latency(
     models: &mut [UnderTest<'_>],
     images: &[RgbImage],
     rounds: usize,
-) -> Result<Vec<LatencyRecorder>, EvaluateError> {
-    let mut recorders = vec![LatencyRecorder::new(rounds.max(1)); models.len()];
-    for round in 0..rounds {
-        let image = &images[round % images.len()];
-        for (model, recorder) in models.iter_mut().zip(&mut recorders) {
-            let (_, timing) = model.teacher.detect(image)?;
-            recorder.record(timing.infer);
-        }
-    }
-    Ok(recorders)
+) -> Result<Vec<Laps>, EvaluateError> {
+    let plan = Plan { warm_up: Duration::ZERO, settling: 0, counted: 1, until: Until::Rounds(rounds) };
+    take_turns(models.len(), &plan, &mut clock(), &mut |who, number| {
+        let (_, stages) = models[who].teacher.detect(&images[number % images.len()])?;
+        Ok::<_, EvaluateError>(Lap { stages, whole: stages.total() })
+    })
 }

@@ -1,11 +1,12 @@
 //! What a lidar student is worth: average precision of object centres, intersection over union of point classes, and latency.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::labels::{LabelledSweep, PointTarget, SweepLabels};
 use crate::{
+    bench::{Lap, Laps, Plan, Until, clock, take_turns},
     distill::figure_table::{FigureTable, figure},
     metrics::{
         CenterAp, CenterApAccumulator, CenterTruth, LatencyRecorder, LatencySummary, PointIou, PointIouAccumulator,
@@ -221,12 +222,13 @@ pub fn judge(
         }
     }
     detector.set_score_threshold(None);
-    let mut recorders = [LatencyRecorder::new(options.latency_sweeps), LatencyRecorder::new(options.latency_sweeps)];
-    for round in 0..if sweeps.is_empty() { 0 } else { options.latency_sweeps } {
-        let timing = detector.detect(&sweeps[round % sweeps.len()].sweep)?.timing;
-        recorders[0].record(timing.infer);
-        recorders[1].record(timing.total());
-    }
+    let rounds = if sweeps.is_empty() { 0 } else { options.latency_sweeps };
+    let plan = Plan { warm_up: Duration::ZERO, settling: 0, counted: 1, until: Until::Rounds(rounds) };
+    let laps = take_turns(1, &plan, &mut clock(), &mut |_, number| {
+        let stages = detector.detect(&sweeps[number % sweeps.len()].sweep)?.timing;
+        Ok::<_, ModelError>(Lap { stages, whole: stages.total() })
+    })?;
+    let latency = |of: fn(&Laps) -> &LatencyRecorder| laps.first().and_then(|laps| of(laps).summary());
     let (centers, points) = judge.finish();
     let bundle = detector.bundle();
     Ok(Some(LidarReport {
@@ -237,8 +239,8 @@ pub fn judge(
         centers,
         points,
         thresholds: (0..spec.classes.len()).map(|class| spec.threshold(class)).collect(),
-        infer_ms: recorders[0].summary(),
-        whole_ms: recorders[1].summary(),
+        infer_ms: latency(|laps| &laps.infer),
+        whole_ms: latency(|laps| &laps.whole),
         parameters: bundle.parameters,
         bytes: 0,
         macs: bundle.macs,

@@ -6,10 +6,13 @@
 //!
 //! a lidar student's -> RunFiles -> LidarFolder (with the pictures of sweeps that the run has kept) -> its sections -> page
 //!
+//! figures of boards (`distill bench --json`) + the run's accuracy -> Boards -> a section of either
+//!
 //! ablation -> its section alone -> page; its dot plots alone -> SVG
 //! ```
 
 mod ablation;
+mod boards;
 mod chart;
 mod comparison;
 mod figures;
@@ -22,11 +25,13 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub use ablation::ablation_svg;
+use boards::{Boards, judged, judged_lidar};
 use comparison::Gallery;
 use folder::{RunFiles, RunFolder};
 use lidar_folder::LidarFolder;
 
 use super::ablate::Ablation;
+use crate::bench::BenchError;
 
 /// The `task` of experiments that teach lidar students.
 const LIDAR: &str = "lidar";
@@ -56,6 +61,9 @@ pub enum ReportError {
         /// Why.
         source: std::io::Error,
     },
+    /// Figures of a board.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// A file that is not what it should be.
     #[error("{}: {message}; `distill run` with the same experiment writes it anew", path.display())]
     Damaged {
@@ -68,18 +76,22 @@ pub enum ReportError {
 
 /// The page of the run whose output folder is `run`: `config.yaml` and `report.json` must be there, everything else is shown as far as
 /// it is. Which sections there are depends on the experiment's `task`. Recordings or models that cannot be read any more cost the gallery, not the report.
+/// `benches` are files of `distill bench --json`, each of a board that the run's models were measured on.
 ///
 /// # Errors
 /// [`ReportError`] that names the file.
-pub fn report(run: &Path, options: ReportOptions) -> Result<String, ReportError> {
+pub fn report(run: &Path, options: ReportOptions, benches: &[PathBuf]) -> Result<String, ReportError> {
     let files = RunFiles::read(run)?;
     let name = files.name.clone();
     let sections = if files.task.as_deref() == Some(LIDAR) {
-        sections::of_lidar(&LidarFolder::read(files)?, options)
+        let folder = LidarFolder::read(files)?;
+        let boards = Boards::read(benches, || judged_lidar(&folder))?;
+        sections::of_lidar(&folder, options, &boards)
     } else {
         let folder = RunFolder::read(files)?;
+        let boards = Boards::read(benches, || judged(&folder))?;
         let gallery = if options.gallery { Gallery::of(&folder) } else { Gallery::unwanted() };
-        sections::all(&folder, &gallery)
+        sections::all(&folder, &gallery, &boards)
     };
     Ok(page::page("Distillation report", &name, &sections))
 }

@@ -55,8 +55,9 @@ pub struct Follow {
     pub min_points: usize,
     /// Weight of a label that was given so, beside 1 of a sure one. Default 0.5.
     pub weight: f32,
-    /// By class, metres above the floor up to which points are taken for the object's: whoever rides on it is higher. Default 0.9 for
-    /// forklifts, and no limit for others.
+    /// By class that carries others, metres above the floor up to which points are taken for the object's: whoever rides on it is higher.
+    /// One that stands beside something of a class that is not followed may carry it, and is neither filled nor followed. Default 0.9
+    /// for forklifts, and no limit for others.
     pub below: BTreeMap<String, f32>,
     /// Length, width and height in metres that objects of a class mostly have; common classes of a warehouse have defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -280,6 +281,11 @@ struct Kind {
 }
 
 impl Kind {
+    /// Whether others ride on it, or are carried by it.
+    fn carries(&self) -> bool {
+        self.below.is_finite()
+    }
+
     /// The longest distance between two points of an object along the floor.
     fn largest(&self) -> f32 {
         let [length, width, _] = self.size;
@@ -351,9 +357,21 @@ impl Scene {
                     !is_void(&points[at]) && points[at][2] > floor + FLOOR && may_move(&sweep.labels.points[at])
                 })
                 .collect();
+            let is_other = |target: &PointTarget| {
+                target.is_known() && target.class.class().is_some_and(|class| kind_of(kinds, class).is_none())
+            };
+            let others: Vec<usize> =
+                (0..points.len()).filter(|&at| !is_void(&points[at]) && is_other(&sweep.labels.points[at])).collect();
             for members in linked(&points, &standing, options.link) {
                 if members.len() >= options.min_points.max(1) {
-                    clusters.push(Cluster::new(members, &points, floor, &sweep.labels.points, options, kinds));
+                    let mut cluster = Cluster::new(members, &points, floor, &sweep.labels.points, options, kinds);
+                    let carries =
+                        cluster.class.and_then(|class| kind_of(kinds, class)).is_some_and(|kind| kind.carries());
+                    if carries && cluster.is_near(&others, &points, options.link) {
+                        // Nobody knows where it ends and its load begins.
+                        (cluster.class, cluster.is_disputed) = (None, true);
+                    }
+                    clusters.push(cluster);
                 }
             }
         }
@@ -388,6 +406,18 @@ impl Cluster {
         let class = class.map(|(class, _)| *class);
         let is_disputed = class.is_none() && !known.is_empty();
         Self { members, heights, middle, extent, class, followed: None, is_disputed }
+    }
+
+    /// Whether one of these points is as near to one of its own as its own are to each other.
+    fn is_near(&self, others: &[usize], points: &[[f32; 3]], link: f32) -> bool {
+        let reach = self.extent + link;
+        let within =
+            |at: usize, [x, y]: [f32; 2], distance: f32| (points[at][0] - x).hypot(points[at][1] - y) <= distance;
+        let around = others.iter().filter(|&&other| within(other, self.middle, reach));
+        around.into_iter().any(|&other| {
+            let [x, y, _] = points[other];
+            self.members.iter().any(|&member| within(member, [x, y], link))
+        })
     }
 
     fn follow(&mut self, class: u16) {
@@ -620,6 +650,25 @@ mod tests {
         ];
         assert_eq!(followed(&mut sweeps, &Follow::default()), Followed::default());
         assert_eq!(followed(&mut [], &Follow::default()), Followed::default());
+    }
+
+    #[test]
+    fn what_carries_something_is_left_as_it_is() {
+        let classes = ["person".to_owned(), "pallet".to_owned(), "forklift".to_owned()];
+        let truck = |y: f32| {
+            let mut truck = column([2.0, y], PointTarget::IGNORED);
+            truck.iter_mut().take(6).for_each(|(_, target)| *target = PointTarget::of_class(2, None));
+            truck
+        };
+        let load = column([2.2, 0.0], PointTarget::of_class(1, None));
+        let apply = |sweeps: &mut [LabelledSweep]| Follow::default().apply(sweeps, &transforms(), &classes);
+        let mut laden =
+            vec![sweep(0, &[truck(0.0), load.clone()]), sweep(1, &[column([2.0, 0.0], PointTarget::IGNORED)])];
+        let found = apply(&mut laden);
+        assert_eq!((found.filled, found.points), (0, 0));
+        let mut apart = vec![sweep(0, &[truck(2.0), load])];
+        // What is lower than a driver's seat.
+        assert!(apply(&mut apart).filled > 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The sweeps of a recording, and what is read beside them in one pass.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::Path};
 
 use super::{
     LidarData, LidarLabelError,
@@ -144,6 +144,27 @@ pub fn read(
     }
     sweeps.sort_by_key(|sweep: &MeasuredSweep| sweep.stamp);
     Ok(Pass { sweeps, transforms, loss })
+}
+
+/// The sweeps of a recording by stamp and what of it could not be read, without any labels: of the named topic, or of the only one that
+/// has sweeps and is no truth.
+///
+/// # Errors
+/// The recording cannot be read, or the topic is not there, is no lidar's, or one of several.
+pub fn read_sweeps(path: &Path, topic: Option<&str>) -> Result<(Vec<Sweep>, Loss), LidarLabelError> {
+    let data = LidarData {
+        path: path.to_path_buf(),
+        topic: topic.map(str::to_owned),
+        labels: Vec::new(),
+        carry_over: None,
+        follow: None,
+        truth: None,
+        block: None,
+    };
+    let bag = Bag::open(path)?;
+    let topic = sweep_topic(&bag, &data)?;
+    let Pass { sweeps, loss, .. } = read(&bag, topic, &mut [], false, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok((sweeps.into_iter().map(|measured| measured.sweep).collect(), loss))
 }
 
 fn read_sweep(data: &[u8], type_name: &str, place: usize) -> Result<MeasuredSweep, String> {

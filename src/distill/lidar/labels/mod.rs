@@ -48,6 +48,7 @@ pub use consistency::{ConsistencyOptions, consistent};
 pub use error::LidarLabelError;
 pub use facts::{ClassFacts, LabelFacts, SourceFacts};
 pub use follow::{Follow, Followed};
+pub use measured::read_sweeps;
 pub use read::{LabelContext, LabelledRecording, label_recording};
 pub use store::{read_labels, write_labels};
 pub use target::{LabelledObject, LabelledSweep, PointClass, PointTarget, SweepLabels};

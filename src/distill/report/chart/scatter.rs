@@ -26,10 +26,25 @@ type Area = [f64; 4];
 
 /// A chart of dots. Names stand where they cover neither each other nor a dot, as far as there is room.
 pub(in crate::distill::report) fn scatter(title: &str, x: &Axis, y: &Axis, dots: &[Dot]) -> Markup {
+    scatter_with_front(title, x, y, dots, &[])
+}
+
+/// A chart of dots with a line of steps under the dots at these places, from left to right: what lies on it is beaten by none.
+pub(in crate::distill::report) fn scatter_with_front(
+    title: &str,
+    x: &Axis,
+    y: &Axis,
+    dots: &[Dot],
+    front: &[usize],
+) -> Markup {
     let plot = Plot { x, y };
     let places: Vec<(f64, f64)> = dots.iter().map(|dot| (plot.x(dot.x), plot.y(dot.y))).collect();
     let mut taken: Vec<Area> = places.iter().map(|&(x, y)| [x - 7.0, y - 7.0, x + 7.0, y + 7.0]).collect();
     let chart = plot.draw(title, |svg| {
+        let path = steps(&front.iter().filter_map(|&dot| places.get(dot).copied()).collect::<Vec<_>>());
+        if !path.is_empty() {
+            svg.void("path", &[("class", "front"), ("d", &path)]);
+        }
         for (dot, &(x, y)) in dots.iter().zip(&places) {
             let (kind, radius) = if dot.emphasis { ("dot", "7") } else { ("ring", "5.5") };
             let class = format!("{kind} {}", color(dot.color));
@@ -43,6 +58,16 @@ pub(in crate::distill::report) fn scatter(title: &str, x: &Axis, y: &Axis, dots:
         }
     });
     figure(title, &chart, &[])
+}
+
+/// A path to the right and then up to each of the places, which lie from left to right; none for a single one.
+fn steps(places: &[(f64, f64)]) -> String {
+    let [(x, y), rest @ ..] = places else { return String::new() };
+    if rest.is_empty() {
+        return String::new();
+    }
+    let further: String = rest.iter().map(|(x, y)| format!("H{}V{}", pixels(*x), pixels(*y))).collect();
+    format!("M{} {}{further}", pixels(*x), pixels(*y))
 }
 
 /// Where a name of this width goes: right, left, above or below of its dot, the first that is free; else further down.
@@ -79,6 +104,19 @@ mod tests {
             assert!(area[0] >= LEFT && area[2] <= WIDTH && area[3] <= HEIGHT - BOTTOM, "{area:?}");
             taken.push(area);
         }
+    }
+
+    #[test]
+    fn a_front_is_a_line_of_steps() {
+        let dot = |x, y| Dot { name: "a".into(), x, y, color: 0, emphasis: false };
+        let dots = [dot(1.0, 0.5), dot(2.0, 0.25), dot(2.0, 1.0)];
+        let (x, y) = (Axis::linear("ms", 0.0, 2.0), Axis::linear("AP50", 0.0, 1.0));
+        let chart = |front: &[usize]| scatter_with_front("Front", &x, &y, &dots, front);
+        let plot = Plot { x: &x, y: &y };
+        let [left, right, low, high] = [plot.x(1.0), plot.x(2.0), plot.y(0.5), plot.y(1.0)].map(pixels);
+        let path = format!("<path class=\"front\" d=\"M{left} {low}H{right}V{high}\"/>");
+        assert!(chart(&[0, 2]).as_str().contains(&path), "{path}");
+        assert!(!chart(&[2]).as_str().contains("front"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod ablation;
 mod accuracy;
 mod audit;
+mod boards;
 mod calibration;
 mod classes;
 mod curves;
@@ -15,7 +16,9 @@ mod summary;
 mod table;
 mod training;
 
-use super::{ReportOptions, comparison::Gallery, folder::RunFolder, lidar_folder::LidarFolder, markup::Markup};
+use super::{
+    ReportOptions, boards::Boards, comparison::Gallery, folder::RunFolder, lidar_folder::LidarFolder, markup::Markup,
+};
 use crate::distill::ablate::Ablation;
 
 /// A part of the page.
@@ -32,10 +35,11 @@ pub(super) struct Section {
 
 /// All sections that the run's folder has something for. A section is a function that gives none where its file is not there; another
 /// one needs a file here and a line below.
-pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
+pub(super) fn all(folder: &RunFolder, gallery: &Gallery, boards: &Boards) -> Vec<Section> {
     let sections = [
         Some(summary::section(folder)),
         Some(accuracy::section(folder)),
+        boards::section(boards),
         curves::section(folder),
         Some(classes::section(folder)),
         training::section(&folder.files.epochs, ["AP50", "AP"]),
@@ -51,8 +55,8 @@ pub(super) fn all(folder: &RunFolder, gallery: &Gallery) -> Vec<Section> {
 }
 
 /// The sections of a lidar student's run.
-pub(super) fn of_lidar(folder: &LidarFolder, options: ReportOptions) -> Vec<Section> {
-    lidar::all(folder, options)
+pub(super) fn of_lidar(folder: &LidarFolder, options: ReportOptions, boards: &Boards) -> Vec<Section> {
+    lidar::all(folder, options, boards)
 }
 
 /// The section of an ablation that is looked at by itself.

@@ -8,18 +8,19 @@ mod labels;
 mod summary;
 
 use super::{
-    Section, repeat,
+    Section, boards, repeat,
     table::figure_table,
     training::{self, course},
 };
-use crate::distill::report::{ReportOptions, lidar_folder::LidarFolder, markup::Markup};
+use crate::distill::report::{ReportOptions, boards::Boards, lidar_folder::LidarFolder, markup::Markup};
 
 /// All sections that the run's folder has something for.
-pub(super) fn all(folder: &LidarFolder, options: ReportOptions) -> Vec<Section> {
+pub(super) fn all(folder: &LidarFolder, options: ReportOptions, measured: &Boards) -> Vec<Section> {
     let student = &folder.result.student;
     let sections = [
         Some(summary::section(folder)),
         Some(accuracy::section(student)),
+        boards::section(measured),
         accuracy::curves(student),
         Some(classes(folder)),
         Some(labels::section(folder)),
