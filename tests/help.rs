@@ -3,8 +3,20 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 11] =
-    ["inspect", "synth", "label", "audit", "train", "run", "evaluate", "ablate", "report", "teacher", "completions"];
+const SUBCOMMANDS: [&str; 12] = [
+    "inspect",
+    "synth",
+    "label",
+    "audit",
+    "train",
+    "run",
+    "evaluate",
+    "quantize",
+    "ablate",
+    "report",
+    "teacher",
+    "completions",
+];
 
 fn distill(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_distill")).args(arguments).stdin(Stdio::null()).output().unwrap()

@@ -42,6 +42,7 @@ mod generations;
 mod inspect;
 pub mod label;
 mod label_lidar;
+mod quantize;
 mod report;
 mod run;
 mod run_lidar;
@@ -75,6 +76,7 @@ enum Command {
     Train(train::TrainArgs),
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Quantize(quantize::QuantizeArgs),
     Ablate(ablate::AblateArgs),
     Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
@@ -151,6 +153,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args),
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),
