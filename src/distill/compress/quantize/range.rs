@@ -118,6 +118,9 @@ fn squared_error(seen: &Histogram, range: Range) -> f64 {
 
 /// Bins between two thresholds that the search for least divergence tries.
 const THRESHOLD_STEP: usize = 16;
+/// Share of the values that a threshold may cut off. The divergence alone takes nearly everything away from tensors whose values lie
+/// far from 0, such as the logits of a background: what is cut off stands in one bin on either side, and looks alike.
+const MOST_CUT: f64 = 0.001;
 
 /// The range of the least divergence between the values and what is left of them. Where values have both signs their magnitudes decide,
 /// with half of the steps for each side.
@@ -145,9 +148,9 @@ fn entropy(seen: &Histogram) -> Range {
 fn divergence(counts: &[f64], threshold: usize, levels: usize) -> f64 {
     let kept = &counts[..threshold];
     let beyond: f64 = counts[threshold..].iter().sum();
-    let total: f64 = kept.iter().sum::<f64>() + beyond;
     let kept_total: f64 = kept.iter().sum();
-    if kept_total <= 0.0 {
+    let total = kept_total + beyond;
+    if kept_total <= 0.0 || beyond > MOST_CUT * total {
         return f64::INFINITY;
     }
     let mut sum = 0.0;
@@ -198,6 +201,13 @@ mod tests {
             assert!(range.max > 1.0 && range.max < 30.0, "{method}: {range:?}");
             assert!(range.min < -1.0 && range.min >= histogram.range.min, "{method}: {range:?}");
         }
+    }
+
+    #[test]
+    fn values_far_from_zero_are_not_cut_off() {
+        let background: Vec<f32> = noise(20_000, 5).iter().map(|value| value - 6.0).chain([3.0]).collect();
+        let range = RangeMethod::Entropy.range(&seen(&background));
+        assert!(range.min < -6.5, "{range:?}");
     }
 
     #[test]
