@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "inspect",
     "synth",
     "label",
@@ -12,6 +12,7 @@ const SUBCOMMANDS: [&str; 12] = [
     "run",
     "evaluate",
     "bench",
+    "quantize",
     "ablate",
     "report",
     "teacher",

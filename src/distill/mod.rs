@@ -5,6 +5,7 @@ pub mod allocator;
 pub mod audit;
 pub mod bag;
 pub mod command;
+pub mod compress;
 pub mod config;
 pub mod evaluate;
 pub mod export;

@@ -171,6 +171,9 @@ pub struct Provenance {
     pub seed: u64,
     /// Version of this package that made it.
     pub crate_version: String,
+    /// The numbers that its network computes in, `int8` or `float16`; empty for `float32`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub precision: String,
 }
 
 /// A teacher of a bundle.

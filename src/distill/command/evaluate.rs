@@ -3,7 +3,7 @@
 use std::{
     io::IsTerminal,
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -222,7 +222,12 @@ fn targets_of(set: TargetSet, args: &EvaluateArgs) -> anyhow::Result<Vec<crate::
 
 fn split(args: &EvaluateArgs) -> anyhow::Result<Split> {
     let config = SplitConfig { validation: args.validation, test: args.test, gap_seconds: args.gap_seconds };
-    let stamps = Frames::open(&args.data, args.topic.as_deref(), TruthSource::None)?.stamp_range()?;
-    let (first, last) = stamps.with_context(|| format!("{} holds no frames", args.data.display()))?;
-    Ok(Split::by_time(&config, first, last)?)
+    split_by_time(&args.data, args.topic.as_deref(), &config)
+}
+
+/// The blocks of a recording that belongs to no experiment.
+pub(super) fn split_by_time(data: &Path, topic: Option<&str>, config: &SplitConfig) -> anyhow::Result<Split> {
+    let stamps = Frames::open(data, topic, TruthSource::None)?.stamp_range()?;
+    let (first, last) = stamps.with_context(|| format!("{} holds no frames", data.display()))?;
+    Ok(Split::by_time(config, first, last)?)
 }

@@ -22,6 +22,7 @@ mod generations;
 mod inspect;
 pub mod label;
 mod label_lidar;
+mod quantize;
 mod report;
 mod run;
 mod run_lidar;
@@ -56,6 +57,7 @@ enum Command {
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
     Bench(BenchArgs),
+    Quantize(quantize::QuantizeArgs),
     Ablate(ablate::AblateArgs),
     Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
@@ -79,6 +81,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),

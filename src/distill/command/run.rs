@@ -239,7 +239,7 @@ pub(super) fn provenance(
         })
         .collect::<anyhow::Result<_>>()?;
     let crate_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Provenance { teachers, data, config: written.to_owned(), seed, crate_version })
+    Ok(Provenance { teachers, data, config: written.to_owned(), seed, crate_version, ..Provenance::default() })
 }
 
 /// A recording's name wherever it lies.

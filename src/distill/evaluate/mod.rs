@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Scores down to this count for average precision, whatever a model's own threshold is.
-const LOWEST_SCORE: f32 = 0.01;
+pub(in crate::distill) const LOWEST_SCORE: f32 = 0.01;
 /// Images that the latency is measured on, spread over the frames.
 const LATENCY_IMAGES: usize = 16;
 

@@ -279,6 +279,8 @@ impl Facts {
             | "InstanceNormalization"
             | "LayerNormalization"
             | "Cast"
+            | "QuantizeLinear"
+            | "DequantizeLinear"
             | "Identity"
             | "Dropout"
             | "Elu"
@@ -397,7 +399,8 @@ fn numbers<const N: usize, T>(raw: &[u8], read: impl Fn([u8; N]) -> T) -> impl I
     raw.chunks_exact(N).filter_map(|bytes| bytes.try_into().ok()).map(read)
 }
 
-fn integer(node: &NodeProto, name: &str, default: i64) -> i64 {
+/// An integer setting of a node, or what holds without it.
+pub(in crate::distill) fn integer(node: &NodeProto, name: &str, default: i64) -> i64 {
     node.attribute.iter().find(|attribute| attribute.name == name).map_or(default, |attribute| attribute.i)
 }
 
@@ -405,7 +408,8 @@ fn integers(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
     node.attribute.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.ints.clone())
 }
 
-fn text(node: &NodeProto, name: &str) -> String {
+/// A setting in words; empty without it.
+pub(in crate::distill) fn text(node: &NodeProto, name: &str) -> String {
     let found = node.attribute.iter().find(|attribute| attribute.name == name);
     found.map(|attribute| String::from_utf8_lossy(&attribute.s).into_owned()).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ mod graph;
 use std::path::{Path, PathBuf};
 
 pub use cost::{Cost, count_macs};
+pub(in crate::distill) use cost::{integer, text};
 pub(in crate::distill) use graph::named_graph;
 pub use graph::student_graph;
 use onnx_ir::{Message, ModelProto};

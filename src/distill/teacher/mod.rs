@@ -20,6 +20,7 @@ pub use ensemble::{Ensemble, EnsembleOptions, EnsembleOutput, TeacherProvenance,
 pub use error::TeacherError;
 pub use feature_map::FeatureMap;
 pub use loaded::Teacher;
+pub(in crate::distill) use tensors::with_outputs;
 pub use tensors::{FeatureTensor, TensorError, list_tensors, tapped_bytes};
 pub(in crate::distill) use trust::scored;
 pub use trust::{agreement_trust, measured_trust};

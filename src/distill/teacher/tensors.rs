@@ -186,8 +186,15 @@ fn nearest(tensor: &str, known: &[String]) -> Vec<String> {
     ranked.into_iter().take(NEAREST).map(|(_, name)| name.clone()).collect()
 }
 
-/// The network's bytes with these tensors as outputs.
-fn with_outputs(model: &Path, mut network: ModelProto, tensors: &[String]) -> Result<Vec<u8>, TensorError> {
+/// The network's bytes with these tensors, which are in it, as further outputs; `model` is its file, for messages.
+///
+/// # Errors
+/// [`TensorError`]: weights lie in other files, or the bytes cannot be written.
+pub(in crate::distill) fn with_outputs(
+    model: &Path,
+    mut network: ModelProto,
+    tensors: &[String],
+) -> Result<Vec<u8>, TensorError> {
     if let Some(graph) = network.graph.as_mut() {
         let constants = graph.node.iter().flat_map(|node| &node.attribute).filter_map(|value| value.t.as_ref());
         if let Some(outside) = graph.initializer.iter().chain(constants).find(|tensor| !tensor.external_data.is_empty())

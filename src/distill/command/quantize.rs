@@ -1,0 +1,470 @@
+//! `distill quantize`: a finished student in int8 or float16.
+
+use std::{
+    io::IsTerminal,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+
+use super::{
+    Outcome, WorkFailed,
+    evaluate::split_by_time,
+    label_lidar::label_stage,
+    score_profile::{add_image_profile, add_sweep_profile},
+    train::stop_on_interrupt,
+};
+use crate::{
+    distill::{
+        bag::TruthSource,
+        compress::quantize::{
+            Budget, Judge, NetworkInput, QuantizeError, QuantizeJob, QuantizeOptions, Quantized, RangeMethod,
+            WeightRange, dump_inputs,
+            frames::{CameraFrames, FrameLimits, check_frames, sweep_inputs},
+            halve,
+            judge::{CameraJudge, LidarJudge},
+            quantize, renew_samples,
+        },
+        config::Experiment,
+        durable,
+        evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path, targets_folder},
+        lidar::{
+            LidarExperiment,
+            blocks::Blocks,
+            evaluate::{JudgeBy, JudgeOptions},
+            labels::{LabelContext, LabelledSweep, LidarData, label_recording},
+        },
+        split::{Block, Split, SplitConfig},
+        stage::StageBook,
+        teacher::EnsembleOptions,
+        worst::spread,
+    },
+    model::{
+        Detector, ModelSpec, SessionOptions,
+        bundle::{BundleError, BundleSpec, Task, metadata_of},
+        lidar::{LidarDetector, LidarSpec},
+    },
+};
+
+/// Make a finished student smaller and faster: int8 (QDQ, for every runtime) or float16.
+///
+/// A run's student, calibrated on its training block and judged on its validation block; the test block stays untouched:
+///
+///   distill quantize runs/indoor_person --out runs/indoor_person/student_int8.onnx
+///   distill evaluate --model runs/indoor_person/student_int8.onnx --teacher runs/indoor_person/student.onnx \
+///       --data my_bag --targets runs/indoor_person/targets --block test
+///
+/// A bundle alone needs recordings; they are cut in time as `distill evaluate` cuts them:
+///
+///   distill quantize student.onnx --data my_bag --out student_int8.onnx
+///   distill quantize student.onnx --data my_bag --labels /truth/detections_2d --out student_int8.onnx
+///
+/// Every way of finding ranges is tried, then equalised layers and corrected biases; what loses least is taken. The table tells what
+/// each layer loses by itself. Where the whole loses more than the budget, the layers that hurt stay in float32, as few as will do:
+///
+///   distill quantize runs/my --out small.onnx --budget 0.5 --agreement 0.98
+///   distill quantize runs/my --out small.onnx --keep-float first,last
+///
+/// What then still loses too much is refused (exit code 1), and written only with --force.
+///
+/// Weights are held so that CPUs without VNNI (most x86 before 2019, many after) do not cut sums off, which ruins int8 students there.
+/// For boards that have VNNI or Arm's dot products, --full-range uses all eight bits.
+///
+/// For GPUs:
+///
+///   distill quantize runs/my --out student_fp16.onnx --fp16
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct QuantizeArgs {
+    /// The output folder of a `distill run`, or a bundle.
+    #[arg(value_name = "RUN_OR_MODEL")]
+    model: PathBuf,
+    /// A recording to calibrate on and to judge by; may be given several times. By default those of the run.
+    #[arg(long, value_name = "BAG_OR_FOLDER")]
+    data: Vec<PathBuf>,
+    /// The topic of the camera or lidar, where --data has several.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Truth for --data, so that average precision counts too: a COCO `instances` JSON, or a topic of vision_msgs/msg/Detection2DArray.
+    #[arg(long, value_name = "COCO.json|TOPIC", requires = "data")]
+    labels: Option<String>,
+    /// The bundle to write.
+    #[arg(long, value_name = "FILE.onnx", required_unless_present = "dump_calibration")]
+    out: Option<PathBuf>,
+    /// How the range of each tensor is found; auto tries all and takes what loses least.
+    #[arg(long, value_enum, default_value = "auto", conflicts_with = "fp16")]
+    method: Method,
+    /// Layers that stay in float32, by the names in the table; `first` and `last` are names too.
+    #[arg(long, value_name = "LAYER", value_delimiter = ',', conflicts_with = "fp16")]
+    keep_float: Vec<String>,
+    /// How many more layers may stay in float32 to meet the budget; half of them by default, 0 for none.
+    #[arg(long, value_name = "LAYERS", conflicts_with = "fp16")]
+    max_float: Option<usize>,
+    /// Points of AP50 that may be lost on the validation block, where there is truth.
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0)]
+    budget: f64,
+    /// The least F1 of agreement with the float32 student's detections on the validation block.
+    #[arg(long, value_name = "F1", default_value_t = 0.97)]
+    agreement: f64,
+    /// Use all eight bits of weights: for CPUs with VNNI or dot products only.
+    #[arg(long, conflicts_with = "fp16")]
+    full_range: bool,
+    /// Write float16 instead of int8.
+    #[arg(long)]
+    fp16: bool,
+    /// Frames of the training block to calibrate on.
+    #[arg(long, value_name = "N", default_value_t = FrameLimits::default().calibration, value_parser = frame_count)]
+    frames: usize,
+    /// Frames of the validation block to judge by.
+    #[arg(long, value_name = "N", default_value_t = FrameLimits::default().validation, value_parser = frame_count)]
+    validation_frames: usize,
+    /// Write the network's inputs to this folder as NumPy files (calibration.npy, validation.npy), for other quantisers.
+    #[arg(long, value_name = "FOLDER")]
+    dump_calibration: Option<PathBuf>,
+    /// Write all figures as JSON to this file.
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// Write the bundle although it loses more than the budget.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Most frames that are held in memory at once.
+const MOST_FRAMES: usize = 10_000;
+
+fn frame_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=MOST_FRAMES).contains(&count) => Ok(count),
+        _ => Err(format!("must be a number from 1 to {MOST_FRAMES}")),
+    }
+}
+
+/// See [`RangeMethod`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Method {
+    Auto,
+    Minmax,
+    Percentile,
+    Entropy,
+    Mse,
+}
+
+impl Method {
+    fn methods(self) -> Vec<RangeMethod> {
+        let is_wanted = |method: &RangeMethod| match self {
+            Self::Auto => true,
+            Self::Minmax => matches!(method, RangeMethod::MinMax),
+            Self::Percentile => matches!(method, RangeMethod::Percentile(_)),
+            Self::Entropy => matches!(method, RangeMethod::Entropy),
+            Self::Mse => matches!(method, RangeMethod::Mse),
+        };
+        RangeMethod::ALL.into_iter().filter(is_wanted).collect()
+    }
+}
+
+/// The float bundle and where its experiment is.
+struct Source {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// The run's `config.yaml`, where its data are to be used.
+    config: Option<PathBuf>,
+}
+
+impl Source {
+    fn open(args: &QuantizeArgs) -> anyhow::Result<Self> {
+        let is_run = args.model.is_dir();
+        let path = if is_run { bundle_path(&args.model) } else { args.model.clone() };
+        let config = (is_run && args.data.is_empty()).then(|| args.model.join("config.yaml"));
+        if config.is_none() && args.data.is_empty() {
+            bail!(
+                "{} is a bundle alone: name recordings to calibrate on with --data, or a run's folder",
+                path.display()
+            );
+        }
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path, bytes, config })
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn spec<S: BundleSpec>(&self) -> anyhow::Result<S> {
+        let metadata = metadata_of::<S>(&self.bytes).with_context(|| self.name())?;
+        Ok(metadata.ok_or(BundleError::Missing).with_context(|| self.name())?.spec)
+    }
+
+    fn task(&self) -> anyhow::Result<Task> {
+        match metadata_of::<ModelSpec>(&self.bytes) {
+            Ok(Some(_)) => Ok(Task::CameraDetection),
+            Ok(None) => Err(BundleError::Missing).with_context(|| self.name()),
+            Err(BundleError::Task { found, .. }) => Ok(found),
+            Err(error) => Err(error).with_context(|| self.name()),
+        }
+    }
+}
+
+/// Quantises, prints, writes.
+pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
+    if !(args.budget >= 0.0 && args.budget.is_finite()) {
+        bail!("--budget {}: must be points of AP50, 0 or more", args.budget);
+    }
+    if !(0.0..=1.0).contains(&args.agreement) {
+        bail!("--agreement {}: must be an F1 from 0 to 1", args.agreement);
+    }
+    let source = Source::open(&args)?;
+    let losses = match source.task()? {
+        Task::CameraDetection => quantize_camera(&args, &source)?,
+        Task::LidarDetection => quantize_lidar(&args, &source)?,
+    };
+    for loss in &losses {
+        errln!("warning: part of the recording could not be read: {loss}");
+    }
+    Ok(if losses.is_empty() { Outcome::Done } else { Outcome::DataLost })
+}
+
+fn limits(args: &QuantizeArgs) -> FrameLimits {
+    FrameLimits { calibration: args.frames, validation: args.validation_frames }
+}
+
+/// Quantises a camera bundle; says what of the recordings could not be read.
+fn quantize_camera(args: &QuantizeArgs, source: &Source) -> anyhow::Result<Vec<String>> {
+    let spec: ModelSpec = source.spec()?;
+    let experiment = source.config.as_ref().map(|config| Experiment::load(config, &[])).transpose()?;
+    let job = match &experiment {
+        Some(experiment) => experiment_job(experiment)?,
+        None => data_job(args, &spec)?,
+    };
+    let frames = CameraFrames::read(&job, &spec.input, limits(args))?;
+    let inputs = Inputs {
+        calibration: &frames.calibration,
+        validation: &frames.validation,
+        shape: [3, spec.input.height, spec.input.width],
+    };
+    let judge = || CameraJudge::new(&source.bytes, &source.name(), &frames.validation, &frames.judged);
+    let renew = |bundle: Vec<u8>| {
+        let mut detector = Detector::from_bytes(&bundle, &source.name(), &SessionOptions::default())?;
+        renew_samples(&source.path, bundle, &mut detector)
+    };
+    if let Some(out) = work::<ModelSpec, _>(args, source, inputs, judge, &renew)?
+        && let Some(experiment) = &experiment
+    {
+        add_image_profile(experiment, out);
+    }
+    Ok(frames.losses)
+}
+
+/// The validation blocks of an experiment's recordings, judged as its training does.
+fn experiment_job(experiment: &Experiment) -> anyhow::Result<EvaluateJob> {
+    let mut judged = experiment.clone();
+    judged.evaluate.targets = experiment.validation_targets.clone().or_else(|| Some(targets_folder(experiment)));
+    let mut job = EvaluateJob::of_experiment(&judged)?;
+    job.allow_unjudged = true;
+    for (_, block) in job.recordings.iter_mut().filter_map(|recording| recording.block.as_mut()) {
+        *block = Block::Validation;
+    }
+    Ok(job)
+}
+
+/// The validation blocks of recordings that belong to no experiment.
+fn data_job(args: &QuantizeArgs, spec: &ModelSpec) -> anyhow::Result<EvaluateJob> {
+    let truth = match &args.labels {
+        Some(labels) if labels.ends_with(".json") => TruthSource::Coco(PathBuf::from(labels)),
+        Some(labels) => TruthSource::Topic(labels.clone()),
+        None => TruthSource::None,
+    };
+    let mut recordings = Vec::new();
+    for path in &args.data {
+        let split = split_by_time(path, args.topic.as_deref(), &SplitConfig::default())?;
+        recordings.push(EvaluatedRecording {
+            path: path.clone(),
+            topic: args.topic.clone(),
+            truth: EvaluationTruth::Labels(truth.clone()),
+            block: Some((split, Block::Validation)),
+        });
+    }
+    Ok(EvaluateJob {
+        recordings,
+        classes: spec.classes.clone(),
+        models: Vec::new(),
+        target_score: 0.0,
+        max_frames: None,
+        latency_rounds: 0,
+        keep_detections: false,
+        allow_unjudged: true,
+    })
+}
+
+/// Quantises a lidar bundle; says what of the recordings could not be read.
+fn quantize_lidar(args: &QuantizeArgs, source: &Source) -> anyhow::Result<Vec<String>> {
+    let spec: LidarSpec = source.spec()?;
+    let Some(config) = &source.config else { return quantize_lidar_data(args, source, &spec) };
+    let experiment = LidarExperiment::load(config, &[])?;
+    let stop = stop_on_interrupt()?;
+    let mut book = StageBook::open(&experiment.output);
+    let Some(labelled) = label_stage(&experiment, &mut book, &stop)? else { return Ok(Vec::new()) };
+    let blocks = Blocks::new(&experiment, &labelled.recordings)?;
+    let train: Vec<&LabelledSweep> = blocks.recordings.iter().flat_map(|blocks| blocks.train.iter().copied()).collect();
+    let validation: Vec<&LabelledSweep> =
+        blocks.recordings.iter().flat_map(|blocks| blocks.validation.iter().copied()).collect();
+    let options = experiment.evaluate.options(JudgeBy::Labels);
+    if let Some(out) = quantize_sweeps(args, source, &spec, &train, &validation, options)? {
+        add_sweep_profile(&blocks, out);
+    }
+    let lost = labelled.recordings.iter().filter(|recording| !recording.loss.is_empty());
+    Ok(lost.map(|recording| recording.loss.to_string()).collect())
+}
+
+/// [`quantize_lidar`] on recordings that belong to no experiment: nothing is known of them, so only the agreement counts.
+fn quantize_lidar_data(args: &QuantizeArgs, source: &Source, spec: &LidarSpec) -> anyhow::Result<Vec<String>> {
+    if args.labels.is_some() {
+        bail!("--labels are boxes in images; a lidar bundle is judged by truth where its run's folder is given");
+    }
+    let context = LabelContext { classes: &spec.classes, teachers: &[], fusion: EnsembleOptions::default() };
+    let (mut recordings, mut losses) = (Vec::new(), Vec::new());
+    for path in &args.data {
+        let data = LidarData {
+            path: path.clone(),
+            topic: args.topic.clone(),
+            labels: Vec::new(),
+            carry_over: None,
+            follow: None,
+            truth: None,
+            block: None,
+        };
+        let recording = label_recording(&data, &context, &mut |_, _| ControlFlow::Continue(()))?;
+        if !recording.loss.is_empty() {
+            losses.push(format!("{}: {}", path.display(), recording.loss));
+        }
+        recordings.push(recording);
+    }
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for recording in &recordings {
+        let stamps = || recording.sweeps.iter().map(|sweep| sweep.stamp);
+        let (Some(first), Some(last)) = (stamps().min(), stamps().max()) else { continue };
+        let split = Split::by_time(&SplitConfig::default(), first, last)?;
+        for sweep in &recording.sweeps {
+            match split.block_of(sweep.stamp) {
+                Some(Block::Train) => train.push(sweep),
+                Some(Block::Validation) => validation.push(sweep),
+                Some(Block::Test) | None => {}
+            }
+        }
+    }
+    let options = JudgeOptions { by: JudgeBy::Labels, ..JudgeOptions::default() };
+    quantize_sweeps(args, source, spec, &train, &validation, options)?;
+    Ok(losses)
+}
+
+/// Quantises a lidar bundle by sweeps; says where it was written.
+fn quantize_sweeps<'a>(
+    args: &'a QuantizeArgs,
+    source: &Source,
+    spec: &LidarSpec,
+    train: &[&LabelledSweep],
+    validation: &[&LabelledSweep],
+    options: JudgeOptions,
+) -> anyhow::Result<Option<&'a Path>> {
+    let limits = limits(args);
+    let recordings = if args.data.is_empty() { "the run".to_owned() } else { paths(&args.data) };
+    check_frames(train.len(), validation.len(), &recordings)?;
+    let validation = spread(validation, limits.validation);
+    let calibration_inputs = sweep_inputs(train, spec, limits.calibration);
+    let validation_inputs = sweep_inputs(&validation, spec, validation.len());
+    let sweeps: Vec<LabelledSweep> = validation.into_iter().cloned().collect();
+    let inputs = Inputs {
+        calibration: &calibration_inputs,
+        validation: &validation_inputs,
+        shape: [spec.channels.len(), spec.grid.rows, spec.grid.columns],
+    };
+    let judge = || LidarJudge::new(&source.bytes, &source.name(), &sweeps, options.clone());
+    let renew = |bundle: Vec<u8>| {
+        let mut detector = LidarDetector::from_bytes(&bundle, &source.name(), &SessionOptions::default())?;
+        renew_samples(&source.path, bundle, &mut detector)
+    };
+    work::<LidarSpec, _>(args, source, inputs, judge, &renew)
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What the network is given, `[channels, height, width]` each.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    calibration: &'a [NetworkInput],
+    validation: &'a [NetworkInput],
+    shape: [usize; 3],
+}
+
+/// Makes a bundle's bytes ones whose recorded samples it answers itself.
+type Renew<'a> = dyn Fn(Vec<u8>) -> Result<Vec<u8>, QuantizeError> + 'a;
+
+/// Quantises, prints, and writes what is worth it; says where, or nothing where only inputs were asked for.
+fn work<'a, S: BundleSpec, J: Judge>(
+    args: &'a QuantizeArgs,
+    source: &Source,
+    inputs: Inputs<'_>,
+    judge: impl FnOnce() -> Result<J, QuantizeError>,
+    renew: &Renew<'_>,
+) -> anyhow::Result<Option<&'a Path>> {
+    if let Some(folder) = &args.dump_calibration {
+        for (name, values) in [("calibration.npy", inputs.calibration), ("validation.npy", inputs.validation)] {
+            let path = folder.join(name);
+            dump_inputs(&path, values, inputs.shape).map_err(|error| unwritten(&path, &error))?;
+            outln!("{}: {} inputs", path.display(), values.len());
+        }
+    }
+    let Some(out) = &args.out else { return Ok(None) };
+    let options = QuantizeOptions {
+        methods: args.method.methods(),
+        weights: if args.full_range { WeightRange::Full } else { WeightRange::SaturationFree },
+        keep_float: args.keep_float.clone(),
+        max_float: args.max_float,
+        budget: Budget { ap50: args.budget / 100.0, agreement: args.agreement },
+    };
+    let job = QuantizeJob {
+        path: &source.path,
+        calibration: inputs.calibration,
+        validation: inputs.validation,
+        options: &options,
+    };
+    let mut judge = judge()?;
+    let bar = progress_bar();
+    let result = if args.fp16 {
+        halve(&job, &mut judge)
+    } else {
+        quantize(&job, &mut judge, &mut |what| bar.set_message(what.to_owned()))
+    };
+    bar.finish_and_clear();
+    let Quantized { model, report, excess } = result?;
+    out!("{}", report.to_text());
+    if let Some(path) = &args.report {
+        durable::write_bytes(path, &serde_json::to_vec_pretty(&report)?).map_err(|error| unwritten(path, &error))?;
+    }
+    if let Some(loss) = excess {
+        if !args.force {
+            return Err(WorkFailed(QuantizeError::Budget { loss }.to_string()).into());
+        }
+        errln!("warning: written because of --force: {loss}");
+    }
+    let bundle = renew(report.bundle::<S>(&source.path, &model)?)?;
+    durable::write_bytes(out, &bundle).map_err(|error| unwritten(out, &error))?;
+    outln!("quantize: {}, {:.1} kB", out.display(), bundle.len() as f64 / 1e3);
+    Ok(Some(out.as_path()))
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> WorkFailed {
+    WorkFailed(format!("{}: {error}", path.display()))
+}
+
+/// Shows what is being done; hidden where nobody looks.
+fn progress_bar() -> ProgressBar {
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

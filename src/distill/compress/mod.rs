@@ -1,0 +1,11 @@
+//! Smaller and faster students out of finished ones, with what that costs in accuracy measured and never guessed.
+//!
+//! ```text
+//! student.onnx -> quantize (int8 QDQ, or float16) -> student_int8.onnx, refused where it loses more than its budget
+//! ```
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`quantize`] | exported bundles in int8 (post-training, calibrated on recordings) and in float16 |
+
+pub mod quantize;

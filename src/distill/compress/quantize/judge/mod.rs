@@ -1,0 +1,111 @@
+//! What a quantised bundle is still worth: how well its detections agree with the float bundle's, and its average precision where
+//! there is truth.
+
+mod camera;
+mod lidar;
+
+pub use camera::{CameraJudge, JudgedFrame};
+pub use lidar::LidarJudge;
+use serde::{Deserialize, Serialize};
+
+use super::QuantizeError;
+
+/// Judges bundles on the validation frames, next to the float bundle.
+pub trait Judge {
+    /// Runs a bundle, given as an ONNX file's bytes with its metadata, as a node runs it.
+    ///
+    /// # Errors
+    /// The bundle cannot be run.
+    fn judge(&mut self, bundle: &[u8]) -> Result<Worth, QuantizeError>;
+}
+
+/// What a bundle is worth on the validation frames.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Worth {
+    /// Frames or sweeps looked at.
+    pub frames: usize,
+    /// F1 of the detections that both bundles make at their own thresholds: twice the common ones by all of both. Boxes are common at an
+    /// IoU of 0.5, centres within the first distance of the experiment. 1 where neither finds anything.
+    pub agreement: f64,
+    /// Average precision at IoU 0.5, or of centres within that distance; `None` without truth.
+    pub ap50: Option<f64>,
+    /// The float bundle's.
+    pub float_ap50: Option<f64>,
+}
+
+impl Worth {
+    /// The figures in words.
+    pub fn words(&self) -> String {
+        let ap50 = match (self.float_ap50, self.ap50) {
+            (Some(before), Some(after)) => format!("AP50 {before:.3} -> {after:.3}, "),
+            _ => String::new(),
+        };
+        format!("{ap50}agreement F1 {:.3} on {} validation frames", self.agreement, self.frames)
+    }
+}
+
+/// What a bundle may lose.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Average precision, as a share of 1: 0.01 is one point.
+    pub ap50: f64,
+    /// The least F1 of agreement with the float bundle.
+    pub agreement: f64,
+}
+
+impl Default for Budget {
+    /// One point of AP50, and an agreement of 0.97.
+    fn default() -> Self {
+        Self { ap50: 0.01, agreement: 0.97 }
+    }
+}
+
+impl Budget {
+    /// What is lost beyond the budget, in words; `None` where all is within.
+    pub fn excess(&self, worth: &Worth) -> Option<String> {
+        let mut excess = Vec::new();
+        if let (Some(before), Some(after)) = (worth.float_ap50, worth.ap50)
+            && before - after > self.ap50
+        {
+            let (lost, allowed) = (100.0 * (before - after), 100.0 * self.ap50);
+            excess.push(format!("AP50 falls by {lost:.2} points where {allowed:.2} are allowed"));
+        }
+        if worth.agreement < self.agreement {
+            let (found, least) = (worth.agreement, self.agreement);
+            excess.push(format!(
+                "its detections agree with the float bundle's with an F1 of {found:.3}, below {least:.3}"
+            ));
+        }
+        (!excess.is_empty()).then(|| excess.join(", and "))
+    }
+}
+
+/// F1 of two sets of detections of which so many are common.
+fn f1(common: usize, one: usize, other: usize) -> f64 {
+    if one + other == 0 { 1.0 } else { 2.0 * common as f64 / (one + other) as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_tells_what_is_beyond_it() {
+        let budget = Budget::default();
+        let worth = Worth { frames: 9, agreement: 0.98, ap50: Some(0.795), float_ap50: Some(0.8) };
+        assert_eq!(budget.excess(&worth), None);
+        assert_eq!(budget.excess(&Worth { ap50: None, ..worth }), None);
+        let lost = budget.excess(&Worth { ap50: Some(0.78), ..worth }).unwrap();
+        assert!(lost.contains("2.00 points where 1.00") && !lost.contains("agree"), "{lost}");
+        let lost = budget.excess(&Worth { ap50: Some(0.0), agreement: 0.5, ..worth }).unwrap();
+        assert!(lost.contains("80.00 points") && lost.contains("0.500, below 0.970"), "{lost}");
+        // Better than the float bundle is no loss.
+        assert_eq!(budget.excess(&Worth { ap50: Some(0.9), ..worth }), None);
+    }
+
+    #[test]
+    fn agreement_counts_both_sides() {
+        assert_eq!((f1(0, 0, 0), f1(3, 3, 3), f1(0, 4, 0)), (1.0, 1.0, 0.0));
+        assert_eq!(f1(2, 4, 4), 0.5);
+    }
+}
