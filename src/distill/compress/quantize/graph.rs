@@ -14,8 +14,6 @@ pub(super) struct Wiring {
     pub producer: HashMap<String, usize>,
     /// The places of the nodes that read it, as often as they do.
     pub readers: HashMap<String, Vec<usize>>,
-    /// The graph's inputs, without initialisers.
-    pub inputs: HashSet<String>,
     /// The graph's outputs.
     pub outputs: HashSet<String>,
 }
@@ -34,14 +32,7 @@ impl Wiring {
                 readers.entry(name.clone()).or_default().push(place);
             }
         }
-        let inputs =
-            graph.input.iter().map(|input| input.name.clone()).filter(|name| !constants.contains(name.as_str()));
-        Self {
-            producer,
-            readers,
-            inputs: inputs.collect(),
-            outputs: graph.output.iter().map(|output| output.name.clone()).collect(),
-        }
+        Self { producer, readers, outputs: graph.output.iter().map(|output| output.name.clone()).collect() }
     }
 
     /// The nodes that read a tensor.

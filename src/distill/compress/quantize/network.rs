@@ -50,12 +50,7 @@ impl Network {
     ///
     /// # Errors
     /// ONNX Runtime fails, or there is no tensor of a name.
-    pub fn run(
-        &mut self,
-        frame: &[f32],
-        names: &[String],
-        take: &mut dyn FnMut(usize, &[usize], &[f32]),
-    ) -> Result<(), QuantizeError> {
+    pub fn run(&mut self, frame: &[f32], names: &[String], take: Take<'_>) -> Result<(), QuantizeError> {
         let outputs = self.session.run(&self.shape, frame)?;
         for (place, name) in names.iter().enumerate() {
             if *name == self.input {
@@ -68,6 +63,9 @@ impl Network {
         Ok(())
     }
 }
+
+/// Whoever gets a tensor: its place among the names, its shape and its values.
+pub(super) type Take<'t> = &'t mut dyn FnMut(usize, &[usize], &[f32]);
 
 /// A file with its graph, and the frames that it is run on.
 #[derive(Debug, Clone, Copy)]
