@@ -21,7 +21,6 @@ pub(super) struct Wiring {
 impl Wiring {
     /// Looks through a graph.
     pub fn of(graph: &GraphProto) -> Self {
-        let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
         let mut producer = HashMap::new();
         let mut readers: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, node) in graph.node.iter().enumerate() {
