@@ -109,6 +109,15 @@ pub struct QuantizeReport {
 }
 
 impl QuantizeReport {
+    /// What is lost beyond the budget, in words; `None` where the budget holds. Outputs that overflow are beyond any: where the float
+    /// bundle finds nothing, a broken one agrees with it.
+    pub fn excess(&self) -> Option<String> {
+        if !self.loss.is_finite() {
+            return Some(format!("the {} network's outputs overflow on validation frames", self.precision));
+        }
+        self.budget.excess(&self.worth)
+    }
+
     /// The layers by what they lose, those that hurt most first.
     pub fn layer_table(&self) -> FigureTable {
         let mut table = FigureTable::new(2, &["layer", "in", "parameters", "loss alone"]);
