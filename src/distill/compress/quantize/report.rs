@@ -221,3 +221,34 @@ pub fn renew_samples<D: Sampled>(path: &Path, bundle: Vec<u8>, detector: &mut D)
     let new = make_samples(detector, inputs, count).map_err(failed)?;
     write_samples(&bundle, &new).map_err(|source| QuantizeError::Bundle { path: path.into(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_that_overflow_are_beyond_any_budget() {
+        let worth = Worth { frames: 9, float_found: 0, agreement: 1.0, ap50: None, float_ap50: None };
+        let mut report = QuantizeReport {
+            precision: Precision::Float16,
+            weights: WeightRange::default(),
+            calibration_frames: 0,
+            attempts: Vec::new(),
+            taken: None,
+            layers: Vec::new(),
+            loss: 0.001,
+            worth,
+            budget: Budget::default(),
+            bytes: [1000, 500],
+            latency_ms: [1.0, 1.0],
+        };
+        assert_eq!(report.excess(), None);
+        for loss in [f64::NAN, f64::INFINITY] {
+            report.loss = loss;
+            assert!(report.excess().is_some_and(|excess| excess.contains("float16 network's outputs overflow")));
+        }
+        report.loss = 0.001;
+        report.worth.agreement = 0.5;
+        assert!(report.excess().is_some_and(|excess| excess.contains("0.500, below 0.970")));
+    }
+}
