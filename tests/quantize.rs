@@ -29,10 +29,18 @@ fn student() -> PathBuf {
 
 /// A folder with a bag of noise, in which the student sees a few persons.
 fn bag() -> (tempfile::TempDir, PathBuf) {
-    let shot = |index: usize| Shot {
-        stamp: START + index as i64 * FRAME_INTERVAL,
-        image: recording::noise(320, 192, index as u64),
-        truth: vec![("person", [100.0, 20.0, 160.0, 180.0])],
+    bag_with_night(0)
+}
+
+/// The same with so many dark frames in the beginning.
+fn bag_with_night(dark: usize) -> (tempfile::TempDir, PathBuf) {
+    let shot = |index: usize| {
+        let mut image = recording::noise(320, 192, index as u64);
+        if index < dark {
+            image.iter_mut().for_each(|value| *value /= 16);
+        }
+        let truth = vec![("person", [100.0, 20.0, 160.0, 180.0])];
+        Shot { stamp: START + index as i64 * FRAME_INTERVAL, image, truth }
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bag");
@@ -141,15 +149,15 @@ fn what_loses_too_much_is_refused_with_the_layers_and_written_when_forced() {
     if !support::onnx_runtime() {
         return;
     }
-    let (folder, bag) = bag();
+    // Calibrated in the night: ranges are so narrow that the day is cut off.
+    let (folder, bag) = bag_with_night(FRAMES / 2);
     let out = folder.path().join("int8.onnx");
-    // No rounding is so good that boxes in noise, just above or just below the threshold, all stay on their side.
     let strict =
-        ["--data", text(&bag), "--out", text(&out), "--method", "minmax", "--agreement", "1", "--max-float", "0"];
+        ["--data", text(&bag), "--out", text(&out), "--method", "minmax", "--agreement", "0.9", "--max-float", "0"];
     let output = quantize(&strict);
     let stdout = ended(&output, 1);
     assert!(stdout.contains("heads.0.class_prediction") && !out.exists(), "{stdout}");
-    support::refused(&output, 1, &["agree", "below 1.000", "--keep-float", "--force"]);
+    support::refused(&output, 1, &["agree", "below 0.900", "--keep-float", "--force"]);
     ended(&quantize(&[&strict[..], &["--force"]].concat()), 0);
     assert!(out.exists());
 }

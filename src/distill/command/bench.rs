@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::bail;
+
 use super::Outcome;
 use crate::{
     bench::command::{self, BenchArgs, RECORDED_INPUTS, Recorded},
@@ -25,7 +27,11 @@ fn read(task: Task, data: &Path, topic: Option<&str>) -> anyhow::Result<Recorded
         Task::LidarDetection => {
             let (sweeps, loss) = read_sweeps(data, topic)?;
             let mut few = Few::new(RECORDED_INPUTS);
-            sweeps.into_iter().for_each(|sweep| few.offer(sweep));
+            // What a model does with nothing to look at is not worth measuring.
+            sweeps.into_iter().filter(|sweep| sweep.valid() > 0).for_each(|sweep| few.offer(sweep));
+            if few.kept.is_empty() {
+                bail!("none of its sweeps has a point");
+            }
             let loss = (!loss.is_empty()).then(|| loss.to_string());
             Ok(Recorded { sweeps: few.kept, loss, ..Recorded::default() })
         }

@@ -2,7 +2,6 @@
 
 use std::{
     io::IsTerminal,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,11 +11,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::{
-    Outcome, WorkFailed,
-    evaluate::split_by_time,
-    label_lidar::label_stage,
-    score_profile::{add_image_profile, add_sweep_profile},
-    train::stop_on_interrupt,
+    Outcome, WorkFailed, evaluate::split_by_time, quantize_lidar::quantize_lidar, score_profile::add_image_profile,
 };
 use crate::{
     distill::{
@@ -24,29 +19,19 @@ use crate::{
         compress::quantize::{
             Budget, Judge, NetworkInput, QuantizeError, QuantizeJob, QuantizeOptions, Quantized, RangeMethod,
             WeightRange, dump_inputs,
-            frames::{CameraFrames, FrameLimits, check_frames, sweep_inputs},
+            frames::{CameraFrames, FrameLimits},
             halve,
-            judge::{CameraJudge, LidarJudge},
+            judge::CameraJudge,
             quantize, renew_samples,
         },
         config::Experiment,
         durable,
         evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path, targets_folder},
-        lidar::{
-            LidarExperiment,
-            blocks::Blocks,
-            evaluate::{JudgeBy, JudgeOptions},
-            labels::{LabelContext, LabelledSweep, LidarData, label_recording},
-        },
-        split::{Block, Split, SplitConfig},
-        stage::StageBook,
-        teacher::EnsembleOptions,
-        worst::spread,
+        split::{Block, SplitConfig},
     },
     model::{
         Detector, ModelSpec, SessionOptions,
         bundle::{BundleError, BundleSpec, Task, metadata_of},
-        lidar::{LidarDetector, LidarSpec},
     },
 };
 
@@ -85,13 +70,13 @@ pub struct QuantizeArgs {
     model: PathBuf,
     /// A recording to calibrate on and to judge by; may be given several times. By default those of the run.
     #[arg(long, value_name = "BAG_OR_FOLDER")]
-    data: Vec<PathBuf>,
+    pub(super) data: Vec<PathBuf>,
     /// The topic of the camera or lidar, where --data has several.
     #[arg(long)]
-    topic: Option<String>,
+    pub(super) topic: Option<String>,
     /// Truth for --data, so that average precision counts too: a COCO `instances` JSON, or a topic of vision_msgs/msg/Detection2DArray.
     #[arg(long, value_name = "COCO.json|TOPIC", requires = "data")]
-    labels: Option<String>,
+    pub(super) labels: Option<String>,
     /// The bundle to write.
     #[arg(long, value_name = "FILE.onnx", required_unless_present = "dump_calibration")]
     out: Option<PathBuf>,
@@ -167,11 +152,13 @@ impl Method {
 }
 
 /// The float bundle and where its experiment is.
-struct Source {
-    path: PathBuf,
-    bytes: Vec<u8>,
+pub(super) struct Source {
+    /// The bundle's file.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: Vec<u8>,
     /// The run's `config.yaml`, where its data are to be used.
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
 }
 
 impl Source {
@@ -189,11 +176,13 @@ impl Source {
         Ok(Self { path, bytes, config })
     }
 
-    fn name(&self) -> String {
+    /// What it is called in messages.
+    pub fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    fn spec<S: BundleSpec>(&self) -> anyhow::Result<S> {
+    /// How it is run.
+    pub fn spec<S: BundleSpec>(&self) -> anyhow::Result<S> {
         let metadata = metadata_of::<S>(&self.bytes).with_context(|| self.name())?;
         Ok(metadata.ok_or(BundleError::Missing).with_context(|| self.name())?.spec)
     }
@@ -227,7 +216,8 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
     Ok(if losses.is_empty() { Outcome::Done } else { Outcome::DataLost })
 }
 
-fn limits(args: &QuantizeArgs) -> FrameLimits {
+/// How many frames are looked at.
+pub(super) fn limits(args: &QuantizeArgs) -> FrameLimits {
     FrameLimits { calibration: args.frames, validation: args.validation_frames }
 }
 
@@ -299,113 +289,22 @@ fn data_job(args: &QuantizeArgs, spec: &ModelSpec) -> anyhow::Result<EvaluateJob
     })
 }
 
-/// Quantises a lidar bundle; says what of the recordings could not be read.
-fn quantize_lidar(args: &QuantizeArgs, source: &Source) -> anyhow::Result<Vec<String>> {
-    let spec: LidarSpec = source.spec()?;
-    let Some(config) = &source.config else { return quantize_lidar_data(args, source, &spec) };
-    let experiment = LidarExperiment::load(config, &[])?;
-    let stop = stop_on_interrupt()?;
-    let mut book = StageBook::open(&experiment.output);
-    let Some(labelled) = label_stage(&experiment, &mut book, &stop)? else { return Ok(Vec::new()) };
-    let blocks = Blocks::new(&experiment, &labelled.recordings)?;
-    let train: Vec<&LabelledSweep> = blocks.recordings.iter().flat_map(|blocks| blocks.train.iter().copied()).collect();
-    let validation: Vec<&LabelledSweep> =
-        blocks.recordings.iter().flat_map(|blocks| blocks.validation.iter().copied()).collect();
-    let options = experiment.evaluate.options(JudgeBy::Labels);
-    if let Some(out) = quantize_sweeps(args, source, &spec, &train, &validation, options)? {
-        add_sweep_profile(&blocks, out);
-    }
-    let lost = labelled.recordings.iter().filter(|recording| !recording.loss.is_empty());
-    Ok(lost.map(|recording| recording.loss.to_string()).collect())
-}
-
-/// [`quantize_lidar`] on recordings that belong to no experiment: nothing is known of them, so only the agreement counts.
-fn quantize_lidar_data(args: &QuantizeArgs, source: &Source, spec: &LidarSpec) -> anyhow::Result<Vec<String>> {
-    if args.labels.is_some() {
-        bail!("--labels are boxes in images; a lidar bundle is judged by truth where its run's folder is given");
-    }
-    let context = LabelContext { classes: &spec.classes, teachers: &[], fusion: EnsembleOptions::default() };
-    let (mut recordings, mut losses) = (Vec::new(), Vec::new());
-    for path in &args.data {
-        let data = LidarData {
-            path: path.clone(),
-            topic: args.topic.clone(),
-            labels: Vec::new(),
-            carry_over: None,
-            follow: None,
-            truth: None,
-            block: None,
-        };
-        let recording = label_recording(&data, &context, &mut |_, _| ControlFlow::Continue(()))?;
-        if !recording.loss.is_empty() {
-            losses.push(format!("{}: {}", path.display(), recording.loss));
-        }
-        recordings.push(recording);
-    }
-    let (mut train, mut validation) = (Vec::new(), Vec::new());
-    for recording in &recordings {
-        let stamps = || recording.sweeps.iter().map(|sweep| sweep.stamp);
-        let (Some(first), Some(last)) = (stamps().min(), stamps().max()) else { continue };
-        let split = Split::by_time(&SplitConfig::default(), first, last)?;
-        for sweep in &recording.sweeps {
-            match split.block_of(sweep.stamp) {
-                Some(Block::Train) => train.push(sweep),
-                Some(Block::Validation) => validation.push(sweep),
-                Some(Block::Test) | None => {}
-            }
-        }
-    }
-    let options = JudgeOptions { by: JudgeBy::Labels, ..JudgeOptions::default() };
-    quantize_sweeps(args, source, spec, &train, &validation, options)?;
-    Ok(losses)
-}
-
-/// Quantises a lidar bundle by sweeps; says where it was written.
-fn quantize_sweeps<'a>(
-    args: &'a QuantizeArgs,
-    source: &Source,
-    spec: &LidarSpec,
-    train: &[&LabelledSweep],
-    validation: &[&LabelledSweep],
-    options: JudgeOptions,
-) -> anyhow::Result<Option<&'a Path>> {
-    let limits = limits(args);
-    let recordings = if args.data.is_empty() { "the run".to_owned() } else { paths(&args.data) };
-    check_frames(train.len(), validation.len(), &recordings)?;
-    let validation = spread(validation, limits.validation);
-    let calibration_inputs = sweep_inputs(train, spec, limits.calibration);
-    let validation_inputs = sweep_inputs(&validation, spec, validation.len());
-    let sweeps: Vec<LabelledSweep> = validation.into_iter().cloned().collect();
-    let inputs = Inputs {
-        calibration: &calibration_inputs,
-        validation: &validation_inputs,
-        shape: [spec.channels.len(), spec.grid.rows, spec.grid.columns],
-    };
-    let judge = || LidarJudge::new(&source.bytes, &source.name(), &sweeps, options.clone());
-    let renew = |bundle: Vec<u8>| {
-        let mut detector = LidarDetector::from_bytes(&bundle, &source.name(), &SessionOptions::default())?;
-        renew_samples(&source.path, bundle, &mut detector)
-    };
-    work::<LidarSpec, _>(args, source, inputs, judge, &renew)
-}
-
-fn paths(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
 /// What the network is given, `[channels, height, width]` each.
 #[derive(Clone, Copy)]
-struct Inputs<'a> {
-    calibration: &'a [NetworkInput],
-    validation: &'a [NetworkInput],
-    shape: [usize; 3],
+pub(super) struct Inputs<'a> {
+    /// Of the training block.
+    pub calibration: &'a [NetworkInput],
+    /// Of the validation block.
+    pub validation: &'a [NetworkInput],
+    /// Channels, height, width.
+    pub shape: [usize; 3],
 }
 
 /// Makes a bundle's bytes ones whose recorded samples it answers itself.
-type Renew<'a> = dyn Fn(Vec<u8>) -> Result<Vec<u8>, QuantizeError> + 'a;
+pub(super) type Renew<'a> = dyn Fn(Vec<u8>) -> Result<Vec<u8>, QuantizeError> + 'a;
 
 /// Quantises, prints, and writes what is worth it; says where, or nothing where only inputs were asked for.
-fn work<'a, S: BundleSpec, J: Judge>(
+pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     args: &'a QuantizeArgs,
     source: &Source,
     inputs: Inputs<'_>,

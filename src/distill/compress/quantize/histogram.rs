@@ -84,8 +84,10 @@ mod tests {
         assert_eq!((histogram.counts[0], histogram.counts[BINS / 2], histogram.counts[BINS - 1]), (2, 1, 2));
         assert_eq!(histogram.total(), 5);
         assert!((histogram.middle(BINS / 2)).abs() < histogram.width());
+        // A bin of both signs is twice as wide as one of magnitudes; the middle of that above 0 is where the second of these begins.
         let (magnitudes, greatest) = histogram.magnitudes();
-        assert_eq!((magnitudes[0], magnitudes[BINS - 1], greatest), (1.0, 4.0, 1.0));
+        assert_eq!((magnitudes[1], magnitudes[BINS - 1], greatest), (1.0, 4.0, 1.0));
+        assert_eq!(magnitudes.iter().sum::<f64>(), 5.0);
     }
 
     #[test]

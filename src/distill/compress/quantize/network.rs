@@ -195,7 +195,10 @@ impl Reference {
             })?;
             values.push(all);
         }
-        let spread = |[count, sum, squares]: [f64; 3]| (squares - sum * sum / count.max(1.0)).max(f64::MIN_POSITIVE);
+        // The difference of an output that hardly varies is rounding alone; its floor keeps the loss a finite number.
+        let spread = |[count, sum, squares]: [f64; 3]| {
+            (squares - sum * sum / count.max(1.0)).max(1e-12 * squares).max(f64::MIN_POSITIVE)
+        };
         Ok(Self { outputs, values, spreads: moments.into_iter().map(spread).collect() })
     }
 

@@ -109,6 +109,15 @@ pub struct QuantizeReport {
 }
 
 impl QuantizeReport {
+    /// What is lost beyond the budget, in words; `None` where the budget holds. Outputs that overflow are beyond any: where the float
+    /// bundle finds nothing, a broken one agrees with it.
+    pub fn excess(&self) -> Option<String> {
+        if !self.loss.is_finite() {
+            return Some(format!("the {} network's outputs overflow on validation frames", self.precision));
+        }
+        self.budget.excess(&self.worth)
+    }
+
     /// The layers by what they lose, those that hurt most first.
     pub fn layer_table(&self) -> FigureTable {
         let mut table = FigureTable::new(2, &["layer", "in", "parameters", "loss alone"]);
@@ -211,4 +220,35 @@ pub fn renew_samples<D: Sampled>(path: &Path, bundle: Vec<u8>, detector: &mut D)
     let inputs = old.samples.into_iter().map(|sample| sample.input).collect();
     let new = make_samples(detector, inputs, count).map_err(failed)?;
     write_samples(&bundle, &new).map_err(|source| QuantizeError::Bundle { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_that_overflow_are_beyond_any_budget() {
+        let worth = Worth { frames: 9, float_found: 0, agreement: 1.0, ap50: None, float_ap50: None };
+        let mut report = QuantizeReport {
+            precision: Precision::Float16,
+            weights: WeightRange::default(),
+            calibration_frames: 0,
+            attempts: Vec::new(),
+            taken: None,
+            layers: Vec::new(),
+            loss: 0.001,
+            worth,
+            budget: Budget::default(),
+            bytes: [1000, 500],
+            latency_ms: [1.0, 1.0],
+        };
+        assert_eq!(report.excess(), None);
+        for loss in [f64::NAN, f64::INFINITY] {
+            report.loss = loss;
+            assert!(report.excess().is_some_and(|excess| excess.contains("float16 network's outputs overflow")));
+        }
+        report.loss = 0.001;
+        report.worth.agreement = 0.5;
+        assert!(report.excess().is_some_and(|excess| excess.contains("0.500, below 0.970")));
+    }
 }

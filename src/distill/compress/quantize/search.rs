@@ -178,7 +178,7 @@ pub fn quantize(
         bytes: sizes(job.path, &quantized)?,
         latency_ms: race(measured, &model, &quantized, LATENCY_ROUNDS)?,
     };
-    Ok(Quantized { model: quantized, excess: options.budget.excess(&report.worth), report })
+    Ok(Quantized { model: quantized, excess: report.excess(), report })
 }
 
 /// A bundle in float16, judged as [`quantize`] does; of its options only the budget counts.
@@ -203,7 +203,7 @@ pub fn halve(job: &QuantizeJob<'_>, judge: &mut dyn Judge) -> Result<Quantized, 
         bytes: sizes(job.path, &half)?,
         latency_ms: race(measured, &model, &half, LATENCY_ROUNDS)?,
     };
-    Ok(Quantized { model: half, excess: budget.excess(&worth), report })
+    Ok(Quantized { model: half, excess: report.excess(), report })
 }
 
 /// Reads the bundle's graph, spells its sizes out and runs it on the validation frames.

@@ -89,6 +89,6 @@ impl Judge for CameraJudge<'_> {
             after += found.len();
         }
         let agreement = f1(common, before, after);
-        Ok(Worth { frames: self.frames.len(), agreement, ap50, float_ap50: self.float_ap50 })
+        Ok(Worth { frames: self.frames.len(), float_found: before, agreement, ap50, float_ap50: self.float_ap50 })
     }
 }

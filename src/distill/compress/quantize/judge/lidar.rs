@@ -86,6 +86,6 @@ impl Judge for LidarJudge<'_> {
             after += found.len();
         }
         let agreement = f1(common, before, after);
-        Ok(Worth { frames: self.sweeps.len(), agreement, ap50, float_ap50: self.float_ap })
+        Ok(Worth { frames: self.sweeps.len(), float_found: before, agreement, ap50, float_ap50: self.float_ap })
     }
 }

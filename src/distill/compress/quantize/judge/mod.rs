@@ -24,6 +24,8 @@ pub trait Judge {
 pub struct Worth {
     /// Frames or sweeps looked at.
     pub frames: usize,
+    /// What the float bundle finds in them at its own thresholds, all together: so much the agreement stands on.
+    pub float_found: usize,
     /// F1 of the detections that both bundles make at their own thresholds: twice the common ones by all of both. Boxes are common at an
     /// IoU of 0.5, centres within the first distance of the experiment. 1 where neither finds anything.
     pub agreement: f64,
@@ -36,11 +38,12 @@ pub struct Worth {
 impl Worth {
     /// The figures in words.
     pub fn words(&self) -> String {
-        let ap50 = match (self.float_ap50, self.ap50) {
-            (Some(before), Some(after)) => format!("AP50 {before:.3} -> {after:.3}, "),
+        let precision = match (self.float_ap50, self.ap50) {
+            (Some(before), Some(after)) => format!("average precision {before:.3} -> {after:.3}, "),
             _ => String::new(),
         };
-        format!("{ap50}agreement F1 {:.3} on {} validation frames", self.agreement, self.frames)
+        let (agreement, found, frames) = (self.agreement, self.float_found, self.frames);
+        format!("{precision}agreement F1 {agreement:.3} on {found} detections in {frames} validation frames")
     }
 }
 
@@ -68,7 +71,7 @@ impl Budget {
             && before - after > self.ap50
         {
             let (lost, allowed) = (100.0 * (before - after), 100.0 * self.ap50);
-            excess.push(format!("AP50 falls by {lost:.2} points where {allowed:.2} are allowed"));
+            excess.push(format!("average precision falls by {lost:.2} points where {allowed:.2} are allowed"));
         }
         if worth.agreement < self.agreement {
             let (found, least) = (worth.agreement, self.agreement);
@@ -92,8 +95,10 @@ mod tests {
     #[test]
     fn a_budget_tells_what_is_beyond_it() {
         let budget = Budget::default();
-        let worth = Worth { frames: 9, agreement: 0.98, ap50: Some(0.795), float_ap50: Some(0.8) };
+        let worth = Worth { frames: 9, float_found: 40, agreement: 0.98, ap50: Some(0.795), float_ap50: Some(0.8) };
         assert_eq!(budget.excess(&worth), None);
+        let words = "average precision 0.800 -> 0.795, agreement F1 0.980 on 40 detections in 9 validation frames";
+        assert_eq!(worth.words(), words);
         assert_eq!(budget.excess(&Worth { ap50: None, ..worth }), None);
         let lost = budget.excess(&Worth { ap50: Some(0.78), ..worth }).unwrap();
         assert!(lost.contains("2.00 points where 1.00") && !lost.contains("agree"), "{lost}");
