@@ -150,7 +150,8 @@ fn a_model_is_swapped_under_load_without_a_gap_or_a_leak() {
     assert!(results >= 0.98 * published, "{results} results of {published} images");
     assert_eq!(swapped["detection"]["values"]["failed"], "0");
     // What is freed and taken again moves the figure to and fro; a session that stayed would be some megabytes each time.
-    assert!(growth < 0.25, "{growth} MB more with each swap: {megabytes:?}");
+    let most = if swaps < 100 { 1.0 } else { 0.05 };
+    assert!(growth < most, "{growth} MB more with each swap: {megabytes:?}");
     assert!(threads.last() <= threads.first(), "{threads:?}");
     let (code, _) = node.end("-INT");
     assert_eq!(code, Some(0));

@@ -117,7 +117,7 @@ Exit codes:
   1  the program's runtime cannot start
   2  an error that is on stderr: a parameter that makes no sense, a model that cannot be run, no ROS 2, an unknown argument
 
-See also docs/nodes.md: topics, diagnostics, managed nodes, Nav2.
+See also docs/nodes.md and docs/operations.md: topics, diagnostics, managed nodes, Nav2.
 "
         );
         text

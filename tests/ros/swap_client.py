@@ -15,6 +15,7 @@ result for each step. Steps:
     {"do": "kill", "path": text, "after": seconds}               sets the model and kills the process with SIGKILL so much later
 """
 
+import copy
 import json
 import os
 import signal
@@ -183,7 +184,7 @@ class Client:
         begun, first, agreements = time.monotonic(), len(self.results), len(self.agreements)
         time.sleep(seconds)
         result = self.stretch(begun, first)
-        result |= {"agreements": self.agreements[agreements:], "labels": self.labels, "diagnostics": self.statuses}
+        result |= {"agreements": self.agreements[agreements:], "labels": self.labels, "diagnostics": copy.deepcopy(self.statuses)}
         return result
 
     def do_await_candidate(self, path, seconds):

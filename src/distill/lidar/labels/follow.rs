@@ -657,7 +657,7 @@ mod tests {
         let classes = ["person".to_owned(), "pallet".to_owned(), "forklift".to_owned()];
         let truck = |y: f32| {
             let mut truck = column([2.0, y], PointTarget::IGNORED);
-            truck.iter_mut().take(6).for_each(|(_, target)| *target = PointTarget::of_class(2, None));
+            truck[6..12].iter_mut().for_each(|(_, target)| *target = PointTarget::of_class(2, None));
             truck
         };
         let load = column([2.2, 0.0], PointTarget::of_class(1, None));
