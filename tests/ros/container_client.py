@@ -27,6 +27,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, LaserScan
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
+from service_caller import ServiceCaller
+
 PATIENCE = 60.0
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -49,10 +51,11 @@ def scan():
 class Client:
     def __init__(self, plan):
         self.node = rclpy.create_node("container_client")
+        self.services = ServiceCaller(self.node, PATIENCE)
         self.period = 1 / plan["rate"]
         self.sensors = [(self.node.create_publisher(Image, topic, SENSOR), image()) for topic in plan["images"]]
         self.sensors += [(self.node.create_publisher(LaserScan, topic, SENSOR), scan()) for topic in plan["scans"]]
-        self.diagnostics, self.clients = {}, {}
+        self.diagnostics = {}
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 50)
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
@@ -64,17 +67,7 @@ class Client:
             self.diagnostics[status.name] = {"level": int.from_bytes(status.level, "little"), "message": status.message, "values": values}
 
     def call(self, kind, service, request):
-        if service not in self.clients:
-            client = self.node.create_client(kind, service)
-            if not client.wait_for_service(PATIENCE):
-                raise SystemExit(f"there is no service {service}")
-            self.clients[service] = client
-        done = threading.Event()
-        future = self.clients[service].call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(PATIENCE):
-            raise SystemExit(f"{service} does not answer")
-        return future.result()
+        return self.services.call(kind, service, request)
 
     def do_state(self, node):
         return self.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label

@@ -37,6 +37,8 @@ from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2DArray, Detection3D, Detection3DArray, LabelInfo, ObjectHypothesisWithPose
 
+from service_caller import ServiceCaller
+
 PATIENCE = 60.0
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -48,8 +50,9 @@ class Manager:
     def __init__(self, name, pid):
         self.name, self.pid = name, pid
         self.node = rclpy.create_node("lifecycle_client")
+        self.services = ServiceCaller(self.node, PATIENCE)
         self.begun = time.monotonic()
-        self.events, self.words, self.diagnostics, self.clients = [], [], [], {}
+        self.events, self.words, self.diagnostics = [], [], []
         self.heard = {"detections": 0, "obstacles": 0, "labels": 0}
         self.bond = None
         self.node.create_subscription(TransitionEvent, f"/{name}/transition_event", self.on_event, 10)
@@ -79,17 +82,12 @@ class Manager:
 
     def call(self, kind, service, request):
         """The answer, and after how many seconds it came."""
-        if service not in self.clients:
-            client = self.node.create_client(kind, f"/{self.name}/{service}")
-            if not client.wait_for_service(PATIENCE):
-                raise SystemExit(f"there is no service {service}")
-            self.clients[service] = client
-        begun, done = time.monotonic(), threading.Event()
-        future = self.clients[service].call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(PATIENCE):
-            raise SystemExit(f"{service} does not answer")
-        return future.result(), time.monotonic() - begun
+        service = f"/{self.name}/{service}"
+        # How long the service takes to appear is not the answer's time.
+        self.services.client(kind, service)
+        begun = time.monotonic()
+        answer = self.services.call(kind, service, request)
+        return answer, time.monotonic() - begun
 
     def state(self):
         answer, seconds = self.call(GetState, "get_state", GetState.Request())

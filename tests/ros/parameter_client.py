@@ -31,6 +31,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter, parameter_dict_from_yaml_file, parameter_value_to_python
 from rclpy.qos import qos_profile_parameter_events
 
+from service_caller import ServiceCaller
+
 PATIENCE = 30.0
 
 
@@ -38,7 +40,8 @@ class Client:
     def __init__(self, name):
         self.name = name
         self.node = rclpy.create_node("parameter_client")
-        self.clients, self.events = {}, []
+        self.services = ServiceCaller(self.node, PATIENCE)
+        self.events = []
         self.node.create_subscription(ParameterEvent, "/parameter_events", self.on_event, qos_profile_parameter_events)
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
@@ -53,17 +56,7 @@ class Client:
             self.events.append(told)
 
     def call(self, kind, service, request):
-        if service not in self.clients:
-            client = self.node.create_client(kind, f"{self.name}/{service}")
-            if not client.wait_for_service(PATIENCE):
-                raise SystemExit(f"there is no service {self.name}/{service}")
-            self.clients[service] = client
-        done = threading.Event()
-        future = self.clients[service].call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(PATIENCE):
-            raise SystemExit(f"{service} does not answer")
-        return future.result()
+        return self.services.call(kind, f"{self.name}/{service}", request)
 
     def await_events(self):
         """Until the node's events are heard: its publisher is known, and it had the time to know us."""

@@ -35,6 +35,8 @@ from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from service_caller import ServiceCaller
+
 NODE = "/camera_detector"
 PATIENCE = 60.0
 
@@ -43,9 +45,10 @@ class Client:
     def __init__(self, plan):
         self.pid, self.rate = plan["pid"], plan["rate"]
         self.node = rclpy.create_node("swap_client")
+        self.services = ServiceCaller(self.node, PATIENCE)
         # When each result came, of which frame, and of which classes.
         self.results, self.published, self.labels, self.agreements = [], [], [], []
-        self.statuses, self.clients = {}, {}
+        self.statuses = {}
         self.came = threading.Condition()
         picture = Picture.open(plan["image"]).convert("RGB")
         self.image = Image(width=picture.width, height=picture.height, encoding="rgb8", step=3 * picture.width)
@@ -98,16 +101,7 @@ class Client:
             return self.came.wait_for(condition, seconds)
 
     def call(self, kind, service, request):
-        if service not in self.clients:
-            self.clients[service] = self.node.create_client(kind, f"{NODE}/{service}")
-            if not self.clients[service].wait_for_service(PATIENCE):
-                raise SystemExit(f"there is no service {service}")
-        done = threading.Event()
-        future = self.clients[service].call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(PATIENCE):
-            raise SystemExit(f"{service} does not answer")
-        return future.result()
+        return self.services.call(kind, f"{NODE}/{service}", request)
 
     def set(self, name, value):
         kinds = {str: ("string", ParameterType.PARAMETER_STRING), bool: ("bool", ParameterType.PARAMETER_BOOL)}
