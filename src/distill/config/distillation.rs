@@ -81,7 +81,8 @@ impl Default for GenerationsConfig {
 ///
 /// The new student starts from that run's weights. On every training image it is kept near what the earlier student says of it: the
 /// terms `retain_class` (the earlier classes) and `retain_box`. The new experiment may have more classes, in any order; size,
-/// convolution and input stay as they are. `distill run` measures on the earlier run's test block what was forgotten.
+/// convolution and input stay as they are. With `student.inherit` the student starts from that run instead, and may be of another
+/// size; the earlier one is then its teacher alone. `distill run` measures on the earlier run's test block what was forgotten.
 ///
 /// ```yaml
 /// classes: [person, pallet]                      # the earlier run knew persons

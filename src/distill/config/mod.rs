@@ -236,16 +236,10 @@ impl Experiment {
             return Err(wrong("student.inherit", mend.into()));
         }
         self.distillation.check(&teachers, &wrong)?;
-        if let Some(retain) = &self.distillation.retain {
-            if self.student.inherit.is_some() {
-                let mend = "the student starts from `distillation.retain.run` already; leave one of the two out";
-                return Err(wrong("student.inherit", mend.into()));
-            }
-            if retain.run == self.output {
-                let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
-                            choose another `output`";
-                return Err(wrong("distillation.retain.run", mend.into()));
-            }
+        if self.distillation.retain.as_ref().is_some_and(|retain| retain.run == self.output) {
+            let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
+                        choose another `output`";
+            return Err(wrong("distillation.retain.run", mend.into()));
         }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
@@ -258,8 +252,8 @@ impl Experiment {
 
     /// The student network that this experiment trains.
     pub fn student_config(&self) -> StudentConfig {
-        let StudentSection { size, convolution, width, height, .. } = self.student;
-        StudentConfig { convolution, ..StudentConfig::new(size, self.classes.clone(), width, height) }
+        let StudentSection { size, convolution, width, height, channels, .. } = self.student;
+        StudentConfig { convolution, channels, ..StudentConfig::new(size, self.classes.clone(), width, height) }
     }
 
     /// The experiment as YAML with every default filled in and every path absolute.

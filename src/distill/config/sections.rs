@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::distill::{
     split::Block,
-    student::{Convolution, Size},
+    student::{Channels, Convolution, Size},
     train::{DEVICES, device},
 };
 
@@ -79,6 +79,10 @@ pub struct StudentSection {
     pub width: usize,
     /// Input height in pixels, a multiple of 32. Default 192.
     pub height: usize,
+    /// Channels of every group that is independent in the network, instead of those of the size, whose depths stay: what
+    /// `distill prune` leaves. `{stem: 12, stages: [20, 32, 48, 72], neck: 24, class_towers: [24, 28, 32], box_towers: [16, 24, 32]}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Channels>,
     /// Folder of an earlier run whose student, at least as large, this one starts from: every n-th layer and channel of it
     /// (DistilBERT, Sanh et al. 2019), or all of it when they are equal. Without, weights are drawn by the seed.
     pub inherit: Option<PathBuf>,
@@ -86,7 +90,14 @@ pub struct StudentSection {
 
 impl Default for StudentSection {
     fn default() -> Self {
-        Self { size: Size::default(), convolution: Convolution::default(), width: 320, height: 192, inherit: None }
+        Self {
+            size: Size::default(),
+            convolution: Convolution::default(),
+            width: 320,
+            height: 192,
+            channels: None,
+            inherit: None,
+        }
     }
 }
 

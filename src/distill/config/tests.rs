@@ -66,11 +66,23 @@ fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
     assert_eq!(experiment.distillation.retain, Some(expected));
     assert!(!experiment.distillation.needs_teachers());
     assert_eq!(read(SMALL, &[]).unwrap().distillation.retain, None);
-    let both = ["distillation.retain={run: old}", "student.inherit=old"];
-    let error = read(SMALL, &both).unwrap_err().to_string();
-    assert!(error.contains("student.inherit") && error.contains("distillation.retain.run"), "{error}");
+    // A student that starts from another run may still be kept near this one.
+    let both = read(SMALL, &["distillation.retain={run: old}", "student.inherit=other"]).unwrap();
+    assert_eq!(both.student.inherit.as_deref(), Some(Path::new("/x/other")));
     let error = read(SMALL, &["distillation.retain={weight: 2}"]).unwrap_err().to_string();
     assert!(error.contains("run"), "{error}");
+}
+
+#[test]
+fn channels_are_written_only_where_they_are_given() {
+    let usual = read(SMALL, &[]).unwrap();
+    assert!(!usual.to_yaml().unwrap().contains("channels"));
+    let channels = "student.channels={stem: 12, stages: [20, 33, 50, 70], neck: 27, class_towers: [24, 30, 32], box_towers: [8, 9, 10]}";
+    let cut = read(SMALL, &[channels]).unwrap();
+    assert_eq!(cut.student_config().group_channels().stages, [20, 33, 50, 70]);
+    assert_eq!(read(&cut.to_yaml().unwrap(), &[]).unwrap().student, cut.student);
+    let error = read(SMALL, &["student.channels={stem: 12}"]).unwrap_err().to_string();
+    assert!(error.contains("stages"), "{error}");
 }
 
 #[test]
@@ -80,6 +92,10 @@ fn senseless_values_are_refused_by_name() {
         ("train.shards=0", "train.shards"),
         ("train.learning_rate=-1", "train.learning_rate"),
         ("student.width=300", "student.width"),
+        (
+            "student.channels={stem: 0, stages: [1, 1, 1, 1], neck: 1, class_towers: [1, 1, 1], box_towers: [1, 1, 1]}",
+            "student.channels",
+        ),
         ("split.test=1.5", "split.test"),
         ("augment.scale=[2, 1]", "augment.scale"),
         ("name=a/b", "name"),

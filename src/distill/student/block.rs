@@ -13,7 +13,7 @@ use burn::{
 
 use super::{
     config::Convolution,
-    inherit::{InheritError, every_nth, take_norm, take_weights},
+    inherit::{InheritError, Taken, every_nth, take_norm, take_weights},
     operator::{self, After},
     seed::WeightSeed,
 };
@@ -78,10 +78,31 @@ impl ConvUnit {
         rectified(self.norm.as_ref(), operator::convolve(&self.conv, input), added)
     }
 
-    /// This unit with every n-th output channel of another one, whose inputs are the channels `ins`; says which outputs these are.
-    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
+    /// The weights `[out, in, rows, columns]` that make its output channels: the pointwise ones where it is depthwise-separable.
+    pub(in crate::distill) fn filters(&self) -> &Param<Tensor<4>> {
+        &self.conv.weight
+    }
+
+    /// The bias of each output channel, which it has once it is folded.
+    pub(in crate::distill) fn bias(&self) -> Option<&Param<Tensor<1>>> {
+        self.conv.bias.as_ref()
+    }
+
+    /// BatchNorm's scale of each output channel, unless it is folded.
+    pub(in crate::distill) fn scale(&self) -> Option<&Param<Tensor<1>>> {
+        self.norm.as_ref().map(|norm| &norm.gamma)
+    }
+
+    /// This unit with some output channels of another one, whose inputs are the channels `ins`; says which outputs these are.
+    pub(super) fn inherit(
+        self,
+        from: &Self,
+        ins: &[usize],
+        outs: Taken<'_>,
+        layer: &str,
+    ) -> Result<(Self, Vec<usize>), InheritError> {
         let (wanted, given) = (self.conv.weight.dims()[0], from.conv.weight.dims()[0]);
-        let outs = every_nth(layer, wanted, given)?;
+        let outs = outs.of(layer, wanted, given)?;
         let depthwise = match (self.depthwise, &from.depthwise) {
             (Some(own), Some(from)) => Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), ..own }),
             (None, None) => None,
@@ -161,7 +182,7 @@ impl Residual {
 
     /// See [`ConvUnit::inherit`]; its outputs are its inputs' channels.
     pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<Self, InheritError> {
-        Ok(Self { unit: self.unit.inherit(&from.unit, ins, layer)?.0 })
+        Ok(Self { unit: self.unit.inherit(&from.unit, ins, Taken::These(ins), layer)?.0 })
     }
 
     /// See [`ConvUnit::fold`].
@@ -200,12 +221,23 @@ impl Stage {
     }
 
     /// See [`ConvUnit::inherit`].
-    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
-        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, layer)?;
+    pub(super) fn inherit(
+        self,
+        from: &Self,
+        ins: &[usize],
+        outs: Taken<'_>,
+        layer: &str,
+    ) -> Result<(Self, Vec<usize>), InheritError> {
+        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, outs, layer)?;
         let layers = every_nth(&format!("depth of {layer}"), self.refine.len(), from.refine.len())?;
         let refine = self.refine.into_iter().zip(layers);
         let refine = refine.map(|(unit, place)| unit.inherit(&from.refine[place], &outs, layer));
         Ok((Self { reduce, refine: refine.collect::<Result<_, _>>()? }, outs))
+    }
+
+    /// The units whose sum its features are.
+    pub(super) fn units(&self) -> impl Iterator<Item = &ConvUnit> {
+        std::iter::once(&self.reduce).chain(self.refine.iter().map(|residual| &residual.unit))
     }
 
     /// See [`ConvUnit::fold`].

@@ -16,8 +16,8 @@ pub fn check_inheritance(experiment: &Experiment) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The student that an experiment starts from, on a device with gradients: the retained one, where there is one, or what it inherits
-/// (`student.inherit`).
+/// The student that an experiment starts from, on a device with gradients: what it inherits (`student.inherit`), or the retained one,
+/// where there is one.
 ///
 /// # Errors
 /// When the run that it inherits from cannot be read, or is of another kind.
@@ -27,9 +27,8 @@ pub(super) fn initial_student(
     device: &Device,
 ) -> Result<CameraStudent, TrainError> {
     let fresh = CameraStudent::new(&experiment.student_config(), experiment.seed, device)?;
-    let heir = match (retained, &experiment.student.inherit) {
-        (Some(retained), _) => retained.heir(fresh.valid())?,
-        (None, Some(run)) => {
+    let heir = match (&experiment.student.inherit, retained) {
+        (Some(run), _) => {
             let run = EarlierRun::read("student.inherit", run)?;
             let (classes, own) = (&run.experiment.classes, &experiment.classes);
             if classes != own {
@@ -37,6 +36,7 @@ pub(super) fn initial_student(
             }
             fresh.valid().inherit(&run.student(&device.clone().inner())?)?
         }
+        (None, Some(retained)) => retained.heir(fresh.valid())?,
         (None, None) => return Ok(fresh),
     };
     checkpoint::unpack(fresh, checkpoint::pack(&heir)?)
