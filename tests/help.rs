@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
     "inspect",
     "synth",
     "label",
@@ -12,6 +12,7 @@ const SUBCOMMANDS: [&str; 13] = [
     "run",
     "evaluate",
     "bench",
+    "prune",
     "quantize",
     "ablate",
     "report",

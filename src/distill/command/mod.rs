@@ -22,6 +22,7 @@ mod generations;
 mod inspect;
 pub mod label;
 mod label_lidar;
+mod prune;
 mod quantize;
 mod quantize_lidar;
 mod report;
@@ -58,6 +59,7 @@ enum Command {
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
     Bench(BenchArgs),
+    Prune(prune::PruneArgs),
     Quantize(quantize::QuantizeArgs),
     Ablate(ablate::AblateArgs),
     Report(report::ReportArgs),
@@ -82,6 +84,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Prune(args) => prune::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),

@@ -121,7 +121,8 @@ pub struct QuantizeArgs {
 /// Most frames that are held in memory at once.
 const MOST_FRAMES: usize = 10_000;
 
-fn frame_count(text: &str) -> Result<usize, String> {
+/// A number of frames on the command line.
+pub(super) fn frame_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=MOST_FRAMES).contains(&count) => Ok(count),
         _ => Err(format!("must be a number from 1 to {MOST_FRAMES}")),
@@ -357,12 +358,13 @@ pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     Ok(Some(out.as_path()))
 }
 
-fn unwritten(path: &Path, error: &std::io::Error) -> WorkFailed {
+/// A file that could not be written, with the exit code that it deserves.
+pub(super) fn unwritten(path: &Path, error: &std::io::Error) -> WorkFailed {
     WorkFailed(format!("{}: {error}", path.display()))
 }
 
 /// Shows what is being done; hidden where nobody looks.
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -13,7 +13,7 @@ use burn::{
 
 use super::{
     config::Convolution,
-    inherit::{InheritError, Taken, every_nth, take_norm, take_weights},
+    inherit::{InheritError, Taken, every_nth, take_channels, take_norm, take_weights},
     operator::{self, After},
     seed::WeightSeed,
 };
@@ -93,7 +93,8 @@ impl ConvUnit {
         self.norm.as_ref().map(|norm| &norm.gamma)
     }
 
-    /// This unit with some output channels of another one, whose inputs are the channels `ins`; says which outputs these are.
+    /// This unit with some output channels of another one, folded or not, whose inputs are the channels `ins`; says which outputs these
+    /// are.
     pub(super) fn inherit(
         self,
         from: &Self,
@@ -104,7 +105,10 @@ impl ConvUnit {
         let (wanted, given) = (self.conv.weight.dims()[0], from.conv.weight.dims()[0]);
         let outs = outs.of(layer, wanted, given)?;
         let depthwise = match (self.depthwise, &from.depthwise) {
-            (Some(own), Some(from)) => Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), ..own }),
+            (Some(own), Some(from)) => {
+                let bias = from.bias.as_ref().map(|bias| take_channels(bias, ins));
+                Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), bias, ..own })
+            }
             (None, None) => None,
             (own, _) => {
                 let (wanted, given) = (usize::from(own.is_some()), usize::from(from.depthwise.is_some()));
@@ -115,7 +119,11 @@ impl ConvUnit {
         let unit = Self {
             depthwise,
             depthwise_norm: norm(&from.depthwise_norm, ins),
-            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), ..self.conv },
+            conv: Conv2d {
+                weight: take_weights(&from.conv.weight, &outs, ins),
+                bias: from.conv.bias.as_ref().map(|bias| take_channels(bias, &outs)),
+                ..self.conv
+            },
             norm: norm(&from.norm, &outs),
         };
         Ok((unit, outs))
