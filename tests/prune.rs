@@ -132,7 +132,7 @@ fn a_student_is_cut_learns_again_and_is_cut_once_more() {
     assert!(metrics.lines().count() == 2 && metrics.contains("retain_class"), "{metrics}");
     let first = scene.yaml("cut/distil.yaml");
     let retained = |experiment: &serde_yaml::Value| experiment["distillation"]["retain"]["run"].clone();
-    assert_eq!(retained(&first).as_str().map(PathBuf::from), Some(scene.path("out").canonicalize().unwrap()));
+    assert_eq!(retained(&first).as_str(), Some("../out"));
 
     // Another round, by the weights alone: the first student of all goes on teaching.
     let arguments = ["prune", "cut/distilled", "--out", "second", "--keep", "0.8", "--measure", "macs", "--by", "l1"];
@@ -140,10 +140,7 @@ fn a_student_is_cut_learns_again_and_is_cut_once_more() {
     assert!(macs(&scene.path("second/student.onnx")) <= 4 * after / 5);
     let second = scene.yaml("second/distil.yaml");
     assert_eq!(retained(&second), retained(&first));
-    assert_eq!(
-        second["student"]["inherit"].as_str().map(PathBuf::from),
-        Some(scene.path("second").canonicalize().unwrap())
-    );
+    assert_eq!(second["student"]["inherit"].as_str(), Some("."));
     assert_eq!(second["train"]["learning_rate"], first["train"]["learning_rate"]);
     // The same command is the same work once more.
     scene.done(&arguments);

@@ -295,7 +295,7 @@ fn write(args: &PruneArgs, run: &Run, pruned: &Pruned, report: &PruneReport) -> 
     let cut = cut_experiment(&run.experiment, pruned.config.group_channels(), &folder);
     let epochs = args.epochs.map_or_else(|| default_epochs(&run.experiment), |epochs| epochs as usize);
     let recovery_path = folder.join(RECOVERY_FILE);
-    let recovery = recovery(&run.experiment, &cut, epochs).to_yaml()?;
+    let recovery = recovery(&run.experiment, &cut, epochs).relative_to(&folder).to_yaml()?;
     durable::write_bytes(&recovery_path, recovery.as_bytes()).map_err(|error| unwritten(&recovery_path, &error))?;
     durable::remove_file(&report_path).map_err(|error| unwritten(&report_path, &error))?;
     write_run_files(&folder, &cut.to_yaml()?)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, PathResolver};
+use super::ConfigError;
 use crate::distill::loss::TermConfig;
 
 /// Which training images the teachers label anew, as the student sees them.
@@ -136,14 +136,6 @@ impl DistillationConfig {
     /// Whether teachers are run while the student trains.
     pub fn needs_teachers(&self) -> bool {
         !self.terms.is_empty() || self.relabel != Relabel::Never
-    }
-
-    /// Makes its paths absolute.
-    pub(super) fn resolve(&mut self, paths: &PathResolver<'_>) -> Result<(), ConfigError> {
-        match &mut self.retain {
-            Some(retain) => paths.resolve("distillation.retain.run", &mut retain.run),
-            None => Ok(()),
-        }
     }
 
     /// Checks the terms; `teachers` are the experiment's.

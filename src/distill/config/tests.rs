@@ -38,6 +38,17 @@ fn resolved_form_reads_back_as_itself() {
 }
 
 #[test]
+fn paths_that_start_from_a_folder_mean_the_same_there() {
+    let changes = ["distillation.retain={run: ../runs/old}", "student.inherit=other", "targets_folder=targets"];
+    let experiment = read(SMALL, &changes).unwrap();
+    let moved = experiment.relative_to(Path::new("/x"));
+    assert_eq!((moved.output.to_str(), moved.data[0].path.to_str()), (Some("../out"), Some("bags/monday")));
+    let again = read(&moved.to_yaml().unwrap(), &[]).unwrap();
+    assert_eq!(again, Experiment { written: again.written.clone(), ..experiment });
+    assert!(!again.written.contains("/x"), "{}", again.written);
+}
+
+#[test]
 fn overrides_win_and_are_checked() {
     let experiment = read(SMALL, &["train.epochs=7", "augment.color.hue=3"]).unwrap();
     assert_eq!(experiment.train.epochs, 7);
