@@ -21,7 +21,7 @@ use crate::{
             Criterion, Importance, Measure, PruneError, PruneJob, PruneReport, Pruned, REPORT_FILE, Sensitivity,
             by_scale, by_weights, cut_experiment, default_epochs, prune, recovery,
         },
-        config::Experiment,
+        config::{Experiment, absolute_path},
         durable,
         evaluate::bundle_path,
         export::export,
@@ -152,7 +152,7 @@ impl Run {
         let mut experiment = Experiment::load(&file, &[])
             .with_context(|| format!("{}: give the output folder of a finished `distill run`", folder.display()))?;
         // Where it lies now.
-        experiment.output = std::path::absolute(folder).with_context(|| folder.display().to_string())?;
+        experiment.output = absolute_path(folder).with_context(|| folder.display().to_string())?;
         let unfinished = || format!("{}: the run is not finished; `distill run` with its experiment", folder.display());
         let config = experiment.student_config();
         let student = CameraStudent::new(&config, experiment.seed, &Device::flex())?;
@@ -227,7 +227,7 @@ fn worked(error: PruneError) -> anyhow::Error {
 
 /// Refuses a folder that holds something which is not to be lost.
 fn check_out(args: &PruneArgs, run: &Run) -> anyhow::Result<()> {
-    let folder = std::path::absolute(&args.out).with_context(|| args.out.display().to_string())?;
+    let folder = absolute_path(&args.out).with_context(|| args.out.display().to_string())?;
     if folder == run.experiment.output {
         bail!("--out {}: is the run's own folder; name another one", args.out.display());
     }
@@ -290,7 +290,7 @@ fn tell_doubts(report: &PruneReport) {
 
 /// Writes the folder; `prune.json` is there once all else is.
 fn write(args: &PruneArgs, run: &Run, pruned: &Pruned, report: &PruneReport) -> anyhow::Result<()> {
-    let folder = std::path::absolute(&args.out).with_context(|| args.out.display().to_string())?;
+    let folder = absolute_path(&args.out).with_context(|| args.out.display().to_string())?;
     let report_path = folder.join(REPORT_FILE);
     let cut = cut_experiment(&run.experiment, pruned.config.group_channels(), &folder);
     let epochs = args.epochs.map_or_else(|| default_epochs(&run.experiment), |epochs| epochs as usize);

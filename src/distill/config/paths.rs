@@ -15,6 +15,14 @@ pub(in crate::distill) fn folder_of(file: &Path) -> io::Result<PathBuf> {
     Ok(std::path::absolute(file)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
 }
 
+/// A path as it is named on the command line, absolute and without dots.
+///
+/// # Errors
+/// When it is empty, or the current folder is not known.
+pub(in crate::distill) fn absolute_path(path: &Path) -> io::Result<PathBuf> {
+    Ok(without_dots(&std::path::absolute(path)?))
+}
+
 /// Resolves the paths of one configuration file.
 pub(in crate::distill) struct PathResolver<'a> {
     /// The configuration file, for messages.

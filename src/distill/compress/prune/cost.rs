@@ -120,7 +120,9 @@ impl CostTable {
     /// The multiply-accumulates.
     pub fn macs(config: &StudentConfig) -> Self {
         let count = |layer: &Layer, points: &[[usize; 2]]| {
-            Ok::<_, std::convert::Infallible>(points.iter().map(|&[ins, outs]| layer.macs(ins, outs) as f64).collect())
+            Ok::<_, std::convert::Infallible>(
+                points.iter().map(|&[ins, outs]| layer.macs(ins, outs) as f64).collect::<Vec<f64>>(),
+            )
         };
         let Ok(table) = Self::new(config, count);
         table

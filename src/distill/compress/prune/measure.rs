@@ -8,7 +8,11 @@ use std::{
 use burn::tensor::{Device, Tensor};
 use onnx_ir::{Message, ModelProto};
 
-use super::{PruneError, cost::CostTable, layers::Layer};
+use super::{
+    PruneError,
+    cost::CostTable,
+    layers::{End, Layer},
+};
 use crate::{
     bench::{Lap, Laps, Plan, Until, clock, take_turns},
     distill::{
@@ -28,14 +32,16 @@ const GRAY: f32 = 0.5;
 
 /// Measures every layer of a student; `tell` is told which.
 ///
-/// A layer by itself pays for the change of layout of its input and output, which layers within a network do not. That makes the sum
-/// over the layers more than the network takes, but it is the shares that count, and [`race`] has the last word.
+/// What the call of a network takes that does nothing is taken off. A layer by itself still pays for the change of layout of its input
+/// and output, which layers within a network do not. That makes the sum over the layers more than the network takes, but it is the
+/// shares that count, and [`race`] has the last word.
 ///
 /// # Errors
 /// A layer cannot be run in ONNX Runtime.
 pub fn layer_times(config: &StudentConfig, tell: &mut dyn FnMut(&str)) -> Result<CostTable, PruneError> {
     // Layers of one shape, as the two towers of a stride are, take the same time.
     let mut known: HashMap<Vec<usize>, Vec<f64>> = HashMap::new();
+    let call = call_time()?;
     CostTable::new(config, |layer, points| {
         let is_depthwise = usize::from(layer.convolution == Convolution::Depthwise);
         let shape = [layer.kernel, layer.stride, layer.grid[0], layer.grid[1], is_depthwise];
@@ -44,10 +50,19 @@ pub fn layer_times(config: &StudentConfig, tell: &mut dyn FnMut(&str)) -> Result
             return Ok(times.clone());
         }
         tell(&layer.name);
-        let times = times_of(layer, points)?;
+        // However quick a layer is, it takes some time.
+        let times: Vec<f64> = times_of(layer, points)?.into_iter().map(|time| (time - call).max(0.1 * time)).collect();
         known.insert(key, times.clone());
         Ok(times)
     })
+}
+
+/// Median milliseconds of a network that does next to nothing.
+fn call_time() -> Result<f64, PruneError> {
+    let (ins, outs) = (End::Fixed(1), End::Fixed(1));
+    let name = "a call".to_owned();
+    let empty = Layer { name, ins, outs, kernel: 1, stride: 1, convolution: Convolution::Plain, grid: [1, 1] };
+    Ok(times_of(&empty, &[[1, 1]])?.first().copied().unwrap_or_default())
 }
 
 /// Median milliseconds of a layer with so many inputs and outputs each, in turn.
