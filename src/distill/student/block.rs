@@ -12,8 +12,9 @@ use burn::{
 };
 
 use super::{
+    arithmetic::{Arithmetic, Floats},
     config::Convolution,
-    inherit::{InheritError, every_nth, take_norm, take_weights},
+    inherit::{InheritError, every_nth, take_channels, take_norm, take_weights},
     operator::{self, After},
     seed::WeightSeed,
 };
@@ -71,11 +72,29 @@ impl ConvUnit {
 
     /// [`Self::forward`] with something added before ReLU.
     pub fn forward_with(&self, input: Tensor<4>, added: Option<Tensor<4>>) -> Tensor<4> {
+        self.forward_by(&mut Floats, input, added)
+    }
+
+    /// [`Self::forward_with`] in other numbers, which is for folded units.
+    pub(super) fn forward_by(
+        &self,
+        arithmetic: &mut dyn Arithmetic,
+        input: Tensor<4>,
+        added: Option<Tensor<4>>,
+    ) -> Tensor<4> {
         let input = match &self.depthwise {
-            Some(depthwise) => rectified(self.depthwise_norm.as_ref(), operator::convolve(depthwise, input), None),
+            Some(depthwise) => {
+                let made = arithmetic.convolve(depthwise, input);
+                arithmetic.store(rectified(self.depthwise_norm.as_ref(), made, None))
+            }
             None => input,
         };
-        rectified(self.norm.as_ref(), operator::convolve(&self.conv, input), added)
+        let mut made = arithmetic.convolve(&self.conv, input);
+        if added.is_some() {
+            // Runtimes join a convolution with the ReLU behind it, not with an addition: that adds what was stored.
+            made = arithmetic.store(made);
+        }
+        arithmetic.store(rectified(self.norm.as_ref(), made, added))
     }
 
     /// This unit with every n-th output channel of another one, whose inputs are the channels `ins`; says which outputs these are.
@@ -83,7 +102,10 @@ impl ConvUnit {
         let (wanted, given) = (self.conv.weight.dims()[0], from.conv.weight.dims()[0]);
         let outs = every_nth(layer, wanted, given)?;
         let depthwise = match (self.depthwise, &from.depthwise) {
-            (Some(own), Some(from)) => Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), ..own }),
+            (Some(own), Some(from)) => {
+                let bias = from.bias.as_ref().map(|bias| take_channels(bias, ins));
+                Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), bias, ..own })
+            }
             (None, None) => None,
             (own, _) => {
                 let (wanted, given) = (usize::from(own.is_some()), usize::from(from.depthwise.is_some()));
@@ -91,10 +113,12 @@ impl ConvUnit {
             }
         };
         let norm = |norm: &Option<BatchNorm>, channels: &[usize]| norm.as_ref().map(|norm| take_norm(norm, channels));
+        // A folded unit has biases in the place of its BatchNorm, and its heir is folded, too.
+        let bias = from.conv.bias.as_ref().map(|bias| take_channels(bias, &outs));
         let unit = Self {
             depthwise,
             depthwise_norm: norm(&from.depthwise_norm, ins),
-            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), ..self.conv },
+            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), bias, ..self.conv },
             norm: norm(&from.norm, &outs),
         };
         Ok((unit, outs))
@@ -156,7 +180,12 @@ impl Residual {
 
     /// `[B, C, H, W]` -> the same shape.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.unit.forward_with(input.clone(), Some(input))
+        self.forward_by(&mut Floats, input)
+    }
+
+    /// See [`ConvUnit::forward_by`].
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, input: Tensor<4>) -> Tensor<4> {
+        self.unit.forward_by(arithmetic, input.clone(), Some(input))
     }
 
     /// See [`ConvUnit::inherit`]; its outputs are its inputs' channels.
@@ -196,7 +225,13 @@ impl Stage {
 
     /// `[B, in, H, W]` -> `[B, out, H / 2, W / 2]`; a single row stays one.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
+        self.forward_by(&mut Floats, input)
+    }
+
+    /// See [`ConvUnit::forward_by`].
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, input: Tensor<4>) -> Tensor<4> {
+        let reduced = self.reduce.forward_by(arithmetic, input, None);
+        self.refine.iter().fold(reduced, |features, unit| unit.forward_by(arithmetic, features))
     }
 
     /// See [`ConvUnit::inherit`].

@@ -53,7 +53,7 @@ pub(super) fn take_weights(weight: &Param<Tensor<4>>, outs: &[usize], ins: &[usi
 }
 
 /// Values per channel, for some channels.
-fn take_channels(values: &Param<Tensor<1>>, channels: &[usize]) -> Param<Tensor<1>> {
+pub(super) fn take_channels(values: &Param<Tensor<1>>, channels: &[usize]) -> Param<Tensor<1>> {
     Param::from_tensor(take(values.val(), 0, channels))
 }
 

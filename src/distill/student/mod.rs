@@ -13,11 +13,13 @@
 
 mod adapter;
 mod anchor;
+mod arithmetic;
 mod block;
 mod config;
 mod inherit;
 mod network;
 pub mod operator;
+mod rounding;
 mod seed;
 mod weights;
 
@@ -29,6 +31,7 @@ pub(in crate::distill) use config::{CLASS_PRIOR, check_classes};
 pub use config::{ConfigError, Convolution, STRIDES, Size, StudentConfig, Widths};
 pub use inherit::{InheritError, class_places};
 pub use network::{CameraStudent, StudentOutput};
+pub use rounding::Rounding;
 pub(in crate::distill) use seed::WeightSeed;
 pub use weights::WeightsError;
 pub(in crate::distill) use weights::{load, save};
