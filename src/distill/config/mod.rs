@@ -237,14 +237,21 @@ impl Experiment {
         }
         self.distillation.check(&teachers, &wrong)?;
         if let Some(retain) = &self.distillation.retain {
-            if self.student.inherit.is_some() {
-                let mend = "the student starts from `distillation.retain.run` already; leave one of the two out";
-                return Err(wrong("student.inherit", mend.into()));
-            }
             if retain.run == self.output {
                 let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
                             choose another `output`";
                 return Err(wrong("distillation.retain.run", mend.into()));
+            }
+        }
+        if self.train.quantize_aware {
+            let key = "train.quantize_aware";
+            if self.student.inherit.is_none() {
+                let mend = "needs a finished student to start from: name its run's folder in `student.inherit`";
+                return Err(wrong(key, mend.into()));
+            }
+            if self.distillation.generations.count > 0 {
+                let mend = "makes one student, no generations; leave `distillation.generations` out";
+                return Err(wrong(key, mend.into()));
             }
         }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];

@@ -66,11 +66,23 @@ fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
     assert_eq!(experiment.distillation.retain, Some(expected));
     assert!(!experiment.distillation.needs_teachers());
     assert_eq!(read(SMALL, &[]).unwrap().distillation.retain, None);
-    let both = ["distillation.retain={run: old}", "student.inherit=old"];
-    let error = read(SMALL, &both).unwrap_err().to_string();
-    assert!(error.contains("student.inherit") && error.contains("distillation.retain.run"), "{error}");
+    let both = read(SMALL, &["distillation.retain={run: old}", "student.inherit=older"]).unwrap();
+    assert_eq!(both.student.inherit, Some(PathBuf::from("/x/older")));
     let error = read(SMALL, &["distillation.retain={weight: 2}"]).unwrap_err().to_string();
     assert!(error.contains("run"), "{error}");
+}
+
+#[test]
+fn training_as_int8_computes_starts_from_a_finished_student() {
+    let aware = read(SMALL, &["train.quantize_aware=true", "student.inherit=old"]).unwrap();
+    assert!(aware.train.quantize_aware && aware.to_yaml().unwrap().contains("quantize_aware: true"));
+    // Where it is not wanted nothing of it is written, and finished stages stay finished.
+    assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("quantize_aware"));
+    let error = read(SMALL, &["train.quantize_aware=true"]).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_aware") && error.contains("student.inherit"), "{error}");
+    let generations = ["train.quantize_aware=true", "student.inherit=old", "distillation.generations={count: 1}"];
+    let error = read(SMALL, &generations).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_aware") && error.contains("generations"), "{error}");
 }
 
 #[test]
