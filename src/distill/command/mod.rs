@@ -23,6 +23,7 @@ mod inspect;
 pub mod label;
 mod label_lidar;
 mod quantize;
+mod quantize_aware;
 mod quantize_lidar;
 mod report;
 mod run;
