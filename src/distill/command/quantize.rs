@@ -201,7 +201,7 @@ impl Source {
 
     /// How it is run.
     pub fn spec<S: BundleSpec>(&self) -> anyhow::Result<S> {
-        Ok(self.metadata()?.spec)
+        Ok(self.metadata::<S>()?.spec)
     }
 
     fn task(&self) -> anyhow::Result<Task> {
