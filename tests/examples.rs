@@ -33,7 +33,7 @@ const KINDS: [&str; 12] = [
 ];
 
 /// The example of each kind of distillation, and lines of its resolved form that it is there for.
-const EXAMPLES: [(&str, &[&str]); 12] = [
+const EXAMPLES: [(&str, &[&str]); 13] = [
     ("response.yaml", &["kind: logits", "kind: localization", "labels: soft"]),
     ("feature.yaml", &["kind: hint", "kind: attention", "kind: channel_wise", "kind: focal"]),
     (
@@ -45,6 +45,7 @@ const EXAMPLES: [(&str, &[&str]); 12] = [
     ("self.yaml", &["generations:", "count: 2", "gate: 0.002"]),
     ("mean_teacher.yaml", &["self_training:", "unlabelled: true", "targets: truth", "teachers: []"]),
     ("retain.yaml", &["retain:", "weight: 1.0", "temperature: 2.0"]),
+    ("quantize_aware.yaml", &["quantize_aware: true", "retain:", "weight: 1.0"]),
     ("truth.yaml", &["truth: 0.3", "targets: teachers"]),
     ("inherit.yaml", &["kind: cosine", "truth: 0.3", "labels: soft"]),
     ("two_stage.yaml", &["kind: hint", "start: 0.5", "end: 0.5"]),

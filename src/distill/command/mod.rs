@@ -24,6 +24,7 @@ pub mod label;
 mod label_lidar;
 mod prune;
 mod quantize;
+mod quantize_aware;
 mod quantize_lidar;
 mod report;
 mod run;

@@ -13,7 +13,7 @@ use super::{
     Outcome, WorkFailed,
     quantize::{frame_count, progress_bar, unwritten},
     samples::add_image_samples,
-    train::{failed, is_lidar_file, learnt, print_gathered, trained_weights, use_threads, write_run_files},
+    train::{failed, is_lidar_file, learnt, print_gathered, use_threads, write_run_files},
 };
 use crate::{
     distill::{
@@ -26,7 +26,7 @@ use crate::{
         evaluate::bundle_path,
         export::export,
         student::{CameraStudent, StudentConfig},
-        train::{Gathered, Validator, gather, gradients_on_frames, weights_path},
+        train::{Gathered, Validator, gather, gradients_on_frames, trained_student, weights_path},
     },
     metrics::ApSummary,
     model::{
@@ -154,9 +154,15 @@ impl Run {
         // Where it lies now.
         experiment.output = absolute_path(folder).with_context(|| folder.display().to_string())?;
         let unfinished = || format!("{}: the run is not finished; `distill run` with its experiment", folder.display());
+        if experiment.train.quantize_aware {
+            bail!(
+                "{}: its student was trained with `train.quantize_aware` and has no BatchNorm any more; prune the run that it was made \
+                 of, and train the result with `train.quantize_aware`",
+                folder.display()
+            );
+        }
         let config = experiment.student_config();
-        let student = CameraStudent::new(&config, experiment.seed, &Device::flex())?;
-        let student = student.load(&trained_weights(&experiment)).with_context(unfinished)?.valid();
+        let student = trained_student(&experiment, &Device::flex()).with_context(unfinished)?.valid();
         let metadata = read_metadata::<ModelSpec>(bundle_path(folder)).with_context(unfinished)?;
         let metadata = metadata.with_context(unfinished)?;
         Ok(Self { experiment, config, student, metadata })

@@ -84,6 +84,11 @@ pub struct ExperimentArgs {
 }
 
 impl ExperimentArgs {
+    /// An experiment's file as it stands.
+    pub(super) fn of_file(config: PathBuf, resume: bool) -> Self {
+        Self { config, set: Vec::new(), device: None, resume, restart: false, print_config: false }
+    }
+
     /// Reads the experiment; prints it when that is all that is wanted, then there is none.
     pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
         let experiment = Experiment::load(&self.config, &self.overrides())?;
@@ -448,9 +453,4 @@ fn print_report(report: &TrainReport, experiment: &Experiment) {
         ),
         None => outln!("nothing to validate on: the last weights are taken"),
     }
-}
-
-/// The trained weights of an experiment.
-pub(super) fn trained_weights(experiment: &Experiment) -> PathBuf {
-    weights_path(&experiment.output.join("train"))
 }

@@ -263,6 +263,17 @@ impl Experiment {
                         choose another `output`";
             return Err(wrong("distillation.retain.run", mend.into()));
         }
+        if self.train.quantize_aware {
+            let key = "train.quantize_aware";
+            if self.student.inherit.is_none() {
+                let mend = "needs a finished student to start from: name its run's folder in `student.inherit`";
+                return Err(wrong(key, mend.into()));
+            }
+            if self.distillation.generations.count > 0 {
+                let mend = "makes one student, no generations; leave `distillation.generations` out";
+                return Err(wrong(key, mend.into()));
+            }
+        }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
     }

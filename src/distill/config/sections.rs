@@ -125,6 +125,11 @@ pub struct TrainConfig {
     /// student becomes, and does not follow from that of the threads. 1 leaves the batch whole, as do `similarity`,
     /// `relation_distance` and `relation_angle`, which compare its images or boxes with each other. Default 2.
     pub shards: usize,
+    /// Trains as int8 hardware computes: weights and what flows between layers are rounded to eight bits in every step, and gradients
+    /// pass straight through (Jacob et al. 2018). The student starts from a finished one (`student.inherit`), BatchNorm folded into its
+    /// convolutions. What comes out is a float student that loses less when `distill quantize` rounds it. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quantize_aware: bool,
     /// The optimiser. Default `adam_w`.
     pub optimizer: Optimizer,
     /// Highest learning rate, reached after the warm-up. Default 0.002.
@@ -165,6 +170,7 @@ impl Default for TrainConfig {
             epochs: 40,
             batch: 8,
             shards: 2,
+            quantize_aware: false,
             optimizer: Optimizer::default(),
             learning_rate: 2e-3,
             final_share: 0.02,

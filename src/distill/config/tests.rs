@@ -97,6 +97,19 @@ fn channels_are_written_only_where_they_are_given() {
 }
 
 #[test]
+fn training_as_int8_computes_starts_from_a_finished_student() {
+    let aware = read(SMALL, &["train.quantize_aware=true", "student.inherit=old"]).unwrap();
+    assert!(aware.train.quantize_aware && aware.to_yaml().unwrap().contains("quantize_aware: true"));
+    // Where it is not wanted nothing of it is written, and finished stages stay finished.
+    assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("quantize_aware"));
+    let error = read(SMALL, &["train.quantize_aware=true"]).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_aware") && error.contains("student.inherit"), "{error}");
+    let generations = ["train.quantize_aware=true", "student.inherit=old", "distillation.generations={count: 1}"];
+    let error = read(SMALL, &generations).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_aware") && error.contains("generations"), "{error}");
+}
+
+#[test]
 fn senseless_values_are_refused_by_name() {
     for (change, key) in [
         ("train.batch=0", "train.batch"),

@@ -12,6 +12,7 @@ use burn::{
 };
 
 use super::{
+    arithmetic::{Arithmetic, Floats},
     config::Convolution,
     inherit::{InheritError, Taken, every_nth, take_channels, take_norm, take_weights},
     operator::{self, After},
@@ -71,11 +72,29 @@ impl ConvUnit {
 
     /// [`Self::forward`] with something added before ReLU.
     pub fn forward_with(&self, input: Tensor<4>, added: Option<Tensor<4>>) -> Tensor<4> {
+        self.forward_by(&mut Floats, input, added)
+    }
+
+    /// [`Self::forward_with`] in other numbers, which is for folded units.
+    pub(super) fn forward_by(
+        &self,
+        arithmetic: &mut dyn Arithmetic,
+        input: Tensor<4>,
+        added: Option<Tensor<4>>,
+    ) -> Tensor<4> {
         let input = match &self.depthwise {
-            Some(depthwise) => rectified(self.depthwise_norm.as_ref(), operator::convolve(depthwise, input), None),
+            Some(depthwise) => {
+                let made = arithmetic.convolve(depthwise, input);
+                arithmetic.store(rectified(self.depthwise_norm.as_ref(), made, None))
+            }
             None => input,
         };
-        rectified(self.norm.as_ref(), operator::convolve(&self.conv, input), added)
+        let mut made = arithmetic.convolve(&self.conv, input);
+        if added.is_some() {
+            // Runtimes join a convolution with the ReLU behind it, not with an addition: that adds what was stored.
+            made = arithmetic.store(made);
+        }
+        arithmetic.store(rectified(self.norm.as_ref(), made, added))
     }
 
     /// The weights `[out, in, rows, columns]` that make its output channels: the pointwise ones where it is depthwise-separable.
@@ -116,14 +135,12 @@ impl ConvUnit {
             }
         };
         let norm = |norm: &Option<BatchNorm>, channels: &[usize]| norm.as_ref().map(|norm| take_norm(norm, channels));
+        // A folded unit has biases in the place of its BatchNorm, and its heir is folded, too.
+        let bias = from.conv.bias.as_ref().map(|bias| take_channels(bias, &outs));
         let unit = Self {
             depthwise,
             depthwise_norm: norm(&from.depthwise_norm, ins),
-            conv: Conv2d {
-                weight: take_weights(&from.conv.weight, &outs, ins),
-                bias: from.conv.bias.as_ref().map(|bias| take_channels(bias, &outs)),
-                ..self.conv
-            },
+            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), bias, ..self.conv },
             norm: norm(&from.norm, &outs),
         };
         Ok((unit, outs))
@@ -185,7 +202,12 @@ impl Residual {
 
     /// `[B, C, H, W]` -> the same shape.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.unit.forward_with(input.clone(), Some(input))
+        self.forward_by(&mut Floats, input)
+    }
+
+    /// See [`ConvUnit::forward_by`].
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, input: Tensor<4>) -> Tensor<4> {
+        self.unit.forward_by(arithmetic, input.clone(), Some(input))
     }
 
     /// See [`ConvUnit::inherit`]; its outputs are its inputs' channels.
@@ -225,7 +247,13 @@ impl Stage {
 
     /// `[B, in, H, W]` -> `[B, out, H / 2, W / 2]`; a single row stays one.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
+        self.forward_by(&mut Floats, input)
+    }
+
+    /// See [`ConvUnit::forward_by`].
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, input: Tensor<4>) -> Tensor<4> {
+        let reduced = self.reduce.forward_by(arithmetic, input, None);
+        self.refine.iter().fold(reduced, |features, unit| unit.forward_by(arithmetic, features))
     }
 
     /// See [`ConvUnit::inherit`].

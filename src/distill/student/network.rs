@@ -10,10 +10,11 @@ use burn::{
 
 use super::{
     AnchorPoint, ByGroup, Channels, Group, STRIDES,
+    arithmetic::{Arithmetic, Floats},
     block::{ConvUnit, Stage, plain_convolution, upsample},
     config::{CLASS_PRIOR, ConfigError, StudentConfig},
     inherit::{InheritError, Taken, take_prediction},
-    operator::convolve,
+    rounding::Rounding,
     seed::WeightSeed,
 };
 
@@ -49,10 +50,12 @@ impl Head {
         }
     }
 
-    fn forward(&self, features: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
-        let class_features = self.class_tower.forward(features.clone());
-        let box_features = self.box_tower.forward(features);
-        (convolve(&self.class_prediction, class_features), convolve(&self.box_prediction, box_features))
+    fn forward_by(&self, arithmetic: &mut dyn Arithmetic, features: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let class_features = self.class_tower.forward_by(arithmetic, features.clone(), None);
+        let box_features = self.box_tower.forward_by(arithmetic, features, None);
+        let classes = arithmetic.convolve(&self.class_prediction, class_features);
+        let boxes = arithmetic.convolve(&self.box_prediction, box_features);
+        (arithmetic.store(classes), arithmetic.store(boxes))
     }
 
     /// `classes` are the places of its classes among the other's, which are the same without; `towers` are the channels of the class
@@ -141,7 +144,12 @@ impl CameraStudent {
     /// Detects on a batch of normalised images `[B, 3, H, W]` (see [`StudentConfig::input_spec`]); height and width must be
     /// multiples of 32.
     pub fn forward(&self, images: Tensor<4>) -> StudentOutput {
-        self.run(images, &mut |_, _| {})
+        self.forward_by(&mut Floats, images)
+    }
+
+    /// [`Self::forward`] in other numbers.
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, images: Tensor<4>) -> StudentOutput {
+        self.run(arithmetic, images, &mut |_, _| {})
     }
 
     /// [`Self::forward`], with the features at some anchor points.
@@ -150,8 +158,25 @@ impl CameraStudent {
         images: Tensor<4>,
         anchors: &[AnchorPoint],
     ) -> (StudentOutput, BTreeMap<AnchorPoint, Tensor<4>>) {
+        self.forward_rounded(images, anchors, None)
+    }
+
+    /// [`Self::forward_with_features`] as int8 hardware computes it, where it is said how numbers are rounded. The student must be
+    /// folded then.
+    pub fn forward_rounded(
+        &self,
+        images: Tensor<4>,
+        anchors: &[AnchorPoint],
+        rounding: Option<&Rounding>,
+    ) -> (StudentOutput, BTreeMap<AnchorPoint, Tensor<4>>) {
         let mut features = BTreeMap::new();
-        let output = self.run(images, &mut |anchor, tensor| {
+        let mut rounded = rounding.map(Rounding::arithmetic);
+        let mut floats = Floats;
+        let arithmetic: &mut dyn Arithmetic = match &mut rounded {
+            Some(rounded) => rounded,
+            None => &mut floats,
+        };
+        let output = self.run(arithmetic, images, &mut |anchor, tensor| {
             if anchors.contains(&anchor) {
                 features.insert(anchor, tensor.clone());
             }
@@ -160,29 +185,36 @@ impl CameraStudent {
     }
 
     /// Shows the features of each anchor point to `pass`.
-    fn run(&self, images: Tensor<4>, pass: &mut dyn FnMut(AnchorPoint, &Tensor<4>)) -> StudentOutput {
-        let mut features = self.stem.forward(images);
+    fn run(
+        &self,
+        arithmetic: &mut dyn Arithmetic,
+        images: Tensor<4>,
+        pass: &mut dyn FnMut(AnchorPoint, &Tensor<4>),
+    ) -> StudentOutput {
+        let images = arithmetic.store(images);
+        let mut features = self.stem.forward_by(arithmetic, images, None);
         let mut pyramid = Vec::with_capacity(3);
         for (index, stage) in self.stages.iter().enumerate() {
-            features = stage.forward(features);
+            features = stage.forward_by(arithmetic, features);
             pass(AnchorPoint::of_stage(index), &features);
             if index > 0 {
-                pyramid.push(self.laterals[index - 1].forward(features.clone()));
+                pyramid.push(self.laterals[index - 1].forward_by(arithmetic, features.clone(), None));
             }
         }
         // Top-down, coarsest first: `smooth[0]` is the middle level's, `smooth[1]` (if any) the finest level's.
         for (step, level) in (0..pyramid.len().saturating_sub(1)).rev().enumerate() {
             let [_, _, rows, columns] = pyramid[level].dims();
-            let sum = pyramid[level].clone() + upsample(pyramid[level + 1].clone(), [rows, columns]);
+            // What is made larger has the values of what was stored, and is not rounded again.
+            let sum = arithmetic.store(pyramid[level].clone() + upsample(pyramid[level + 1].clone(), [rows, columns]));
             pyramid[level] = match self.smooth.get(step) {
-                Some(unit) => unit.forward(sum),
+                Some(unit) => unit.forward_by(arithmetic, sum, None),
                 None => sum,
             };
         }
         let mut output = StudentOutput { class_logits: Vec::new(), box_distributions: Vec::new() };
         for ((features, head), stride) in pyramid.into_iter().zip(&self.heads).zip(STRIDES) {
             pass(AnchorPoint::Neck(stride), &features);
-            let (class_logits, box_distributions) = head.forward(features);
+            let (class_logits, box_distributions) = head.forward_by(arithmetic, features);
             pass(AnchorPoint::ClassLogits(stride), &class_logits);
             pass(AnchorPoint::BoxDistribution(stride), &box_distributions);
             output.class_logits.push(class_logits);

@@ -9,6 +9,7 @@
 
 mod augment;
 mod average;
+mod aware;
 mod cache;
 mod checkpoint;
 mod course;
@@ -30,6 +31,7 @@ mod sensitivity;
 mod shard;
 mod start;
 mod step;
+mod trained;
 mod trainer;
 mod tutor;
 mod validate;
@@ -62,6 +64,7 @@ pub(in crate::distill) use shard::{cut, shard_ranges, shards_on};
 pub use start::check_inheritance;
 pub use step::{Step, TrainStep, Tutoring};
 pub(in crate::distill) use step::{awake, descend};
+pub use trained::trained_student;
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, train};
 pub use tutor::Tutors;
 pub use validate::Validator;

@@ -22,6 +22,9 @@ use crate::distill::{
 pub fn retained_run(experiment: &Experiment) -> Result<Option<EarlierRun>, TrainError> {
     let Some(RetainConfig { run, .. }) = &experiment.distillation.retain else { return Ok(None) };
     let run = EarlierRun::read("distillation.retain.run", run)?;
+    if experiment.student.inherit.is_none() {
+        run.check_unfolded()?;
+    }
     let (earlier, own) = (run.experiment.student_config(), experiment.student_config());
     let mut expected = StudentConfig { classes: own.classes.clone(), ..earlier.clone() };
     if experiment.student.inherit.is_some() {
