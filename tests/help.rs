@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
     "inspect",
     "synth",
     "label",
@@ -13,6 +13,7 @@ const SUBCOMMANDS: [&str; 13] = [
     "evaluate",
     "bench",
     "quantize",
+    "compress",
     "ablate",
     "report",
     "teacher",

@@ -15,6 +15,7 @@ mod ablate;
 mod audit;
 mod bench;
 mod completions;
+mod compress;
 mod evaluate;
 mod evaluate_lidar;
 mod forgetting;
@@ -59,6 +60,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Bench(BenchArgs),
     Quantize(quantize::QuantizeArgs),
+    Compress(compress::CompressArgs),
     Ablate(ablate::AblateArgs),
     Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
@@ -83,6 +85,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Compress(args) => compress::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),

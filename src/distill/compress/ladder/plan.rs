@@ -1,0 +1,485 @@
+//! All rungs of a ladder with the commands that make them, read and checked before anything is computed.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use serde_yaml::Value;
+
+use super::{LadderConfig, LadderError, PointPrecision, PruneMeasure, config::OWN_KEYS};
+use crate::distill::{
+    ablate::{Settings, check_key, overrides, path_override},
+    config::{ConfigError, DataConfig, Experiment, TargetSource},
+    evaluate::bundle_path,
+    student::Size,
+    teacher::TeacherConfig,
+};
+
+/// Epochs of distillation after a cut, unless the ladder says another number: this part of those of the unpruned student.
+const RECOVERY_PART: usize = 4;
+/// But not fewer.
+const LEAST_RECOVERY: usize = 5;
+
+/// A ladder with all its commands and all the students that they make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ladder {
+    /// The ladder as it was written.
+    pub config: LadderConfig,
+    /// Further changes for all rungs, `key.path=value`.
+    pub set: Vec<String>,
+    /// The experiment of the first rung: its data, classes and teachers are those of all.
+    pub experiment: Experiment,
+    /// The commands, in an order in which each finds what it needs.
+    pub steps: Vec<Step>,
+    /// The students: each rung first in floats, then in its other precisions.
+    pub points: Vec<PlannedPoint>,
+}
+
+/// One command of `distill` that makes a student, or a part of the way to one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Step {
+    /// What it does, for people.
+    pub title: String,
+    /// The rung's folder, which keeps the log and what was done already.
+    pub folder: PathBuf,
+    /// What the folder's book of stages calls it.
+    pub stage: String,
+    /// The arguments of `distill`.
+    pub arguments: Vec<OsString>,
+    /// The file that is there when it was done.
+    pub output: PathBuf,
+    /// The step whose output it needs.
+    pub after: Option<usize>,
+    /// Files and folders that decide its result beside the arguments.
+    pub inputs: Vec<PathBuf>,
+    /// What else decides its result, as text: the experiment.
+    pub settings: String,
+    /// A folder that it fills; what lies there of an earlier time is removed before.
+    pub fills: Option<PathBuf>,
+    /// The report of a quantisation: where it is there and the output is not, the bundle was refused.
+    pub verdict: Option<PathBuf>,
+}
+
+/// One student of the ladder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedPoint {
+    /// Its name: the rung's, and its precision where that is not fp32.
+    pub name: String,
+    /// What was done to the student that it comes from, in words.
+    pub change: String,
+    /// The student that it comes from, an index into [`Ladder::points`].
+    pub from: Option<usize>,
+    /// What it computes in.
+    pub precision: PointPrecision,
+    /// Whether it may be chosen; others are made on the way alone.
+    pub offered: bool,
+    /// The step that makes it, an index into [`Ladder::steps`].
+    pub step: usize,
+    /// Its bundle.
+    pub bundle: PathBuf,
+}
+
+/// A finished float student, as the next step finds it.
+#[derive(Clone)]
+struct Standing {
+    /// Folder of its run.
+    run: PathBuf,
+    /// The step that makes it.
+    step: usize,
+    /// The student itself, an index into the points; a rung between two has none.
+    point: Option<usize>,
+}
+
+impl Ladder {
+    /// Plans all rungs. Every unpruned student's experiment is read and checked; `set` are further changes of all of them
+    /// (`key.path=value`), which win over the ladder's.
+    ///
+    /// # Errors
+    /// [`LadderError`] that names the rung and the key.
+    pub fn plan(config: LadderConfig, set: Vec<String>) -> Result<Self, LadderError> {
+        for text in &set {
+            let key = text.split('=').next().unwrap_or_default();
+            check_key(key, &OWN_KEYS).map_err(|message| ConfigError::Value {
+                path: "--set".into(),
+                key: key.to_owned(),
+                message,
+            })?;
+        }
+        let mut shared = overrides(&config.set);
+        shared.extend(set.iter().cloned());
+        let lidar = |error: ConfigError| match error {
+            ConfigError::Lidar { path } => LadderError::Lidar { path },
+            other => LadderError::Config(other),
+        };
+        let base = Experiment::load(&config.experiment, &shared).map_err(lidar)?;
+        if base.targets == TargetSource::Teachers && base.targets_folder.is_none() {
+            shared.push(path_override("targets_folder", &config.output.join("targets")));
+        }
+        let section = &config.ladder;
+        let sizes = if section.sizes.is_empty() { vec![base.student.size] } else { section.sizes.clone() };
+        let own_input = vec![[base.student.width, base.student.height]];
+        let inputs = if section.inputs.is_empty() { own_input } else { section.inputs.clone() };
+        let mut ladder = Self { config, set, experiment: base, steps: Vec::new(), points: Vec::new() };
+        for size in sizes {
+            for input in &inputs {
+                ladder.add_student(size, *input, &shared)?;
+            }
+        }
+        Ok(ladder)
+    }
+
+    /// Adds a student of this size and input, and all that is made of it.
+    fn add_student(&mut self, size: Size, [width, height]: [usize; 2], shared: &[String]) -> Result<(), LadderError> {
+        let size = serde_yaml::to_value(size).unwrap_or_default();
+        let rung = format!("{}_{width}x{height}", size.as_str().unwrap_or_default());
+        let folder = self.config.output.join(&rung);
+        let run = folder.join("run");
+        let mut own = Settings::from([
+            ("student.size".to_owned(), size),
+            ("student.width".to_owned(), Value::from(width)),
+            ("student.height".to_owned(), Value::from(height)),
+        ]);
+        if let Some(seed) = self.config.seed {
+            own.insert("seed".to_owned(), Value::from(seed));
+        }
+        if let Some(epochs) = self.config.epochs {
+            own.insert("train.epochs".to_owned(), Value::from(epochs));
+        }
+        let mut changes = shared.to_vec();
+        changes.extend(overrides(&own));
+        changes.push(path_override("output", &run));
+        let wrong = |source| LadderError::Rung { rung: rung.clone(), source };
+        let experiment = Experiment::load(&self.config.experiment, &changes).map_err(wrong)?;
+        let settings = experiment.to_yaml().map_err(|error| {
+            let origin = self.config.experiment.display().to_string();
+            wrong(ConfigError::Invalid { origin, message: error.to_string() })
+        })?;
+        let mut arguments: Vec<OsString> = vec!["run".into(), self.config.experiment.clone().into()];
+        for change in &changes {
+            arguments.push("--set".into());
+            arguments.push(change.into());
+        }
+        arguments.push("--resume".into());
+        let step = self.add_step(Step {
+            title: format!("train {rung}"),
+            folder: folder.clone(),
+            stage: "train".to_owned(),
+            arguments,
+            output: bundle_path(&run),
+            inputs: inputs_of(&experiment),
+            settings,
+            ..Step::default()
+        });
+        let epochs = experiment.train.epochs;
+        if self.points.is_empty() {
+            self.experiment = experiment;
+        }
+        let change = format!("trained at {width}x{height}");
+        let whole = self.add_points(&rung, change, None, &folder, &Standing { run, step, point: None });
+        self.add_pruned(&rung, &whole, epochs);
+        Ok(())
+    }
+
+    /// Adds what is cut out of an unpruned student, each cut from the one before.
+    fn add_pruned(&mut self, rung: &str, whole: &Standing, epochs: usize) {
+        let epochs = self.config.recovery_epochs.unwrap_or((epochs / RECOVERY_PART).max(LEAST_RECOVERY));
+        let rounds = self.config.ladder.rounds.max(1);
+        let shares: Vec<_> = self.config.ladder.prune.iter().filter_map(|entry| entry.given()).collect();
+        let (mut above, mut before) = (whole.clone(), 1.0);
+        for (measure, share) in shares {
+            let name = format!("{rung}_{}_{}", measure.name(), percent(share));
+            let folder = self.config.output.join(&name);
+            let from = above.point;
+            // Each round leaves the same part of what it finds.
+            let kept = (share / before).powf(1.0 / rounds as f64);
+            for round in 1..=rounds {
+                above =
+                    self.add_round(&Cut { name: &name, folder: &folder, round, measure, kept, epochs }, &above, whole);
+            }
+            let change = format!("pruned to {} % of the {}, distilled", percent(share), measure.words());
+            above = self.add_points(&name, change, from, &folder, &above);
+            before = share;
+        }
+    }
+
+    /// Adds one round of pruning and distilling.
+    fn add_round(&mut self, cut: &Cut<'_>, above: &Standing, whole: &Standing) -> Standing {
+        let Cut { name, folder, round, epochs, .. } = *cut;
+        let pruned = folder.join(format!("round_{round}"));
+        let mut arguments: Vec<OsString> = vec!["prune".into(), above.run.clone().into(), "--out".into()];
+        arguments.push(pruned.clone().into());
+        arguments.extend(cut.measure_arguments());
+        arguments.extend([OsString::from("--epochs"), epochs.to_string().into()]);
+        let recovery = pruned.join("distil.yaml");
+        let step = self.add_step(Step {
+            title: format!("prune {name}, round {round}"),
+            folder: folder.to_owned(),
+            stage: format!("prune {round}"),
+            arguments,
+            output: recovery.clone(),
+            after: Some(above.step),
+            inputs: vec![bundle_path(&above.run)],
+            fills: Some(pruned.clone()),
+            ..Step::default()
+        });
+        let run = pruned.join("distilled");
+        // Whatever was cut before: the student that nothing was cut from is the one to be like.
+        let teacher = path_override("distillation.retain.run", &whole.run);
+        let arguments: Vec<OsString> =
+            vec!["run".into(), recovery.clone().into(), "--set".into(), teacher.into(), "--resume".into()];
+        let step = self.add_step(Step {
+            title: format!("distil {name}, round {round}"),
+            folder: folder.to_owned(),
+            stage: format!("distil {round}"),
+            arguments,
+            output: bundle_path(&run),
+            after: Some(step),
+            inputs: vec![recovery, bundle_path(&pruned), bundle_path(&whole.run)],
+            ..Step::default()
+        });
+        Standing { run, step, point: None }
+    }
+
+    /// Adds a float student and its other precisions; gives back how the float one stands.
+    fn add_points(
+        &mut self,
+        name: &str,
+        change: String,
+        from: Option<usize>,
+        folder: &Path,
+        float: &Standing,
+    ) -> Standing {
+        let precisions = self.config.ladder.precisions.clone();
+        let place = self.points.len();
+        self.points.push(PlannedPoint {
+            name: name.to_owned(),
+            change,
+            from,
+            precision: PointPrecision::Fp32,
+            offered: precisions.contains(&PointPrecision::Fp32),
+            step: float.step,
+            bundle: bundle_path(&float.run),
+        });
+        for precision in precisions {
+            let change = match precision {
+                PointPrecision::Fp32 => continue,
+                PointPrecision::Int8 => "int8 after training".to_owned(),
+                PointPrecision::Int8Aware => format!("int8 in {} epochs of training", self.config.aware_epochs),
+            };
+            let bundle = folder.join(format!("{}.onnx", precision.name()));
+            let step = self.add_quantization(name, folder, precision, float);
+            let name = format!("{name}_{}", precision.name());
+            self.points.push(PlannedPoint { name, change, from: Some(place), precision, offered: true, step, bundle });
+        }
+        Standing { point: Some(place), ..float.clone() }
+    }
+
+    fn add_quantization(&mut self, name: &str, folder: &Path, precision: PointPrecision, float: &Standing) -> usize {
+        let [bundle, verdict] = ["onnx", "json"].map(|ending| folder.join(format!("{}.{ending}", precision.name())));
+        let gate = self.config.gate;
+        let mut arguments: Vec<OsString> = vec!["quantize".into(), float.run.clone().into(), "--out".into()];
+        arguments.extend([OsString::from(&bundle), "--report".into(), verdict.clone().into()]);
+        arguments.extend([OsString::from("--budget"), gate.budget.to_string().into()]);
+        arguments.extend([OsString::from("--agreement"), gate.agreement.to_string().into()]);
+        if precision == PointPrecision::Int8Aware {
+            arguments.extend([OsString::from("--train"), self.config.aware_epochs.to_string().into()]);
+        }
+        self.add_step(Step {
+            title: format!("quantize {name} to {}", precision.name()),
+            folder: folder.to_owned(),
+            stage: precision.name().to_owned(),
+            arguments,
+            output: bundle,
+            after: Some(float.step),
+            inputs: vec![bundle_path(&float.run)],
+            verdict: Some(verdict),
+            ..Step::default()
+        })
+    }
+
+    fn add_step(&mut self, step: Step) -> usize {
+        self.steps.push(step);
+        self.steps.len() - 1
+    }
+}
+
+impl Step {
+    /// The file that takes what it says.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("log.txt")
+    }
+}
+
+/// One round of pruning.
+struct Cut<'a> {
+    /// The rung.
+    name: &'a str,
+    /// Its folder.
+    folder: &'a Path,
+    /// Number of the round, from 1.
+    round: usize,
+    /// What is left is a share of this.
+    measure: PruneMeasure,
+    /// The share that is left of what the round finds.
+    kept: f64,
+    /// Epochs of the distillation after it.
+    epochs: usize,
+}
+
+impl Cut<'_> {
+    /// What is left, as `distill prune` is told.
+    fn measure_arguments(&self) -> Vec<OsString> {
+        let kept = format!("{:.4}", self.kept);
+        match self.measure {
+            PruneMeasure::Time => vec!["--time".into(), kept.into()],
+            PruneMeasure::Macs => vec!["--keep".into(), kept.into(), "--measure".into(), "macs".into()],
+        }
+    }
+}
+
+/// Whatever an experiment reads: recordings, truth, teachers, earlier students.
+fn inputs_of(experiment: &Experiment) -> Vec<PathBuf> {
+    let data = experiment.data.iter().flat_map(DataConfig::paths);
+    let teachers = experiment.teachers.iter().flat_map(TeacherConfig::paths);
+    let targets = [&experiment.evaluate.targets, &experiment.validation_targets];
+    let mut inputs: Vec<PathBuf> = data.chain(teachers).chain(targets.into_iter().flatten()).cloned().collect();
+    let retained = experiment.distillation.retain.as_ref().map(|retain| &retain.run);
+    inputs.extend(experiment.student.inherit.iter().chain(retained).map(|run| run.join("train").join("best.bpk")));
+    inputs
+}
+
+/// A share in per cent, with a decimal where it has one: `70`, `32.5`.
+fn percent(share: f64) -> String {
+    format!("{}", (share * 1000.0).round() / 10.0)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const BASE: &str = "
+name: base
+classes: [crate]
+output: out
+data: [{path: bag}]
+teachers: [{model: teacher.onnx}]
+train: {epochs: 24}
+";
+    const LADDER: &str = "
+name: small
+experiment: base.yaml
+output: 'runs: all'
+seed: 7
+set: {train.batch: 4}
+ladder:
+  sizes: [small, micro]
+  inputs: [[320, 192], [256, 160]]
+  prune: [{time: 0.64}, {time: 0.32}]
+  rounds: 2
+  precisions: [int8, int8_aware]
+constraints: {size_kb: 500}
+";
+
+    /// The plan of a ladder of two sizes, two inputs, two cuts of two rounds, and three precisions, of which fp32 is not offered.
+    pub fn plan(change: (&str, &str), set: &[&str]) -> Result<Ladder, LadderError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("base.yaml"), BASE).unwrap();
+        let path = folder.path().join("small.yaml");
+        std::fs::write(&path, LADDER.replace(change.0, change.1)).unwrap();
+        Ladder::plan(LadderConfig::load(&path)?, set.iter().map(|text| (*text).to_owned()).collect())
+    }
+
+    fn words(step: &Step) -> Vec<String> {
+        step.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn every_size_and_input_is_cut_step_by_step_in_every_precision() {
+        let ladder = plan(("", ""), &[]).unwrap();
+        // A training, two cuts of two rounds of two commands, and two quantisations of each of three students.
+        assert_eq!((ladder.steps.len(), ladder.points.len()), (4 * (1 + 8 + 6), 4 * 9));
+        let names: Vec<&str> = ladder.points.iter().take(9).map(|point| point.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "small_320x192",
+                "small_320x192_int8",
+                "small_320x192_int8_aware",
+                "small_320x192_time_64",
+                "small_320x192_time_64_int8",
+                "small_320x192_time_64_int8_aware",
+                "small_320x192_time_32",
+                "small_320x192_time_32_int8",
+                "small_320x192_time_32_int8_aware",
+            ]
+        );
+        let from: Vec<Option<usize>> = ladder.points.iter().take(10).map(|point| point.from).collect();
+        let expected = [None, Some(0), Some(0), Some(0), Some(3), Some(3), Some(3), Some(6), Some(6), None];
+        assert_eq!(from, expected);
+        assert!(ladder.points.iter().all(|point| point.offered == (point.precision != PointPrecision::Fp32)));
+        for (place, step) in ladder.steps.iter().enumerate() {
+            assert!(step.after.is_none_or(|before| before < place), "{}", step.title);
+            assert!(step.folder.starts_with(&ladder.config.output) && step.output.starts_with(&step.folder));
+        }
+        for point in &ladder.points {
+            assert_eq!(ladder.steps[point.step].output, point.bundle);
+        }
+    }
+
+    #[test]
+    fn each_round_goes_on_from_the_one_before_with_the_unpruned_student_as_a_teacher() {
+        let ladder = plan(("", ""), &[]).unwrap();
+        let prunes: Vec<&Step> = ladder.steps.iter().filter(|step| step.stage.starts_with("prune")).take(4).collect();
+        let whole = ladder.config.output.join("small_320x192/run");
+        let cut =
+            |rung: &str, round: usize| ladder.config.output.join(format!("small_320x192_time_{rung}/round_{round}"));
+        let sources = [whole.clone(), cut("64", 1), cut("64", 2), cut("32", 1)];
+        let sources = sources.map(|folder| if folder == whole { folder } else { folder.join("distilled") });
+        for ((step, source), kept) in prunes.iter().zip(sources).zip(["0.8000", "0.8000", "0.7071", "0.7071"]) {
+            let words = words(step);
+            assert_eq!((words[0].as_str(), Path::new(&words[1])), ("prune", source.as_path()));
+            assert_eq!(words[4..], ["--time", kept, "--epochs", "6"], "{words:?}");
+        }
+        let last = ladder.steps.iter().find(|step| step.title == "distil small_320x192_time_32, round 2").unwrap();
+        let words = words(last);
+        assert_eq!((words[0].as_str(), Path::new(&words[1])), ("run", cut("32", 2).join("distil.yaml").as_path()));
+        assert!(
+            words[3].starts_with("distillation.retain.run=") && words[3].contains("small_320x192/run"),
+            "{words:?}"
+        );
+        let macs = plan(("{time: 0.64}, {time: 0.32}", "{macs: 0.25}"), &[]).unwrap();
+        let step = macs.steps.iter().find(|step| step.title == "prune small_320x192_macs_25, round 1").unwrap();
+        assert_eq!(self::words(step)[4..8], ["--keep", "0.5000", "--measure", "macs"]);
+    }
+
+    #[test]
+    fn trainings_take_the_settings_and_share_their_targets() {
+        let ladder = plan(("", ""), &["train.batch=2"]).unwrap();
+        let Experiment { seed, train, student, targets_folder, .. } = &ladder.experiment;
+        assert_eq!((*seed, train.batch, train.epochs), (7, 2, 24));
+        assert_eq!((student.size, student.width, student.height), (Size::Small, 320, 192));
+        assert_eq!(targets_folder.as_deref(), Some(ladder.config.output.join("targets").as_path()));
+        let last = ladder.steps.iter().rfind(|step| step.stage == "train").unwrap();
+        let words = words(last);
+        for word in ["student.size=\"micro\"", "student.width=256", "student.height=160", "seed=7", "--resume"] {
+            assert!(words.iter().any(|known| known == word), "{word}: {words:?}");
+        }
+        assert!(last.inputs.iter().any(|path| path.ends_with("bag")), "{:?}", last.inputs);
+        let long = plan(("seed: 7", "seed: 7\nepochs: 8"), &[]).unwrap();
+        assert_eq!(long.experiment.train.epochs, 8);
+        let prune = long.steps.iter().find(|step| step.stage == "prune 1").unwrap();
+        assert!(self::words(prune).ends_with(&["--epochs".to_owned(), "5".to_owned()]));
+    }
+
+    #[test]
+    fn wrong_rungs_are_named_before_anything_runs() {
+        let told = |change, set: &[&str]| plan(change, set).unwrap_err().to_string();
+        let error = told(("[256, 160]", "[250, 160]"), &[]);
+        assert!(error.contains("rung `small_250x160`") && error.contains("student"), "{error}");
+        let error = told(("train.batch", "train.bath"), &[]);
+        assert!(error.contains("train.batch"), "{error}");
+        let error = told(("", ""), &["output=elsewhere"]);
+        assert!(error.contains("--set") && error.contains("own folder"), "{error}");
+    }
+}
