@@ -173,7 +173,7 @@ fn how_it_ended(step: &Step, status: ExitStatus, asked_to_stop: bool) -> StepEnd
 
 #[cfg(test)]
 mod tests {
-    use super::{super::plan::tests::plan, *};
+    use super::{super::plan_tests::plan, *};
 
     #[derive(Default)]
     struct Ear {

@@ -272,7 +272,7 @@ impl Front {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{example::example, plan::tests::plan},
+        super::{example::example, plan_tests::plan},
         *,
     };
 

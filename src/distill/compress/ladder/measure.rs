@@ -259,7 +259,7 @@ pub fn fused_ap50(experiment: &Experiment) -> Result<Option<f64>, AuditError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::compress::ladder::plan::tests::plan;
+    use crate::distill::compress::ladder::plan_tests::plan;
 
     fn model(name: &str, role: Role, ap50: f64) -> ModelReport {
         ModelReport {

@@ -26,6 +26,8 @@ mod example;
 mod front;
 mod measure;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod table;
 
 pub use climb::{Climber, Onlooker, StepEnd};

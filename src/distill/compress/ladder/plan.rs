@@ -183,7 +183,7 @@ impl Ladder {
 
     /// Adds what is cut out of an unpruned student, each cut from the one before.
     fn add_pruned(&mut self, rung: &str, whole: &Standing, epochs: usize) {
-        let epochs = self.config.recovery_epochs.unwrap_or((epochs / RECOVERY_PART).max(LEAST_RECOVERY));
+        let epochs = self.config.recovery_epochs.unwrap_or(epochs.div_ceil(RECOVERY_PART).max(LEAST_RECOVERY));
         let rounds = self.config.ladder.rounds.max(1);
         let shares: Vec<_> = self.config.ladder.prune.iter().filter_map(|entry| entry.given()).collect();
         let (mut above, mut before) = (whole.clone(), 1.0);
@@ -203,13 +203,15 @@ impl Ladder {
         }
     }
 
-    /// Adds one round of pruning and distilling.
+    /// Adds one round of pruning and distilling. Whatever was cut before, the student that nothing was cut from goes on teaching:
+    /// `distill prune` sees to that.
     fn add_round(&mut self, cut: &Cut<'_>, above: &Standing, whole: &Standing) -> Standing {
-        let Cut { name, folder, round, epochs, .. } = *cut;
+        let Cut { name, folder, round, measure, kept, epochs } = *cut;
         let pruned = folder.join(format!("round_{round}"));
         let mut arguments: Vec<OsString> = vec!["prune".into(), above.run.clone().into(), "--out".into()];
         arguments.push(pruned.clone().into());
-        arguments.extend(cut.measure_arguments());
+        arguments.extend([OsString::from("--keep"), format!("{kept:.4}").into()]);
+        arguments.extend([OsString::from("--measure"), measure.name().into()]);
         arguments.extend([OsString::from("--epochs"), epochs.to_string().into()]);
         let recovery = pruned.join("distil.yaml");
         let step = self.add_step(Step {
@@ -224,10 +226,7 @@ impl Ladder {
             ..Step::default()
         });
         let run = pruned.join("distilled");
-        // Whatever was cut before: the student that nothing was cut from is the one to be like.
-        let teacher = path_override("distillation.retain.run", &whole.run);
-        let arguments: Vec<OsString> =
-            vec!["run".into(), recovery.clone().into(), "--set".into(), teacher.into(), "--resume".into()];
+        let arguments: Vec<OsString> = vec!["run".into(), recovery.clone().into(), "--resume".into()];
         let step = self.add_step(Step {
             title: format!("distil {name}, round {round}"),
             folder: folder.to_owned(),
@@ -327,17 +326,6 @@ struct Cut<'a> {
     epochs: usize,
 }
 
-impl Cut<'_> {
-    /// What is left, as `distill prune` is told.
-    fn measure_arguments(&self) -> Vec<OsString> {
-        let kept = format!("{:.4}", self.kept);
-        match self.measure {
-            PruneMeasure::Time => vec!["--time".into(), kept.into()],
-            PruneMeasure::Macs => vec!["--keep".into(), kept.into(), "--measure".into(), "macs".into()],
-        }
-    }
-}
-
 /// Whatever an experiment reads: recordings, truth, teachers, earlier students.
 fn inputs_of(experiment: &Experiment) -> Vec<PathBuf> {
     let data = experiment.data.iter().flat_map(DataConfig::paths);
@@ -352,134 +340,4 @@ fn inputs_of(experiment: &Experiment) -> Vec<PathBuf> {
 /// A share in per cent, with a decimal where it has one: `70`, `32.5`.
 fn percent(share: f64) -> String {
     format!("{}", (share * 1000.0).round() / 10.0)
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    const BASE: &str = "
-name: base
-classes: [crate]
-output: out
-data: [{path: bag}]
-teachers: [{model: teacher.onnx}]
-train: {epochs: 24}
-";
-    const LADDER: &str = "
-name: small
-experiment: base.yaml
-output: 'runs: all'
-seed: 7
-set: {train.batch: 4}
-ladder:
-  sizes: [small, micro]
-  inputs: [[320, 192], [256, 160]]
-  prune: [{time: 0.64}, {time: 0.32}]
-  rounds: 2
-  precisions: [int8, int8_aware]
-constraints: {size_kb: 500}
-";
-
-    /// The plan of a ladder of two sizes, two inputs, two cuts of two rounds, and three precisions, of which fp32 is not offered.
-    pub fn plan(change: (&str, &str), set: &[&str]) -> Result<Ladder, LadderError> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("base.yaml"), BASE).unwrap();
-        let path = folder.path().join("small.yaml");
-        std::fs::write(&path, LADDER.replace(change.0, change.1)).unwrap();
-        Ladder::plan(LadderConfig::load(&path)?, set.iter().map(|text| (*text).to_owned()).collect())
-    }
-
-    fn words(step: &Step) -> Vec<String> {
-        step.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect()
-    }
-
-    #[test]
-    fn every_size_and_input_is_cut_step_by_step_in_every_precision() {
-        let ladder = plan(("", ""), &[]).unwrap();
-        // A training, two cuts of two rounds of two commands, and two quantisations of each of three students.
-        assert_eq!((ladder.steps.len(), ladder.points.len()), (4 * (1 + 8 + 6), 4 * 9));
-        let names: Vec<&str> = ladder.points.iter().take(9).map(|point| point.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "small_320x192",
-                "small_320x192_int8",
-                "small_320x192_int8_aware",
-                "small_320x192_time_64",
-                "small_320x192_time_64_int8",
-                "small_320x192_time_64_int8_aware",
-                "small_320x192_time_32",
-                "small_320x192_time_32_int8",
-                "small_320x192_time_32_int8_aware",
-            ]
-        );
-        let from: Vec<Option<usize>> = ladder.points.iter().take(10).map(|point| point.from).collect();
-        let expected = [None, Some(0), Some(0), Some(0), Some(3), Some(3), Some(3), Some(6), Some(6), None];
-        assert_eq!(from, expected);
-        assert!(ladder.points.iter().all(|point| point.offered == (point.precision != PointPrecision::Fp32)));
-        for (place, step) in ladder.steps.iter().enumerate() {
-            assert!(step.after.is_none_or(|before| before < place), "{}", step.title);
-            assert!(step.folder.starts_with(&ladder.config.output) && step.output.starts_with(&step.folder));
-        }
-        for point in &ladder.points {
-            assert_eq!(ladder.steps[point.step].output, point.bundle);
-        }
-    }
-
-    #[test]
-    fn each_round_goes_on_from_the_one_before_with_the_unpruned_student_as_a_teacher() {
-        let ladder = plan(("", ""), &[]).unwrap();
-        let prunes: Vec<&Step> = ladder.steps.iter().filter(|step| step.stage.starts_with("prune")).take(4).collect();
-        let whole = ladder.config.output.join("small_320x192/run");
-        let cut =
-            |rung: &str, round: usize| ladder.config.output.join(format!("small_320x192_time_{rung}/round_{round}"));
-        let sources = [whole.clone(), cut("64", 1), cut("64", 2), cut("32", 1)];
-        let sources = sources.map(|folder| if folder == whole { folder } else { folder.join("distilled") });
-        for ((step, source), kept) in prunes.iter().zip(sources).zip(["0.8000", "0.8000", "0.7071", "0.7071"]) {
-            let words = words(step);
-            assert_eq!((words[0].as_str(), Path::new(&words[1])), ("prune", source.as_path()));
-            assert_eq!(words[4..], ["--time", kept, "--epochs", "6"], "{words:?}");
-        }
-        let last = ladder.steps.iter().find(|step| step.title == "distil small_320x192_time_32, round 2").unwrap();
-        let words = words(last);
-        assert_eq!((words[0].as_str(), Path::new(&words[1])), ("run", cut("32", 2).join("distil.yaml").as_path()));
-        assert!(
-            words[3].starts_with("distillation.retain.run=") && words[3].contains("small_320x192/run"),
-            "{words:?}"
-        );
-        let macs = plan(("{time: 0.64}, {time: 0.32}", "{macs: 0.25}"), &[]).unwrap();
-        let step = macs.steps.iter().find(|step| step.title == "prune small_320x192_macs_25, round 1").unwrap();
-        assert_eq!(self::words(step)[4..8], ["--keep", "0.5000", "--measure", "macs"]);
-    }
-
-    #[test]
-    fn trainings_take_the_settings_and_share_their_targets() {
-        let ladder = plan(("", ""), &["train.batch=2"]).unwrap();
-        let Experiment { seed, train, student, targets_folder, .. } = &ladder.experiment;
-        assert_eq!((*seed, train.batch, train.epochs), (7, 2, 24));
-        assert_eq!((student.size, student.width, student.height), (Size::Small, 320, 192));
-        assert_eq!(targets_folder.as_deref(), Some(ladder.config.output.join("targets").as_path()));
-        let last = ladder.steps.iter().rfind(|step| step.stage == "train").unwrap();
-        let words = words(last);
-        for word in ["student.size=\"micro\"", "student.width=256", "student.height=160", "seed=7", "--resume"] {
-            assert!(words.iter().any(|known| known == word), "{word}: {words:?}");
-        }
-        assert!(last.inputs.iter().any(|path| path.ends_with("bag")), "{:?}", last.inputs);
-        let long = plan(("seed: 7", "seed: 7\nepochs: 8"), &[]).unwrap();
-        assert_eq!(long.experiment.train.epochs, 8);
-        let prune = long.steps.iter().find(|step| step.stage == "prune 1").unwrap();
-        assert!(self::words(prune).ends_with(&["--epochs".to_owned(), "5".to_owned()]));
-    }
-
-    #[test]
-    fn wrong_rungs_are_named_before_anything_runs() {
-        let told = |change, set: &[&str]| plan(change, set).unwrap_err().to_string();
-        let error = told(("[256, 160]", "[250, 160]"), &[]);
-        assert!(error.contains("rung `small_250x160`") && error.contains("student"), "{error}");
-        let error = told(("train.batch", "train.bath"), &[]);
-        assert!(error.contains("train.batch"), "{error}");
-        let error = told(("", ""), &["output=elsewhere"]);
-        assert!(error.contains("--set") && error.contains("own folder"), "{error}");
-    }
 }
