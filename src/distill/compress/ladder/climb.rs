@@ -241,7 +241,7 @@ mod tests {
         let (ends, ear) = climb(&ladder, &Interrupts::default());
         assert_eq!(ends[..2], [done(true), done(true)]);
         assert!(matches!(ends[2], StepEnd::Refused(_)), "{ends:?}");
-        assert_eq!((ear.started, ear.ended), (vec![], vec![0, 1, 2]), "nothing is made or refused anew");
+        assert_eq!((ear.started, ear.ended), (Vec::<usize>::new(), vec![0, 1, 2]), "nothing is made or refused anew");
 
         std::fs::write(folder.path().join("source"), "longer").unwrap();
         let (ends, _) = climb(&ladder, &Interrupts::default());
