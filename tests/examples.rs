@@ -61,6 +61,7 @@ struct Written {
     path: PathBuf,
     text: String,
     is_ablation: bool,
+    is_ladder: bool,
     is_lidar: bool,
 }
 
@@ -80,13 +81,15 @@ fn written() -> Vec<Written> {
         let text = std::fs::read_to_string(&path).unwrap();
         let document: Value = serde_yaml::from_str(&text).unwrap();
         let is_lidar = document.get("task").and_then(Value::as_str) == Some("lidar");
-        Written { is_ablation: document.get("variants").is_some(), is_lidar, path, text }
+        let [is_ablation, is_ladder] = ["variants", "ladder"].map(|key| document.get(key).is_some());
+        Written { is_ablation, is_ladder, is_lidar, path, text }
     };
     paths.into_iter().map(read).collect()
 }
 
 fn experiments() -> Vec<Written> {
-    written().into_iter().filter(|written| !written.is_ablation && !written.is_lidar).collect()
+    let is_other = |written: &Written| written.is_ablation || written.is_ladder || written.is_lidar;
+    written().into_iter().filter(|written| !is_other(written)).collect()
 }
 
 fn lidar_experiments() -> Vec<Written> {
@@ -208,6 +211,18 @@ fn every_ablation_can_be_planned() {
         // A plan needs the experiment under it, not its recordings.
         let told = said(&ablation, "ablate", "--dry-run", Path::new("/nowhere/data"));
         assert!(told.lines().any(|line| line.starts_with("distill run ")), "{}: {told}", ablation.name());
+    }
+}
+
+#[test]
+fn every_ladder_can_be_planned() {
+    let ladders: Vec<Written> = written().into_iter().filter(|written| written.is_ladder).collect();
+    assert!(!ladders.is_empty());
+    for ladder in ladders {
+        let told = said(&ladder, "compress", "--dry-run", Path::new("/nowhere/data"));
+        assert!(told.lines().any(|line| line.starts_with("distill run ")), "{}: {told}", ladder.name());
+        let command = format!("#   distill compress config/distill/{}", ladder.name());
+        assert!(ladder.text.lines().any(|line| line == command), "no `{command}` in {}", ladder.name());
     }
 }
 

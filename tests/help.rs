@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 15] = [
     "inspect",
     "synth",
     "label",
@@ -14,6 +14,7 @@ const SUBCOMMANDS: [&str; 14] = [
     "bench",
     "prune",
     "quantize",
+    "compress",
     "ablate",
     "report",
     "teacher",

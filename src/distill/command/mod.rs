@@ -15,6 +15,7 @@ mod ablate;
 mod audit;
 mod bench;
 mod completions;
+mod compress;
 mod evaluate;
 mod evaluate_lidar;
 mod forgetting;
@@ -62,6 +63,7 @@ enum Command {
     Bench(BenchArgs),
     Prune(prune::PruneArgs),
     Quantize(quantize::QuantizeArgs),
+    Compress(compress::CompressArgs),
     Ablate(ablate::AblateArgs),
     Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
@@ -87,6 +89,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::run(&args),
         Command::Prune(args) => prune::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Compress(args) => compress::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),

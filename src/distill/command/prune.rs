@@ -299,7 +299,7 @@ fn write(args: &PruneArgs, run: &Run, pruned: &Pruned, report: &PruneReport) -> 
     let folder = absolute_path(&args.out).with_context(|| args.out.display().to_string())?;
     let report_path = folder.join(REPORT_FILE);
     let cut = cut_experiment(&run.experiment, pruned.config.group_channels(), &folder);
-    let epochs = args.epochs.map_or_else(|| default_epochs(&run.experiment), |epochs| epochs as usize);
+    let epochs = args.epochs.map_or_else(|| default_epochs(run.experiment.train.epochs), |epochs| epochs as usize);
     let recovery_path = folder.join(RECOVERY_FILE);
     let recovery = recovery(&run.experiment, &cut, epochs).relative_to(&folder).to_yaml()?;
     durable::write_bytes(&recovery_path, recovery.as_bytes()).map_err(|error| unwritten(&recovery_path, &error))?;

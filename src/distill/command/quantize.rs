@@ -30,7 +30,7 @@ use crate::{
         },
         config::Experiment,
         durable,
-        evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path, targets_folder},
+        evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path},
         split::{Block, SplitConfig},
     },
     model::{
@@ -256,7 +256,7 @@ fn quantize_camera(args: &QuantizeArgs, source: &Source, earlier: Option<&Source
     let spec: ModelSpec = source.spec()?;
     let experiment = source.config.as_ref().map(|config| Experiment::load(config, &[])).transpose()?;
     let job = match &experiment {
-        Some(experiment) => experiment_job(experiment)?,
+        Some(experiment) => EvaluateJob { allow_unjudged: true, ..EvaluateJob::of_validation(experiment)? },
         None => data_job(args, &spec)?,
     };
     let frames = CameraFrames::read(&job, &spec.input, limits(args))?;
@@ -284,18 +284,6 @@ fn quantize_camera(args: &QuantizeArgs, source: &Source, earlier: Option<&Source
         add_image_profile(experiment, out);
     }
     Ok(frames.losses)
-}
-
-/// The validation blocks of an experiment's recordings, judged as its training does.
-fn experiment_job(experiment: &Experiment) -> anyhow::Result<EvaluateJob> {
-    let mut judged = experiment.clone();
-    judged.evaluate.targets = experiment.validation_targets.clone().or_else(|| Some(targets_folder(experiment)));
-    let mut job = EvaluateJob::of_experiment(&judged)?;
-    job.allow_unjudged = true;
-    for (_, block) in job.recordings.iter_mut().filter_map(|recording| recording.block.as_mut()) {
-        *block = Block::Validation;
-    }
-    Ok(job)
 }
 
 /// The validation blocks of recordings that belong to no experiment.

@@ -17,9 +17,9 @@ const FEWEST_EPOCHS: usize = 5;
 /// What its name ends with.
 const SUFFIX: &str = "_pruned";
 
-/// The epochs that recovery takes by default: a quarter of the run's.
-pub fn default_epochs(experiment: &Experiment) -> usize {
-    experiment.train.epochs.div_ceil(4).max(FEWEST_EPOCHS)
+/// The epochs that recovery takes by default: a quarter of those of the run that was cut.
+pub fn default_epochs(of_run: usize) -> usize {
+    of_run.div_ceil(4).max(FEWEST_EPOCHS)
 }
 
 /// The experiment of a finished run with a cut student, as a folder of its own: it starts from nothing and uses the run's soft targets.
@@ -84,7 +84,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let run = experiment(folder);
-        assert_eq!(default_epochs(&run), 8);
+        assert_eq!(default_epochs(run.train.epochs), 8);
         let channels = Channels { stem: 8, ..Channels::of(Size::Micro) };
         let cut = cut_experiment(&run, channels, &folder.join("cut"));
         assert_eq!((cut.name.as_str(), &cut.student.inherit), ("aisle_pruned", &None));
