@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `vector`, `shapes`, `bvh` | the geometry of ray casting |
 //! | `noise`, `texture`, `lighting` | everything random by hash, what surfaces look like, and the lamps |
-//! | `route`, `building`, `pallet`, `person`, `forklift`, `traffic` | what stands and moves in the warehouse |
+//! | `route`, `motion`, `building`, `pallet`, `person`, `forklift`, `traffic` | what stands and moves in the warehouse |
 //! | [`scene`] | the warehouse at one instant, ready to be sensed |
 //! | [`camera`], [`lidar`], [`truth`] | what the sensors see, and what is really there |
 //! | `topics`, [`recording`] | all of it as ROS messages, written to a rosbag2 folder |
@@ -24,6 +24,7 @@ mod building;
 mod bvh;
 mod forklift;
 mod lighting;
+mod motion;
 pub(in crate::distill) mod noise;
 mod pallet;
 mod person;

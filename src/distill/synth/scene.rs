@@ -7,9 +7,10 @@ use super::assembly::{Assembly, Solid};
 use super::building::Hall;
 use super::bvh::Bvh;
 use super::lighting::Lighting;
+use super::motion::Motion;
 use super::shapes::{Ray, Shape};
 use super::texture::Surface;
-use super::traffic::{Motion, Traffic};
+use super::traffic::Traffic;
 use super::vector::{Pose, Vec3};
 
 /// What an object is. Everything else is background, label 0.
