@@ -12,6 +12,24 @@ use super::vector::{Pose, Vec3};
 pub const ROBOT_LANE: f32 = -0.95;
 /// Lateral position of the oncoming lane.
 const ONCOMING_LANE: f32 = 1.0;
+/// Metres between neighbours of [`Motion::places`].
+const STEP: f32 = 0.1;
+
+/// From 0 to `length` in steps of [`STEP`].
+fn steps(length: f32) -> impl Iterator<Item = f32> {
+    (0..=(length / STEP) as u32).map(|step| step as f32 * STEP)
+}
+
+/// Places all along the robot's lane.
+pub fn robot_lane(route: &Route) -> Vec<Pose> {
+    steps(route.length()).map(|along| route.pose(along, ROBOT_LANE)).collect()
+}
+
+/// Somebody's place in the oncoming lane, facing against the robot's direction.
+fn oncoming(route: &Route, along: f32) -> Pose {
+    let pose = route.pose(along, ONCOMING_LANE);
+    Pose::yawed(pose.origin, pose.yaw() + PI)
+}
 
 /// How something moves.
 #[derive(Debug, Clone, Copy)]
@@ -85,22 +103,34 @@ impl Drive {
 }
 
 impl Motion {
-    /// Where it is at `time`, and how many metres it has gone.
+    /// Where it is at `time`, and how many metres it has gone; backing up takes metres away.
     pub fn at(&self, time: f32, route: &Route, drive: &Drive) -> (Pose, f32) {
         match *self {
             Self::Stand { pose, sway } => {
                 (Pose::yawed(pose.origin, pose.yaw() + sway * (0.5 * time + pose.origin.x).sin()), 0.0)
             }
             Self::Shuttle { from, to, speed, offset, turns } => shuttle(from, to, offset + speed * time, turns),
-            Self::Oncoming { start, speed } => {
-                let pose = route.pose(start - speed * time, ONCOMING_LANE);
-                (Pose::yawed(pose.origin, pose.yaw() + PI), speed * time)
-            }
+            Self::Oncoming { start, speed } => (oncoming(route, start - speed * time), speed * time),
             Self::Leading { gap, swing, pace } => {
                 let ahead = gap + swing * (pace * time + gap).sin();
                 let along = drive.along(time) + ahead;
                 (route.pose(along, ROBOT_LANE), along)
             }
+        }
+    }
+
+    /// All places where it ever is, each within a few centimetres of one of these.
+    pub fn places(&self, route: &Route) -> Vec<Pose> {
+        match *self {
+            Self::Stand { pose, sway } => {
+                let turned = |share: f32| Pose::yawed(pose.origin, pose.yaw() + sway * share);
+                [-1.0, -0.5, 0.0, 0.5, 1.0].map(turned).to_vec()
+            }
+            Self::Shuttle { from, to, turns, .. } => {
+                steps(2.0 * (to - from).length()).map(|gone| shuttle(from, to, gone, turns).0).collect()
+            }
+            Self::Oncoming { .. } => steps(route.length()).map(|along| oncoming(route, along)).collect(),
+            Self::Leading { .. } => robot_lane(route),
         }
     }
 }
@@ -123,7 +153,7 @@ fn shuttle(from: Vec3, to: Vec3, gone: f32, turns: bool) -> (Pose, f32) {
         };
         yaw += smooth(lap - length) + smooth(lap - 2.0 * length) + smooth(lap) - PI;
     }
-    (Pose::yawed(origin, yaw), gone)
+    (Pose::yawed(origin, yaw), if turns { gone } else { place })
 }
 
 #[cfg(test)]
@@ -145,6 +175,40 @@ mod tests {
                 assert!(moved.dot(pose.axes[0]) > 0.99, "backwards at {gone}");
             }
             last = pose;
+        }
+    }
+
+    #[test]
+    fn what_backs_up_faces_one_way_and_takes_its_metres_back() {
+        let (from, to) = (vec3(0.0, 0.0, 0.0), vec3(5.0, 0.0, 0.0));
+        for (gone, x) in [(0.0, 0.0), (4.0, 4.0), (7.0, 3.0), (11.0, 1.0)] {
+            let (pose, rolled) = shuttle(from, to, gone, false);
+            assert!((pose.origin.x - x).abs() < 1e-5 && (rolled - x).abs() < 1e-5, "{gone}: {pose:?}, {rolled}");
+            assert_eq!(pose.yaw(), 0.0);
+        }
+    }
+
+    #[test]
+    fn places_miss_nothing() {
+        let route = Route { half_x: 13.0, half_y: 4.0, radius: 2.5, clockwise: true };
+        let drive = Drive { start: 3.0, speed: 1.1, weave: 0.05 };
+        let (from, to) = (vec3(0.0, 1.0, 0.0), vec3(4.0, 2.0, 0.0));
+        let motions = [
+            Motion::Stand { pose: Pose::yawed(from, 0.7), sway: 0.3 },
+            Motion::Shuttle { from, to, speed: 1.0, offset: 2.0, turns: true },
+            Motion::Shuttle { from, to, speed: 0.6, offset: 2.0, turns: false },
+            Motion::Oncoming { start: 1.0, speed: 1.2 },
+            Motion::Leading { gap: 6.0, swing: 2.0, pace: 0.2 },
+        ];
+        for motion in motions {
+            let places = motion.places(&route);
+            for step in 0..800 {
+                let (pose, _) = motion.at(step as f32 * 0.1, &route, &drive);
+                let is_near = |place: &Pose| {
+                    (place.origin - pose.origin).length() < STEP && place.axes[0].dot(pose.axes[0]) > 0.9
+                };
+                assert!(places.iter().any(is_near), "{motion:?} at {pose:?}");
+            }
         }
     }
 }

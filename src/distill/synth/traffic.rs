@@ -1,14 +1,16 @@
 //! Who stands where and who moves how.
 
-use std::f32::consts::{FRAC_PI_2, PI};
+use std::f32::consts::{FRAC_PI_2, PI, TAU};
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
-use super::building::{Hall, clutter};
+use super::building::{Clutter, Hall, clutter};
+use super::extras::Extras;
 use super::motion::{Drive, Motion};
 use super::person::Posture;
 use super::scene::Class;
+use super::shapes::Bounds;
 use super::vector::{Pose, vec3};
 use super::{assembly::Assembly, forklift, pallet, person};
 
@@ -21,11 +23,35 @@ pub struct Actor {
     pub body: Body,
 }
 
+impl Actor {
+    /// False for what only sways where it stands.
+    pub fn moves(&self) -> bool {
+        !matches!(self.motion, Motion::Stand { .. })
+    }
+
+    /// The box in the body's frame around all that its parts fill at any time.
+    pub fn extent(&self) -> Bounds {
+        // Steps repeat after a stride of at most 1.6 m, reaching after 16 s.
+        let instants = (0..16u8).map(f32::from);
+        let parts = instants.flat_map(|second| self.body.parts(second, 0.1 * second, self.moves()));
+        parts.fold(Bounds::EMPTY, |all, (_, thing, place)| {
+            thing.placed(&place).fold(all, |all, solid| all.join(&solid.shape.bounds()))
+        })
+    }
+}
+
 /// What moves.
 #[derive(Debug, Clone)]
 pub enum Body {
     /// A person on foot.
     Person(person::Look),
+    /// A person who pushes a cart, or draws it when going backwards.
+    Pusher {
+        /// Who.
+        look: person::Look,
+        /// The cart, in its own frame.
+        cart: Assembly,
+    },
     /// A forklift, maybe with a driver and a pallet on its forks.
     Forklift {
         /// The truck.
@@ -42,14 +68,23 @@ pub enum Body {
 impl Body {
     /// The body's parts at `time`, having gone `gone` metres: each an object of its own, with its pose in the body's frame.
     pub fn parts(&self, time: f32, gone: f32, moving: bool) -> Vec<(Class, Assembly, Pose)> {
+        let phase = |look: &person::Look| gone / look.stride() * TAU;
         match self {
             Self::Person(look) => {
                 let posture = if moving {
-                    Posture::Walking(gone / look.stride() * std::f32::consts::TAU)
+                    Posture::Walking(phase(look))
                 } else {
                     Posture::Standing { reach: (0.4 * time + look.stride() * 40.0).sin().max(0.0) }
                 };
                 vec![(Class::Person, look.build(posture), Pose::IDENTITY)]
+            }
+            Self::Pusher { look, cart } => {
+                // The body's origin lies half way between both.
+                let ahead = 0.5 * (look.reach() - cart.bounds().min.x);
+                vec![
+                    (Class::Person, look.build(Posture::Pushing(phase(look))), Pose::at(vec3(-ahead, 0.0, 0.0))),
+                    (Class::Cart, cart.clone(), Pose::at(vec3(ahead, 0.0, 0.0))),
+                ]
             }
             Self::Forklift { look, lift, driver, load } => {
                 let beacon = (time * 1.4).fract() < 0.5;
@@ -79,7 +114,7 @@ pub struct Traffic {
     /// Objects that never move.
     pub parked: Vec<(Class, Assembly, Pose)>,
     /// Background that never moves.
-    pub clutter: Vec<(Assembly, Pose)>,
+    pub clutter: Vec<(Clutter, Pose)>,
 }
 
 impl Traffic {
@@ -126,6 +161,16 @@ impl Traffic {
             traffic.end_zone(rng, hall, end);
         }
         traffic
+    }
+
+    /// Makes objects of the clutter that belongs to a class of `extras`.
+    pub fn name_clutter(&mut self, extras: Extras) {
+        for (clutter, pose) in std::mem::take(&mut self.clutter) {
+            match clutter.class.filter(|class| extras.has(*class)) {
+                Some(class) => self.parked.extend(clutter.pieces.into_iter().map(|piece| (class, piece, pose))),
+                None => self.clutter.push((clutter, pose)),
+            }
+        }
     }
 
     fn askew_truck(&mut self, rng: &mut Pcg64Mcg, hall: &Hall, aisle: f32, x: f32) {
