@@ -111,6 +111,7 @@ fn distill(subcommand: &str, file: &Path, option: &str, data: &Path) -> Output {
         .env_remove("DEMO")
         .env_remove("FIELD")
         .env_remove("KINDS")
+        .env_remove("KINDS5")
         .env_remove("LIDAR")
         .env("PERCEPTION_TEST_DATA", data);
     command.output().unwrap()
