@@ -12,10 +12,9 @@ use std::{
 };
 
 use serde_json::Value;
-use support::recording::{self, Shot};
+use support::recording;
 
 const START: i64 = 1_700_000_000_000_000_000;
-const FRAME_INTERVAL: i64 = 100_000_000;
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
 struct Scene {
@@ -26,16 +25,7 @@ impl Scene {
     /// A scene with an ablation `kinds.yaml` of these variants.
     fn new(epochs: usize, variants: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shot = |index: u32| {
-            let (x, y) = (4 + index * 7 % 60, 3 + index * 5 % 25);
-            let image = image::RgbImage::from_fn(100, 60, |px, py| {
-                let inside = (x..x + 25).contains(&px) && (y..y + 30).contains(&py);
-                image::Rgb(if inside { [230, 70, 20] } else { [30, px as u8, 4 * (py as u8)] })
-            });
-            let corners = [x, y, x + 25, y + 30].map(|edge| edge as f32);
-            Shot { stamp: START + i64::from(index) * FRAME_INTERVAL, image, truth: vec![("crate", corners)] }
-        };
-        let shots: Vec<Shot> = (0..40).map(shot).collect();
+        let shots = recording::crates(40, START);
         recording::write_folder(&folder.path().join("images"), &folder.path().join("labels.json"), &shots);
         let experiment = "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
                           data:\n  - {path: images, truth: {coco: labels.json}}\n\

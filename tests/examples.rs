@@ -33,7 +33,7 @@ const KINDS: [&str; 12] = [
 ];
 
 /// The example of each kind of distillation, and lines of its resolved form that it is there for.
-const EXAMPLES: [(&str, &[&str]); 12] = [
+const EXAMPLES: [(&str, &[&str]); 13] = [
     ("response.yaml", &["kind: logits", "kind: localization", "labels: soft"]),
     ("feature.yaml", &["kind: hint", "kind: attention", "kind: channel_wise", "kind: focal"]),
     (
@@ -45,6 +45,7 @@ const EXAMPLES: [(&str, &[&str]); 12] = [
     ("self.yaml", &["generations:", "count: 2", "gate: 0.002"]),
     ("mean_teacher.yaml", &["self_training:", "unlabelled: true", "targets: truth", "teachers: []"]),
     ("retain.yaml", &["retain:", "weight: 1.0", "temperature: 2.0"]),
+    ("quantize_aware.yaml", &["quantize_aware: true", "retain:", "weight: 1.0"]),
     ("truth.yaml", &["truth: 0.3", "targets: teachers"]),
     ("inherit.yaml", &["kind: cosine", "truth: 0.3", "labels: soft"]),
     ("two_stage.yaml", &["kind: hint", "start: 0.5", "end: 0.5"]),
@@ -60,6 +61,7 @@ struct Written {
     path: PathBuf,
     text: String,
     is_ablation: bool,
+    is_ladder: bool,
     is_lidar: bool,
 }
 
@@ -79,13 +81,15 @@ fn written() -> Vec<Written> {
         let text = std::fs::read_to_string(&path).unwrap();
         let document: Value = serde_yaml::from_str(&text).unwrap();
         let is_lidar = document.get("task").and_then(Value::as_str) == Some("lidar");
-        Written { is_ablation: document.get("variants").is_some(), is_lidar, path, text }
+        let [is_ablation, is_ladder] = ["variants", "ladder"].map(|key| document.get(key).is_some());
+        Written { is_ablation, is_ladder, is_lidar, path, text }
     };
     paths.into_iter().map(read).collect()
 }
 
 fn experiments() -> Vec<Written> {
-    written().into_iter().filter(|written| !written.is_ablation && !written.is_lidar).collect()
+    let is_other = |written: &Written| written.is_ablation || written.is_ladder || written.is_lidar;
+    written().into_iter().filter(|written| !is_other(written)).collect()
 }
 
 fn lidar_experiments() -> Vec<Written> {
@@ -107,6 +111,7 @@ fn distill(subcommand: &str, file: &Path, option: &str, data: &Path) -> Output {
         .env_remove("DEMO")
         .env_remove("FIELD")
         .env_remove("KINDS")
+        .env_remove("KINDS5")
         .env_remove("LIDAR")
         .env("PERCEPTION_TEST_DATA", data);
     command.output().unwrap()
@@ -207,6 +212,18 @@ fn every_ablation_can_be_planned() {
         // A plan needs the experiment under it, not its recordings.
         let told = said(&ablation, "ablate", "--dry-run", Path::new("/nowhere/data"));
         assert!(told.lines().any(|line| line.starts_with("distill run ")), "{}: {told}", ablation.name());
+    }
+}
+
+#[test]
+fn every_ladder_can_be_planned() {
+    let ladders: Vec<Written> = written().into_iter().filter(|written| written.is_ladder).collect();
+    assert!(!ladders.is_empty());
+    for ladder in ladders {
+        let told = said(&ladder, "compress", "--dry-run", Path::new("/nowhere/data"));
+        assert!(told.lines().any(|line| line.starts_with("distill run ")), "{}: {told}", ladder.name());
+        let command = format!("#   distill compress config/distill/{}", ladder.name());
+        assert!(ladder.text.lines().any(|line| line == command), "no `{command}` in {}", ladder.name());
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 15] = [
     "inspect",
     "synth",
     "label",
@@ -12,7 +12,9 @@ const SUBCOMMANDS: [&str; 13] = [
     "run",
     "evaluate",
     "bench",
+    "prune",
     "quantize",
+    "compress",
     "ablate",
     "report",
     "teacher",

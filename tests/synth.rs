@@ -10,7 +10,7 @@ use std::{
 
 use distilled_perception::distill::bag::{Bag, Frames, TopicFilter, TruthSource};
 use distilled_perception::distill::synth::{
-    CLASSES, Warehouse,
+    CLASSES, Class, Extras, ObjectBox, Scene, Warehouse,
     camera::Camera,
     recording::{START, Settings, record},
     truth::{Visibility, sightings},
@@ -194,9 +194,21 @@ fn labelled(cloud: &PointCloud2) -> Vec<([f32; 3], u16, u16)> {
         .collect()
 }
 
+const BOTH: Extras = Extras { carts: true, cones: true };
+
 #[test]
 fn the_truth_in_the_bag_is_true() {
-    let settings = Settings { seconds: 8.0, seed: 4, rate: 5.0, width: 160, height: 96, ..Settings::default() };
+    truth_is_true(Extras::default(), &[(1, "person"), (2, "forklift"), (3, "pallet")]);
+}
+
+#[test]
+fn the_truth_about_carts_and_cones_is_true() {
+    truth_is_true(BOTH, &[(1, "person"), (2, "forklift"), (3, "pallet"), (4, "cart"), (5, "cone")]);
+}
+
+/// Records eight seconds with these objects and looks at every message of the truth; each of the `classes` must be in all of it.
+fn truth_is_true(extras: Extras, classes: &[(u16, &str)]) {
+    let settings = Settings { seconds: 8.0, seed: 4, rate: 5.0, width: 160, height: 96, extras, ..Settings::default() };
     let recorded = Recorded::new(&settings);
     let count = |name: &str| recorded.messages[name].len();
     assert_eq!(count("/camera/image_raw"), 40);
@@ -209,7 +221,9 @@ fn the_truth_in_the_bag_is_true() {
 
     let labels = LabelInfo::decode(recorded.topic("/truth/label_info").next().unwrap()).unwrap();
     let class_names: BTreeMap<u16, &str> = labels.class_map.iter().map(|c| (c.class_id, c.class_name)).collect();
-    assert_eq!(class_names, BTreeMap::from([(1, "person"), (2, "forklift"), (3, "pallet")]));
+    assert_eq!(class_names, BTreeMap::from_iter(classes.iter().copied()));
+    // Boxes in space and points of each class.
+    let mut found: BTreeMap<String, [usize; 2]> = BTreeMap::new();
 
     let mounts = TFMessage::decode(recorded.topic("/tf_static").next().unwrap()).unwrap();
     let mount = |child: &str| mounts.transforms.iter().find(|t| t.child_frame_id == child).unwrap().transform;
@@ -259,6 +273,9 @@ fn the_truth_in_the_bag_is_true() {
         let cloud = PointCloud2::decode(cloud).unwrap();
         let solid = Detection3DArray::decode(solid).unwrap();
         assert_eq!((cloud.height, cloud.width, cloud.is_dense), (16, 450, false));
+        for detection in &solid.detections {
+            found.entry(detection.results[0].hypothesis.class_id.to_owned()).or_default()[0] += 1;
+        }
         let points = labelled(&cloud);
         assert!(points.iter().any(|(p, class, _)| p[0].is_nan() && *class == 0));
         for (point, class, object) in points.into_iter().filter(|(_, class, _)| *class != 0) {
@@ -269,8 +286,11 @@ fn the_truth_in_the_bag_is_true() {
             // Four standard deviations of the range.
             assert!((0..3).all(|i| local[i].abs() <= half[i] + 0.06), "{local:?} outside {half:?}");
             people += usize::from(class_names[&class] == "person");
+            found.entry(class_names[&class].to_owned()).or_default()[1] += 1;
         }
     }
+    assert_eq!(found.len(), classes.len(), "{found:?}");
+    assert!(found.values().all(|counts| counts.iter().all(|count| *count > 0)), "{found:?}");
     assert!(people >= 100, "only {people} points on people");
 
     for (scan, cloud) in recorded.topic("/scan").zip(recorded.topic("/truth/scan_labels")) {
@@ -317,4 +337,71 @@ fn objects_are_often_in_view() {
     }
     assert!(boxes >= 2 * frames, "{boxes} objects in {frames} pictures");
     assert!(present * 10 >= windows * 9, "{present} of {windows} classes seen within 20 s");
+}
+
+#[test]
+fn boxes_of_carts_and_cones_fit_their_pixels() {
+    let camera = Camera::new(160, 96);
+    let width = camera.width as usize;
+    let mut seen: BTreeMap<Class, usize> = BTreeMap::new();
+    for seed in 0..6 {
+        let warehouse = Warehouse::with(seed, BOTH);
+        for second in 0..20 {
+            let scene = warehouse.at(second as f32);
+            let picture = camera.picture(&scene, second);
+            for sighting in sightings(&scene, &camera, &picture, &Visibility::default()) {
+                assert_eq!(scene.class(sighting.id), Some(sighting.class));
+                let own = picture.objects.iter().enumerate().filter(|&(_, &id)| id == sighting.id);
+                let own: Vec<(usize, usize)> = own.map(|(index, _)| (index % width, index / width)).collect();
+                let (x, y) = (own.iter().map(|pixel| pixel.0), own.iter().map(|pixel| pixel.1));
+                let least = [x.clone().min().unwrap() as f32, y.clone().min().unwrap() as f32];
+                let most = [x.max().unwrap() as f32 + 1.0, y.max().unwrap() as f32 + 1.0];
+                let bbox = sighting.bbox;
+                assert_eq!(([bbox.x_min, bbox.y_min], [bbox.x_max, bbox.y_max]), (least, most), "{sighting:?}");
+                assert_eq!(own.len(), sighting.pixels as usize);
+                *seen.entry(sighting.class).or_default() += 1;
+            }
+        }
+    }
+    for class in [Class::Cart, Class::Cone] {
+        let boxes = seen.get(&class).copied().unwrap_or_default();
+        assert!(boxes >= 30, "{} is in {boxes} of 120 pictures", class.name());
+    }
+}
+
+#[test]
+fn with_carts_and_cones_all_else_stays_where_it_is() {
+    for seed in 0..6 {
+        let (plain, with) = (Warehouse::new(seed), Warehouse::with(seed, BOTH));
+        assert_eq!((plain.classes(), with.classes().len()), (CLASSES.to_vec(), 5));
+        assert_eq!(plain.robot(3.3), with.robot(3.3));
+        let (before, after) = (plain.at(3.3), with.at(3.3));
+        let is_kept = |object: &&ObjectBox| {
+            after.objects().iter().any(|other| ObjectBox { id: object.id, ..other.bounding } == **object)
+        };
+        let gone: Vec<&ObjectBox> =
+            before.objects().iter().map(|object| &object.bounding).filter(|object| !is_kept(object)).collect();
+        // Some people push carts instead of walking by themselves.
+        assert!(gone.len() <= 3 && gone.iter().all(|object| object.class == Class::Person), "{gone:?}");
+        assert!(before.objects().iter().all(|object| CLASSES.contains(&object.bounding.class)));
+        let people =
+            |scene: &Scene| scene.objects().iter().filter(|object| object.bounding.class == Class::Person).count();
+        assert_eq!(people(&before), people(&after));
+    }
+}
+
+#[test]
+fn objects_nobody_knows_are_wrong_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, other) = (folder.path().join("bag"), folder.path().join("other"));
+    let refused = small(&out, "1", "2", &["--with", "cart,boat"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(error_of(&refused).contains("boat") && error_of(&refused).contains("cone"), "{}", error_of(&refused));
+    assert!(!out.exists());
+    let recorded = small(&out, "1", "2", &["--with", "cart,cone"]);
+    assert!(recorded.status.success(), "{}", error_of(&recorded));
+    let told = String::from_utf8(recorded.stdout).unwrap();
+    assert!(told.lines().any(|line| line.trim_start().starts_with("cone ")), "{told}");
+    let plain = small(&other, "1", "2", &[]);
+    assert!(!String::from_utf8(plain.stdout).unwrap().contains("cone"));
 }

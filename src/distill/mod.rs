@@ -4,6 +4,7 @@ pub mod ablate;
 pub mod allocator;
 pub mod audit;
 pub mod bag;
+pub mod child;
 pub mod command;
 pub mod compress;
 pub mod config;

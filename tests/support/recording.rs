@@ -39,6 +39,20 @@ pub fn noise(width: u32, height: u32, seed: u64) -> RgbImage {
     })
 }
 
+/// So many pictures, 100 x 60, of one bright rectangle each at another place, the `crate`, ten a second from this stamp on.
+pub fn crates(count: u32, start: i64) -> Vec<Shot> {
+    let shot = |index: u32| {
+        let (x, y) = (4 + index * 7 % 60, 3 + index * 5 % 25);
+        let image = RgbImage::from_fn(100, 60, |px, py| {
+            let inside = (x..x + 25).contains(&px) && (y..y + 30).contains(&py);
+            image::Rgb(if inside { [230, 70, 20] } else { [30, px as u8, 4 * (py as u8)] })
+        });
+        let corners = [x, y, x + 25, y + 30].map(|edge| edge as f32);
+        Shot { stamp: start + i64::from(index) * 100_000_000, image, truth: vec![("crate", corners)] }
+    };
+    (0..count).map(shot).collect()
+}
+
 /// Writes a rosbag2 folder with the pictures on [`CAMERA`], their truth on [`TRUTH`] and an empty scan for each on [`SCAN`].
 pub fn write_bag(path: &Path, shots: &[Shot]) {
     let mut writer = BagWriter::create(path).unwrap();

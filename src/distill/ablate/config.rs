@@ -26,7 +26,7 @@ use crate::distill::config::{ConfigError, PathResolver, folder_of};
 const MOST_JOBS: usize = 1024;
 
 /// Keys of the experiment that each run is given by the ablation, and where to say them instead.
-const OWN_KEYS: [(&str, &str); 3] = [
+pub(super) const OWN_KEYS: [(&str, &str); 3] = [
     ("seed", "list the seeds under `seeds` of the ablation"),
     ("output", "each run has its own folder in the ablation's `output`"),
     ("targets_folder", "runs with the same labelling share a folder in the ablation's `output` by themselves"),
@@ -108,7 +108,7 @@ impl AblationConfig {
         if self.variants.is_empty() {
             return Err(wrong("variants", "needs at least one, for instance `- {name: plain}`".into()));
         }
-        check_settings(&self.set).map_err(|(key, message)| wrong(&format!("set.{key}"), message))?;
+        check_settings(&self.set, &OWN_KEYS).map_err(|(key, message)| wrong(&format!("set.{key}"), message))?;
         let (mut names, mut baseline) = (BTreeSet::new(), None);
         for (index, variant) in self.variants.iter().enumerate() {
             let key = format!("variants.{index}");
@@ -122,13 +122,15 @@ impl AblationConfig {
                 let message = format!("`{first}` is the baseline already; compare with one of them");
                 return Err(wrong(&format!("{key}.baseline"), message));
             }
-            check_settings(&variant.set).map_err(|(own, message)| wrong(&format!("{key}.set.{own}"), message))?;
+            check_settings(&variant.set, &OWN_KEYS)
+                .map_err(|(own, message)| wrong(&format!("{key}.set.{own}"), message))?;
         }
         Ok(())
     }
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+/// Refuses a name that is no plain word: it is a folder's, too.
+pub(in crate::distill) fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(plain) {
         return Err(format!("{name:?} must be letters, digits, `_` and `-` only"));
@@ -148,28 +150,31 @@ pub(super) fn check_seeds(seeds: &[u64]) -> Result<(), String> {
     }
 }
 
-fn check_settings(settings: &Settings) -> Result<(), (String, String)> {
+/// Refuses settings with keys that cannot be set, or that are set elsewhere (`own`: the key and the mend), and values that are no plain
+/// ones. The error is the key and what is wrong with it.
+pub(in crate::distill) fn check_settings(settings: &Settings, own: &[(&str, &str)]) -> Result<(), (String, String)> {
     for (key, value) in settings {
-        check_key(key).map_err(|message| (key.clone(), message))?;
+        check_key(key, own).map_err(|message| (key.clone(), message))?;
         serde_json::to_string(value).map_err(|error| (key.clone(), format!("is no plain value: {error}")))?;
     }
     Ok(())
 }
 
-/// Refuses keys that cannot be set, and those that the ablation sets itself.
-pub(super) fn check_key(key: &str) -> Result<(), String> {
-    if key.trim().is_empty() || key.contains('=') {
+/// Refuses keys that cannot be set, and those that are set elsewhere: themselves, and what lies in them.
+pub(in crate::distill) fn check_key(key: &str, own: &[(&str, &str)]) -> Result<(), String> {
+    let key = key.trim();
+    if key.is_empty() || key.contains('=') {
         return Err("is no key path; give it like train.epochs".into());
     }
-    let section = key.trim().split('.').next().unwrap_or_default();
-    match OWN_KEYS.iter().find(|(own, _)| *own == section) {
+    let lies_in = |own: &str| key.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    match own.iter().find(|(own, _)| lies_in(own)) {
         Some((_, mend)) => Err(format!("cannot be set here: {mend}")),
         None => Ok(()),
     }
 }
 
 /// Settings as `--set` takes them. JSON is YAML on one line, whatever the value holds.
-pub(super) fn overrides(settings: &Settings) -> Vec<String> {
+pub(in crate::distill) fn overrides(settings: &Settings) -> Vec<String> {
     // `check_settings` has seen that all of them can be written.
     settings.iter().map(|(key, value)| format!("{key}={}", serde_json::to_string(value).unwrap_or_default())).collect()
 }

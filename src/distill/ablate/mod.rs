@@ -19,10 +19,12 @@ mod statistics;
 mod table;
 
 pub use config::{AblationConfig, Settings, VariantConfig};
+pub(in crate::distill) use config::{check_key, check_name, check_settings, overrides};
 pub use error::AblationError;
+pub(in crate::distill) use plan::path_override;
 pub use plan::{Choice, Plan, PlannedRun};
 #[cfg(test)]
 pub(in crate::distill) use result::tests::ablation as example;
 pub use result::{Ablation, ClassSpread, RunFigures, RunResult, RunState, VariantResult};
-pub use runner::{Interrupts, RunEnd, Runner, Watch};
+pub use runner::{RunEnd, Runner, Watch};
 pub use statistics::{Difference, Spread, Verdict, chance_beyond};

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     AblationConfig, AblationError,
-    config::{check_key, check_seeds, overrides},
+    config::{OWN_KEYS, check_key, check_seeds, overrides},
 };
 use crate::distill::{
     config::{ConfigError, Experiment, TargetSource},
@@ -77,7 +77,7 @@ impl Plan {
         }
         for text in &choice.set {
             let key = text.split('=').next().unwrap_or_default();
-            check_key(key).map_err(|message| wrong("--set", key, message))?;
+            check_key(key, &OWN_KEYS).map_err(|message| wrong("--set", key, message))?;
         }
         let seeds = if choice.seeds.is_empty() { config.seeds.clone() } else { choice.seeds.clone() };
         check_seeds(&seeds).map_err(|message| wrong("command line", "--seeds", message))?;
@@ -152,7 +152,7 @@ impl PlannedRun {
 }
 
 /// `key=path`, quoted, so that nothing in the path means something to YAML.
-fn path_override(key: &str, path: &Path) -> String {
+pub(in crate::distill) fn path_override(key: &str, path: &Path) -> String {
     format!("{key}={}", serde_json::Value::String(path.to_string_lossy().into_owned()))
 }
 

@@ -1,37 +1,9 @@
 //! Runs the trainings of an ablation as child processes, several at a time.
 
-use std::{
-    collections::VecDeque,
-    fs::{OpenOptions, TryLockError},
-    io::{self, Write},
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
-
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use std::{collections::VecDeque, path::Path, process::ExitStatus, sync::atomic::Ordering, thread};
 
 use super::{Plan, PlannedRun, RunFigures};
-
-/// How often the children are looked at.
-const POLL: Duration = Duration::from_millis(200);
-/// Exit code of a run that finished but could not read part of its input.
-const DATA_LOST: i32 = 3;
-
-/// What Ctrl-C asks for.
-#[derive(Debug, Default)]
-pub struct Interrupts {
-    /// Start nothing more; the children write their checkpoints and end.
-    pub stop: AtomicBool,
-    /// Do not wait for that.
-    pub kill: AtomicBool,
-}
+use crate::distill::child::{DATA_LOST, Interrupts, LoggedChild, POLL, complaint};
 
 /// How a run went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,15 +47,7 @@ pub struct Runner<'a> {
 /// A child at work.
 struct Running {
     run: usize,
-    child: Child,
-}
-
-impl Drop for Running {
-    /// No child outlives the runner, not even when that panics. One that has ended is not there to be killed any more.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    child: LoggedChild,
 }
 
 impl Runner<'_> {
@@ -98,14 +62,11 @@ impl Runner<'_> {
                 queue.clear();
                 if !asked {
                     asked = true;
-                    running.iter().for_each(|running| interrupt(&running.child));
+                    running.iter().for_each(|running| running.child.ask_to_stop());
                 }
                 if !killed && self.interrupts.kill.load(Ordering::Relaxed) {
                     killed = true;
-                    for running in &mut running {
-                        // One that has ended by itself is as well.
-                        let _ = running.child.kill();
-                    }
+                    running.iter_mut().for_each(|running| running.child.kill());
                 }
             }
             while running.len() < self.jobs.max(1) {
@@ -128,7 +89,7 @@ impl Runner<'_> {
                 let run = running[place].run;
                 let planned = &self.plan.runs[run];
                 watch.epochs(run, planned.epochs_made());
-                let end = match running[place].child.try_wait() {
+                let end = match running[place].child.ended() {
                     Ok(None) => {
                         place += 1;
                         continue;
@@ -144,40 +105,8 @@ impl Runner<'_> {
     }
 
     /// Starts a run; what it says goes to its log.
-    fn start(&self, run: &PlannedRun) -> Result<Child, String> {
-        let path = run.log_path();
-        let failed = |error: io::Error| format!("{}: {error}", path.display());
-        std::fs::create_dir_all(&run.folder).map_err(failed)?;
-        let mut log = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        // The child inherits the lock with the file: it holds as long as the child lives, even when this process is killed.
-        // A file system without locks does without.
-        if let Err(TryLockError::WouldBlock) = log.try_lock() {
-            return Err(format!(
-                "another process still works in {}; wait for it, or end it, and repeat the command",
-                run.folder.display()
-            ));
-        }
-        let arguments = self.plan.arguments(run);
-        let told: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-        writeln!(log, "$ distill {}", told.join(" ")).map_err(failed)?;
-        Command::new(self.program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(failed)?)
-            .stderr(log)
-            // Ctrl-C in the terminal reaches this process alone, which then asks each child once: a second signal would end it
-            // without its checkpoint.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", self.program.display()))
-    }
-}
-
-/// Asks a child to write its checkpoint and end.
-fn interrupt(child: &Child) {
-    if let Ok(pid) = i32::try_from(child.id()) {
-        // It may have ended by itself; it is not waited for yet, so its number is nobody else's.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+    fn start(&self, run: &PlannedRun) -> Result<LoggedChild, String> {
+        LoggedChild::start(self.program, &run.log_path(), &self.plan.arguments(run))
     }
 }
 
@@ -190,20 +119,7 @@ fn how_it_ended(run: &PlannedRun, status: ExitStatus, stopping: bool) -> RunEnd 
     if stopping {
         return RunEnd::Interrupted;
     }
-    let last = last_line(&run.log_path());
-    // Without a code a signal ended it, which its last words know nothing of.
-    RunEnd::Failed(match status.code() {
-        Some(_) => last,
-        None => format!("ended by {status}; before that it said: {last}"),
-    })
-}
-
-/// The last line of a log that is not empty, without the word that every error starts with.
-fn last_line(path: &Path) -> String {
-    let bytes = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("nothing");
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    RunEnd::Failed(complaint(status, &run.log_path()))
 }
 
 #[cfg(test)]
@@ -280,14 +196,5 @@ mod tests {
         let ends = runner.run(VecDeque::from([0]), &mut Ear::default());
         assert!(matches!(&ends[0], RunEnd::Failed(reason) if reason.contains("another process")), "{ends:?}");
         assert_eq!(std::fs::read(plan.runs[0].log_path()).unwrap(), b"");
-    }
-
-    #[test]
-    fn the_last_words_are_told_without_their_beginning() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log.txt");
-        std::fs::write(&path, "epoch 1\nerror: training diverged\n\n").unwrap();
-        assert_eq!(last_line(&path), "training diverged");
-        assert_eq!(last_line(&folder.path().join("none")), "nothing");
     }
 }

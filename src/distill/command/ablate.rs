@@ -16,9 +16,8 @@ use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Outcome, WorkFailed, one_line, run::label_stage, train::check_inputs};
 use crate::distill::{
-    ablate::{
-        Ablation, AblationConfig, Choice, Interrupts, Plan, PlannedRun, RunEnd, RunFigures, Runner, Settings, Watch,
-    },
+    ablate::{Ablation, AblationConfig, Choice, Plan, PlannedRun, RunEnd, RunFigures, Runner, Settings, Watch},
+    child::Interrupts,
     config::Experiment,
     durable,
     report::{ablation_page, ablation_svg},
@@ -138,7 +137,7 @@ fn jobs(plan: &Plan, wanted: usize) -> usize {
 }
 
 /// What Ctrl-C does: the first asks the children to write their checkpoints, the second ends them, the third ends this process.
-fn stop_children_on_interrupt() -> anyhow::Result<Arc<Interrupts>> {
+pub(super) fn stop_children_on_interrupt() -> anyhow::Result<Arc<Interrupts>> {
     let interrupts = Arc::new(Interrupts::default());
     let handler = Arc::clone(&interrupts);
     ctrlc::set_handler(move || {
@@ -215,7 +214,8 @@ fn print_plan(plan: &Plan, jobs: usize) {
     }
 }
 
-fn print_settings(title: &str, settings: &Settings) {
+/// Prints changes of an experiment under a title.
+pub(super) fn print_settings(title: &str, settings: &Settings) {
     outln!("  {title}");
     for (key, value) in settings {
         outln!("    {key}={}", serde_json::to_string(value).unwrap_or_default());

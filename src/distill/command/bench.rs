@@ -38,7 +38,8 @@ fn read(task: Task, data: &Path, topic: Option<&str>) -> anyhow::Result<Recorded
     }
 }
 
-fn read_images(data: &Path, topic: Option<&str>) -> anyhow::Result<Recorded> {
+/// Frames of a recording or folder, spread over it.
+pub(super) fn read_images(data: &Path, topic: Option<&str>) -> anyhow::Result<Recorded> {
     let mut frames = Frames::open(data, topic, TruthSource::None)?;
     let mut few: Few<EncodedFrame> = Few::new(RECORDED_INPUTS);
     for frame in &mut frames {

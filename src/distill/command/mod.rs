@@ -15,6 +15,7 @@ mod ablate;
 mod audit;
 mod bench;
 mod completions;
+mod compress;
 mod evaluate;
 mod evaluate_lidar;
 mod forgetting;
@@ -22,7 +23,9 @@ mod generations;
 mod inspect;
 pub mod label;
 mod label_lidar;
+mod prune;
 mod quantize;
+mod quantize_aware;
 mod quantize_lidar;
 mod report;
 mod run;
@@ -58,7 +61,9 @@ enum Command {
     Run(run::RunArgs),
     Evaluate(evaluate::EvaluateArgs),
     Bench(BenchArgs),
+    Prune(prune::PruneArgs),
     Quantize(quantize::QuantizeArgs),
+    Compress(compress::CompressArgs),
     Ablate(ablate::AblateArgs),
     Report(report::ReportArgs),
     Teacher(teacher::TeacherArgs),
@@ -82,7 +87,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Run(args) => run::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Prune(args) => prune::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Compress(args) => compress::run(args),
         Command::Ablate(args) => ablate::run(args),
         Command::Report(args) => report::run(args),
         Command::Teacher(args) => teacher::run(args),

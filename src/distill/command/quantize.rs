@@ -11,7 +11,11 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::{
-    Outcome, WorkFailed, evaluate::split_by_time, quantize_lidar::quantize_lidar, score_profile::add_image_profile,
+    Outcome, WorkFailed,
+    evaluate::split_by_time,
+    quantize_aware::{Aware, epoch_count, train_aware},
+    quantize_lidar::quantize_lidar,
+    score_profile::add_image_profile,
 };
 use crate::{
     distill::{
@@ -26,12 +30,12 @@ use crate::{
         },
         config::Experiment,
         durable,
-        evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path, targets_folder},
+        evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path},
         split::{Block, SplitConfig},
     },
     model::{
         Detector, ModelSpec, SessionOptions,
-        bundle::{BundleError, BundleSpec, Task, metadata_of},
+        bundle::{BundleError, BundleMetadata, BundleSpec, Task, metadata_of},
     },
 };
 
@@ -54,7 +58,11 @@ use crate::{
 ///   distill quantize runs/my --out small.onnx --budget 0.5 --agreement 0.98
 ///   distill quantize runs/my --out small.onnx --keep-float first,last
 ///
-/// What then still loses too much is refused (exit code 1), and written only with --force.
+/// What then still loses too much is refused (exit code 1), and written only with --force. A student that loses too much, or should keep
+/// all layers in int8, is first trained on as int8 hardware computes, in the loop with its teachers and held to what it said before; that
+/// training is a run of its own in the folder OUT_aware/ beside --out, which the same command takes up again:
+///
+///   distill quantize runs/my --out runs/my/student_int8.onnx --train 10
 ///
 /// Weights are held so that CPUs without VNNI (most x86 before 2019, many after) do not cut sums off, which ruins int8 students there.
 /// For boards that have VNNI or Arm's dot products, --full-range uses all eight bits.
@@ -80,6 +88,9 @@ pub struct QuantizeArgs {
     /// The bundle to write.
     #[arg(long, value_name = "FILE.onnx", required_unless_present = "dump_calibration")]
     out: Option<PathBuf>,
+    /// Train a run's camera student on for so many epochs as int8 hardware computes, before it is quantised.
+    #[arg(long, value_name = "EPOCHS", requires = "out", conflicts_with_all = ["data", "fp16"], value_parser = epoch_count)]
+    train: Option<usize>,
     /// How the range of each tensor is found; auto tries all and takes what loses least.
     #[arg(long, value_enum, default_value = "auto", conflicts_with = "fp16")]
     method: Method,
@@ -121,7 +132,8 @@ pub struct QuantizeArgs {
 /// Most frames that are held in memory at once.
 const MOST_FRAMES: usize = 10_000;
 
-fn frame_count(text: &str) -> Result<usize, String> {
+/// A number of frames on the command line.
+pub(super) fn frame_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=MOST_FRAMES).contains(&count) => Ok(count),
         _ => Err(format!("must be a number from 1 to {MOST_FRAMES}")),
@@ -162,11 +174,12 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn open(args: &QuantizeArgs) -> anyhow::Result<Self> {
-        let is_run = args.model.is_dir();
-        let path = if is_run { bundle_path(&args.model) } else { args.model.clone() };
-        let config = (is_run && args.data.is_empty()).then(|| args.model.join("config.yaml"));
-        if config.is_none() && args.data.is_empty() {
+    /// Opens a run's folder or a bundle; `has_data` where recordings are named for it.
+    fn open(model: &Path, has_data: bool) -> anyhow::Result<Self> {
+        let is_run = model.is_dir();
+        let path = if is_run { bundle_path(model) } else { model.to_owned() };
+        let config = (is_run && !has_data).then(|| model.join("config.yaml"));
+        if config.is_none() && !has_data {
             bail!(
                 "{} is a bundle alone: name recordings to calibrate on with --data, or a run's folder",
                 path.display()
@@ -181,10 +194,15 @@ impl Source {
         self.path.display().to_string()
     }
 
+    /// What it tells of itself.
+    fn metadata<S: BundleSpec>(&self) -> anyhow::Result<BundleMetadata<S>> {
+        let metadata = metadata_of::<S>(&self.bytes).with_context(|| self.name())?;
+        metadata.ok_or(BundleError::Missing).with_context(|| self.name())
+    }
+
     /// How it is run.
     pub fn spec<S: BundleSpec>(&self) -> anyhow::Result<S> {
-        let metadata = metadata_of::<S>(&self.bytes).with_context(|| self.name())?;
-        Ok(metadata.ok_or(BundleError::Missing).with_context(|| self.name())?.spec)
+        Ok(self.metadata::<S>()?.spec)
     }
 
     fn task(&self) -> anyhow::Result<Task> {
@@ -205,15 +223,26 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
     if !(0.0..=1.0).contains(&args.agreement) {
         bail!("--agreement {}: must be an F1 from 0 to 1", args.agreement);
     }
-    let source = Source::open(&args)?;
-    let losses = match source.task()? {
-        Task::CameraDetection => quantize_camera(&args, &source)?,
-        Task::LidarDetection => quantize_lidar(&args, &source)?,
+    let source = Source::open(&args.model, !args.data.is_empty())?;
+    let mut lost_data = false;
+    let losses = match (source.task()?, args.train.zip(args.out.as_deref())) {
+        (Task::CameraDetection, Some((epochs, out))) => {
+            let Some(Aware { output, lost_data: lost }) =
+                train_aware(&args.model, &source.metadata::<ModelSpec>()?.provenance, out, epochs)?
+            else {
+                return Ok(Outcome::Done);
+            };
+            lost_data = lost;
+            quantize_camera(&args, &Source::open(&output, false)?, Some(&source))?
+        }
+        (Task::CameraDetection, None) => quantize_camera(&args, &source, None)?,
+        (Task::LidarDetection, Some(_)) => bail!("--train is for camera students; leave it out for {}", source.name()),
+        (Task::LidarDetection, None) => quantize_lidar(&args, &source)?,
     };
     for loss in &losses {
         errln!("warning: part of the recording could not be read: {loss}");
     }
-    Ok(if losses.is_empty() { Outcome::Done } else { Outcome::DataLost })
+    Ok(if losses.is_empty() && !lost_data { Outcome::Done } else { Outcome::DataLost })
 }
 
 /// How many frames are looked at.
@@ -221,12 +250,13 @@ pub(super) fn limits(args: &QuantizeArgs) -> FrameLimits {
     FrameLimits { calibration: args.frames, validation: args.validation_frames }
 }
 
-/// Quantises a camera bundle; says what of the recordings could not be read.
-fn quantize_camera(args: &QuantizeArgs, source: &Source) -> anyhow::Result<Vec<String>> {
+/// Quantises a camera bundle, which came of training an `earlier` one on, where there is one; says what of the recordings could not be
+/// read.
+fn quantize_camera(args: &QuantizeArgs, source: &Source, earlier: Option<&Source>) -> anyhow::Result<Vec<String>> {
     let spec: ModelSpec = source.spec()?;
     let experiment = source.config.as_ref().map(|config| Experiment::load(config, &[])).transpose()?;
     let job = match &experiment {
-        Some(experiment) => experiment_job(experiment)?,
+        Some(experiment) => EvaluateJob { allow_unjudged: true, ..EvaluateJob::of_validation(experiment)? },
         None => data_job(args, &spec)?,
     };
     let frames = CameraFrames::read(&job, &spec.input, limits(args))?;
@@ -235,29 +265,25 @@ fn quantize_camera(args: &QuantizeArgs, source: &Source) -> anyhow::Result<Vec<S
         validation: &frames.validation,
         shape: [3, spec.input.height, spec.input.width],
     };
-    let judge = || CameraJudge::new(&source.bytes, &source.name(), &frames.validation, &frames.judged);
+    let judge = || {
+        let judge = CameraJudge::new(&source.bytes, &source.name(), &frames.validation, &frames.judged)?;
+        match earlier {
+            Some(earlier) => judge.beside(&earlier.bytes),
+            None => Ok(judge),
+        }
+    };
+    let trained = experiment.as_ref().filter(|experiment| experiment.train.quantize_aware);
+    let trained = trained.map(|experiment| experiment.train.epochs);
     let renew = |bundle: Vec<u8>| {
         let mut detector = Detector::from_bytes(&bundle, &source.name(), &SessionOptions::default())?;
         renew_samples(&source.path, bundle, &mut detector)
     };
-    if let Some(out) = work::<ModelSpec, _>(args, source, inputs, judge, &renew)?
+    if let Some(out) = work::<ModelSpec, _>(args, source, inputs, judge, &renew, trained)?
         && let Some(experiment) = &experiment
     {
         add_image_profile(experiment, out);
     }
     Ok(frames.losses)
-}
-
-/// The validation blocks of an experiment's recordings, judged as its training does.
-fn experiment_job(experiment: &Experiment) -> anyhow::Result<EvaluateJob> {
-    let mut judged = experiment.clone();
-    judged.evaluate.targets = experiment.validation_targets.clone().or_else(|| Some(targets_folder(experiment)));
-    let mut job = EvaluateJob::of_experiment(&judged)?;
-    job.allow_unjudged = true;
-    for (_, block) in job.recordings.iter_mut().filter_map(|recording| recording.block.as_mut()) {
-        *block = Block::Validation;
-    }
-    Ok(job)
 }
 
 /// The validation blocks of recordings that belong to no experiment.
@@ -303,13 +329,15 @@ pub(super) struct Inputs<'a> {
 /// Makes a bundle's bytes ones whose recorded samples it answers itself.
 pub(super) type Renew<'a> = dyn Fn(Vec<u8>) -> Result<Vec<u8>, QuantizeError> + 'a;
 
-/// Quantises, prints, and writes what is worth it; says where, or nothing where only inputs were asked for.
+/// Quantises, prints, and writes what is worth it; says where, or nothing where only inputs were asked for. `trained` are the epochs that
+/// the float bundle was trained for as int8 hardware computes.
 pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     args: &'a QuantizeArgs,
     source: &Source,
     inputs: Inputs<'_>,
     judge: impl FnOnce() -> Result<J, QuantizeError>,
     renew: &Renew<'_>,
+    trained: Option<usize>,
 ) -> anyhow::Result<Option<&'a Path>> {
     if let Some(folder) = &args.dump_calibration {
         for (name, values) in [("calibration.npy", inputs.calibration), ("validation.npy", inputs.validation)] {
@@ -341,6 +369,7 @@ pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     };
     bar.finish_and_clear();
     let Quantized { model, report, excess } = result?;
+    let report = report.after_training(trained);
     out!("{}", report.to_text());
     if let Some(path) = &args.report {
         durable::write_bytes(path, &serde_json::to_vec_pretty(&report)?).map_err(|error| unwritten(path, &error))?;
@@ -357,12 +386,13 @@ pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     Ok(Some(out.as_path()))
 }
 
-fn unwritten(path: &Path, error: &std::io::Error) -> WorkFailed {
+/// A file that could not be written, with the exit code that it deserves.
+pub(super) fn unwritten(path: &Path, error: &std::io::Error) -> WorkFailed {
     WorkFailed(format!("{}: {error}", path.display()))
 }
 
 /// Shows what is being done; hidden where nobody looks.
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

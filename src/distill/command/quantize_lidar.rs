@@ -124,7 +124,7 @@ fn quantize_sweeps<'a>(
         let mut detector = LidarDetector::from_bytes(&bundle, &source.name(), &SessionOptions::default())?;
         renew_samples(&source.path, bundle, &mut detector)
     };
-    work::<LidarSpec, _>(args, source, inputs, judge, &renew)
+    work::<LidarSpec, _>(args, source, inputs, judge, &renew, None)
 }
 
 fn paths(paths: &[PathBuf]) -> String {

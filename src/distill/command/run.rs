@@ -21,9 +21,7 @@ use super::{
     run_lidar::run_lidar,
     samples::add_image_samples,
     score_profile::add_image_profile,
-    train::{
-        ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, trained_weights, write_run_files,
-    },
+    train::{ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, write_run_files},
 };
 use crate::{
     distill::{
@@ -34,9 +32,9 @@ use crate::{
         export::export,
         report::ReportOptions,
         stage::{StageBook, content_sha256, hash_of, input_hash},
-        student::CameraStudent,
         targets::{LabelError, LabelJob, LabelSource, LabelSummary, TargetSet, label},
         teacher::TeacherConfig,
+        train::trained_student,
     },
     model::{
         ModelSpec,
@@ -121,34 +119,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         book.begin("evaluate", "").map_err(failed)?;
     }
     write_run_files(&experiment.output, &experiment.to_yaml()?)?;
-    let mut lost_data = false;
-    if experiment.targets == TargetSource::Teachers {
-        header("label");
-        match label_stage(&experiment, &stop)? {
-            Some(lost) => lost_data |= lost,
-            None => return Ok(Outcome::Done),
-        }
-        header("audit");
-        audit_stage(&experiment, &mut book)?;
-    }
-    header("train");
-    let has_generations = experiment.distillation.generations.count > 0;
-    let end = if has_generations {
-        train_generations(&experiment, &args.experiment, &mut book, &stop)?
-    } else {
-        train_stage(&experiment, &args.experiment, &mut book, &stop)?
-    };
-    let trained = match end {
-        TrainEnd::Finished { hash, lost_data: lost } => {
-            lost_data |= lost;
-            hash
-        }
+    let (trained, mut lost_data) = match make_student(&experiment, &args.experiment, &mut book, &stop)? {
+        TrainEnd::Finished { hash, lost_data } => (hash, lost_data),
         TrainEnd::Interrupted => return Ok(Outcome::Done),
     };
-    if !has_generations {
-        header("export");
-        export_stage(&experiment, &trained, &mut book)?;
-    }
     header("evaluate");
     let is_judged = match evaluate_stage(&experiment, &trained, &mut book, &stop)? {
         EvaluateEnd::Judged { lost_data: lost } => {
@@ -164,6 +138,38 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         report_stage(&experiment.output, &experiment.to_yaml()?, &SHOWN, &mut book)?;
     }
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
+}
+
+/// Makes the student of an experiment and its bundle, as far as that was not done already: label -> audit -> train -> export.
+pub(super) fn make_student(
+    experiment: &Experiment,
+    args: &ExperimentArgs,
+    book: &mut StageBook,
+    stop: &AtomicBool,
+) -> anyhow::Result<TrainEnd> {
+    let mut lost_data = false;
+    if experiment.targets == TargetSource::Teachers {
+        header("label");
+        match label_stage(experiment, stop)? {
+            Some(lost) => lost_data |= lost,
+            None => return Ok(TrainEnd::Interrupted),
+        }
+        header("audit");
+        audit_stage(experiment, book)?;
+    }
+    header("train");
+    let has_generations = experiment.distillation.generations.count > 0;
+    let end = if has_generations {
+        train_generations(experiment, args, book, stop)?
+    } else {
+        train_stage(experiment, args, book, stop)?
+    };
+    let TrainEnd::Finished { hash, lost_data: lost } = end else { return Ok(TrainEnd::Interrupted) };
+    if !has_generations {
+        header("export");
+        export_stage(experiment, &hash, book)?;
+    }
+    Ok(TrainEnd::Finished { hash, lost_data: lost_data | lost })
 }
 
 /// Whether a run's folder holds results of another experiment than this one.
@@ -184,7 +190,7 @@ pub(super) fn export_stage(experiment: &Experiment, trained: &str, book: &mut St
         return Ok(());
     }
     let config = experiment.student_config();
-    let student = CameraStudent::new(&config, experiment.seed, &Device::flex())?.load(&trained_weights(experiment))?;
+    let student = trained_student(experiment, &Device::flex())?;
     let paths: Vec<&Path> = experiment.data.iter().map(|data| data.path.as_path()).collect();
     let origin = provenance(&experiment.teachers, &paths, &experiment.written, experiment.seed)?;
     let metadata = BundleMetadata { provenance: origin, ..BundleMetadata::new(config.model_spec()) };

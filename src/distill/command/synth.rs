@@ -10,12 +10,12 @@ use std::{
     time::Instant,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, WorkFailed};
 use crate::distill::synth::{
-    CLASSES,
+    Extras,
     recording::{Settings, Summary, SynthError, record},
 };
 
@@ -24,10 +24,13 @@ use crate::distill::synth::{
 ///   distill synth --out runs/warehouse                          # one minute, warehouse 1
 ///   distill synth --out runs/test --seed 2 --seconds 20         # another warehouse, 20 seconds
 ///   distill synth --out runs/large --width 640 --height 384     # larger pictures
+///   distill synth --out runs/five --with cart,cone              # five classes: carts and traffic cones as well
 ///
 /// The bag is a rosbag2 folder (MCAP). The same arguments give the same bytes. Truth lies on /truth/detections_2d (boxes around
 /// visible pixels), /truth/detections_3d, /truth/points and /truth/scan_labels (class and object per point). Racks, walls and all
-/// else that stands there for good are background, class 0.
+/// else that stands there for good are background, class 0. So are the roll containers and traffic cones that stand about, unless
+/// --with makes them objects and adds more of them; people, forklifts and pallets of a --seed are the same with them and without, but
+/// that some people then push carts.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct SynthArgs {
@@ -49,6 +52,9 @@ pub struct SynthArgs {
     /// Height of the pictures in pixels.
     #[arg(long, default_value_t = 192)]
     height: u32,
+    /// Objects to add, separated by commas; each is a class of its own in the truth.
+    #[arg(long, value_name = "CLASS", value_delimiter = ',')]
+    with: Vec<Extra>,
     /// Publish the camera's mount turned by so many degrees to the left of how it really sits: a wrong calibration, to see who notices.
     #[arg(long, value_name = "DEGREES", default_value_t = 0.0, allow_negative_numbers = true)]
     camera_error: f64,
@@ -57,13 +63,23 @@ pub struct SynthArgs {
     force: bool,
 }
 
+/// What --with adds: see [`Extras`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Extra {
+    /// Roll containers and trolleys, parked, or pushed by a person.
+    Cart,
+    /// Traffic cones of many sizes.
+    Cone,
+}
+
 /// Records and prints what was recorded.
 ///
 /// # Errors
 /// Settings out of range and an occupied `--out` are wrong input; what the disk refuses is [`WorkFailed`].
 pub fn run(args: SynthArgs) -> anyhow::Result<Outcome> {
-    let SynthArgs { out, seconds, seed, rate, width, height, camera_error, force } = args;
-    let settings = Settings { seconds, seed, rate, width, height, camera_error };
+    let SynthArgs { out, seconds, seed, rate, width, height, with, camera_error, force } = args;
+    let extras = Extras { carts: with.contains(&Extra::Cart), cones: with.contains(&Extra::Cone) };
+    let settings = Settings { seconds, seed, rate, width, height, camera_error, extras };
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);
     // A second handler in one process is refused; then an interrupt ends the program at once, as by default.
@@ -105,7 +121,7 @@ fn print(summary: &Summary, out: &std::path::Path, settings: &Settings, wall: f6
         summary.scans,
         summary.clouds
     );
-    for (class, count) in CLASSES.iter().zip(&summary.classes) {
+    for (class, count) in &summary.classes {
         outln!(
             "  {:<9} {:>6} boxes, in {:>3.0} % of the pictures",
             class.name(),

@@ -84,6 +84,11 @@ pub struct ExperimentArgs {
 }
 
 impl ExperimentArgs {
+    /// An experiment's file as it stands.
+    pub(super) fn of_file(config: PathBuf, resume: bool) -> Self {
+        Self { config, set: Vec::new(), device: None, resume, restart: false, print_config: false }
+    }
+
     /// Reads the experiment; prints it when that is all that is wanted, then there is none.
     pub(super) fn load(&self) -> anyhow::Result<Option<Experiment>> {
         let experiment = Experiment::load(&self.config, &self.overrides())?;
@@ -222,21 +227,9 @@ pub(super) fn train_stage(
     book: &mut StageBook,
     stop: &AtomicBool,
 ) -> anyhow::Result<TrainEnd> {
-    let targets = match experiment.targets {
-        TargetSource::Teachers => Some(trusted(experiment, read_targets(experiment)?)?),
-        TargetSource::Truth => None,
-    };
-    let mut experiment = experiment.clone();
-    if let Some(targets) = &targets {
-        // Images that are labelled anew are labelled with the same trust.
-        for (teacher, learnt) in experiment.teachers.iter_mut().zip(&targets.teachers) {
-            teacher.trust = learnt.trust;
-        }
-    }
-    let experiment = &experiment;
-    let validation = experiment.validation_targets.as_ref();
-    let validation = validation.map(|folder| trusted(experiment, TargetSet::read(folder)?)).transpose()?;
-    let hash = train_hash(experiment, targets.as_ref(), validation.as_ref())?;
+    let Learnt { experiment, targets, validation } = &learnt(experiment)?;
+    let (targets, validation) = (targets.as_ref(), validation.as_ref());
+    let hash = train_hash(experiment, targets, validation)?;
     let folder = experiment.output.join("train");
     let later = ["generations", "export", "evaluate", "forgetting"];
     let Some(resume) = begin_training("train", &hash, &folder, &later, args, book)? else {
@@ -244,7 +237,7 @@ pub(super) fn train_stage(
     };
 
     let start = Instant::now();
-    let gathered = gather(experiment, targets.as_ref(), validation.as_ref()).map_err(failed)?;
+    let gathered = gather(experiment, targets, validation).map_err(failed)?;
     print_gathered(&gathered, start.elapsed());
     let job =
         TrainJob { experiment, folder: &folder, resume, train: &gathered.train, validation: &gathered.validation };
@@ -309,6 +302,34 @@ pub(super) fn read_targets(experiment: &Experiment) -> anyhow::Result<TargetSet>
         );
     }
     Ok(TargetSet::read(&folder)?)
+}
+
+/// What an experiment learns from.
+pub(super) struct Learnt {
+    /// The experiment, its teachers trusted as far as their targets are.
+    pub experiment: Experiment,
+    /// The soft targets, unless it learns from the truth alone.
+    pub targets: Option<TargetSet>,
+    /// Those that it is validated by, where these are others.
+    pub validation: Option<TargetSet>,
+}
+
+/// Reads the soft targets of an experiment, fused with the trust that it wants.
+pub(super) fn learnt(experiment: &Experiment) -> anyhow::Result<Learnt> {
+    let targets = match experiment.targets {
+        TargetSource::Teachers => Some(trusted(experiment, read_targets(experiment)?)?),
+        TargetSource::Truth => None,
+    };
+    let mut experiment = experiment.clone();
+    if let Some(targets) = &targets {
+        // Images that are labelled anew are labelled with the same trust.
+        for (teacher, learnt) in experiment.teachers.iter_mut().zip(&targets.teachers) {
+            teacher.trust = learnt.trust;
+        }
+    }
+    let validation = experiment.validation_targets.as_ref();
+    let validation = validation.map(|folder| trusted(&experiment, TargetSet::read(folder)?)).transpose()?;
+    Ok(Learnt { experiment, targets, validation })
 }
 
 /// Soft targets, fused with the trust that the experiment wants.
@@ -382,7 +403,8 @@ pub(super) fn failed(error: TrainError) -> anyhow::Error {
     if error.is_work_failure() { WorkFailed(error.to_string()).into() } else { error.into() }
 }
 
-fn print_gathered(gathered: &Gathered, seconds: Duration) {
+/// Tells what the recordings gave, and how long that took.
+pub(super) fn print_gathered(gathered: &Gathered, seconds: Duration) {
     for recording in &gathered.recordings {
         let mut line = format!(
             "{}: {} frames train, {} validation, {} test, {} in the gaps",
@@ -431,9 +453,4 @@ fn print_report(report: &TrainReport, experiment: &Experiment) {
         ),
         None => outln!("nothing to validate on: the last weights are taken"),
     }
-}
-
-/// The trained weights of an experiment.
-pub(super) fn trained_weights(experiment: &Experiment) -> PathBuf {
-    weights_path(&experiment.output.join("train"))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, PathResolver};
+use super::ConfigError;
 use crate::distill::loss::TermConfig;
 
 /// Which training images the teachers label anew, as the student sees them.
@@ -79,9 +79,10 @@ impl Default for GenerationsConfig {
 /// An earlier run whose student is taught something new, and goes on doing what it already did: "Learning without Forgetting" (Li and
 /// Hoiem 2016), which Schmidhuber's automatizer (1991) has to do whenever the chunker is collapsed into it.
 ///
-/// The new student starts from that run's weights. On every training image it is kept near what the earlier student says of it: the
+/// The new student starts from that run's weights, unless `student.inherit` names another one's. On every training image it is kept near what the earlier student says of it: the
 /// terms `retain_class` (the earlier classes) and `retain_box`. The new experiment may have more classes, in any order; size,
-/// convolution and input stay as they are. `distill run` measures on the earlier run's test block what was forgotten.
+/// convolution and input stay as they are. With `student.inherit` the student starts from that run instead, and may be of another
+/// size; the earlier one is then its teacher alone. `distill run` measures on the earlier run's test block what was forgotten.
 ///
 /// ```yaml
 /// classes: [person, pallet]                      # the earlier run knew persons
@@ -135,14 +136,6 @@ impl DistillationConfig {
     /// Whether teachers are run while the student trains.
     pub fn needs_teachers(&self) -> bool {
         !self.terms.is_empty() || self.relabel != Relabel::Never
-    }
-
-    /// Makes its paths absolute.
-    pub(super) fn resolve(&mut self, paths: &PathResolver<'_>) -> Result<(), ConfigError> {
-        match &mut self.retain {
-            Some(retain) => paths.resolve("distillation.retain.run", &mut retain.run),
-            None => Ok(()),
-        }
     }
 
     /// Checks the terms; `teachers` are the experiment's.

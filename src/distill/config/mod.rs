@@ -23,13 +23,17 @@ mod overrides;
 mod paths;
 mod sections;
 
-use std::path::{Path, PathBuf};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
-pub(in crate::distill) use paths::{PathResolver, folder_of, spread};
+use paths::relative_path;
+pub(in crate::distill) use paths::{PathResolver, absolute_path, folder_of, spread};
 pub(in crate::distill) use sections::Complaint;
 pub use sections::{
     AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,
@@ -136,28 +140,46 @@ impl Experiment {
     }
 
     fn resolve(&mut self, paths: &PathResolver<'_>) -> Result<(), ConfigError> {
-        paths.resolve("output", &mut self.output)?;
-        if let Some(folder) = &mut self.targets_folder {
-            paths.resolve("targets_folder", folder)?;
-        }
-        if let Some(folder) = &mut self.validation_targets {
-            paths.resolve("validation_targets", folder)?;
-        }
-        if let Some(folder) = &mut self.evaluate.targets {
-            paths.resolve("evaluate.targets", folder)?;
-        }
-        if let Some(run) = &mut self.student.inherit {
-            paths.resolve("student.inherit", run)?;
-        }
-        self.distillation.resolve(paths)?;
-        for (index, data) in self.data.iter_mut().enumerate() {
-            paths.resolve(&format!("data.{index}.path"), &mut data.path)?;
-            if let Some(TruthConfig { coco: Some(path), .. }) = &mut data.truth {
-                paths.resolve(&format!("data.{index}.truth.coco"), path)?;
+        self.each_path(&mut |key, path| paths.resolve(key, path))?;
+        spread(&mut self.data, |data| &mut data.path);
+        Ok(())
+    }
+
+    /// Shows each path, with its key, to `change`.
+    fn each_path<E>(&mut self, change: &mut dyn FnMut(&str, &mut PathBuf) -> Result<(), E>) -> Result<(), E> {
+        change("output", &mut self.output)?;
+        let retained = self.distillation.retain.as_mut().map(|retain| &mut retain.run);
+        let others = [
+            ("targets_folder", self.targets_folder.as_mut()),
+            ("validation_targets", self.validation_targets.as_mut()),
+            ("evaluate.targets", self.evaluate.targets.as_mut()),
+            ("student.inherit", self.student.inherit.as_mut()),
+            ("distillation.retain.run", retained),
+        ];
+        for (key, path) in others {
+            if let Some(path) = path {
+                change(key, path)?;
             }
         }
-        spread(&mut self.data, |data| &mut data.path);
-        resolve_teachers(&mut self.teachers, paths)
+        for (index, data) in self.data.iter_mut().enumerate() {
+            change(&format!("data.{index}.path"), &mut data.path)?;
+            if let Some(TruthConfig { coco: Some(path), .. }) = &mut data.truth {
+                change(&format!("data.{index}.truth.coco"), path)?;
+            }
+        }
+        each_teacher_path(&mut self.teachers, change)
+    }
+
+    /// The same experiment as it is written into a file of this folder, both absolute: with paths that start from there. What a bundle
+    /// keeps of its experiment then says little of the machine.
+    #[must_use]
+    pub fn relative_to(&self, folder: &Path) -> Self {
+        let mut moved = self.clone();
+        let Ok(()) = moved.each_path(&mut |_, path| {
+            *path = relative_path(path, folder);
+            Ok::<(), Infallible>(())
+        });
+        moved
     }
 
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
@@ -236,15 +258,20 @@ impl Experiment {
             return Err(wrong("student.inherit", mend.into()));
         }
         self.distillation.check(&teachers, &wrong)?;
-        if let Some(retain) = &self.distillation.retain {
-            if self.student.inherit.is_some() {
-                let mend = "the student starts from `distillation.retain.run` already; leave one of the two out";
-                return Err(wrong("student.inherit", mend.into()));
+        if self.distillation.retain.as_ref().is_some_and(|retain| retain.run == self.output) {
+            let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
+                        choose another `output`";
+            return Err(wrong("distillation.retain.run", mend.into()));
+        }
+        if self.train.quantize_aware {
+            let key = "train.quantize_aware";
+            if self.student.inherit.is_none() {
+                let mend = "needs a finished student to start from: name its run's folder in `student.inherit`";
+                return Err(wrong(key, mend.into()));
             }
-            if retain.run == self.output {
-                let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
-                            choose another `output`";
-                return Err(wrong("distillation.retain.run", mend.into()));
+            if self.distillation.generations.count > 0 {
+                let mend = "makes one student, no generations; leave `distillation.generations` out";
+                return Err(wrong(key, mend.into()));
             }
         }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
@@ -258,8 +285,8 @@ impl Experiment {
 
     /// The student network that this experiment trains.
     pub fn student_config(&self) -> StudentConfig {
-        let StudentSection { size, convolution, width, height, .. } = self.student;
-        StudentConfig { convolution, ..StudentConfig::new(size, self.classes.clone(), width, height) }
+        let StudentSection { size, convolution, width, height, channels, .. } = self.student;
+        StudentConfig { convolution, channels, ..StudentConfig::new(size, self.classes.clone(), width, height) }
     }
 
     /// The experiment as YAML with every default filled in and every path absolute.
@@ -334,9 +361,17 @@ pub(in crate::distill) fn resolve_teachers(
     teachers: &mut [TeacherConfig],
     paths: &PathResolver<'_>,
 ) -> Result<(), ConfigError> {
+    each_teacher_path(teachers, &mut |key, path| paths.resolve(key, path))
+}
+
+/// Shows each path of the teachers, with its key, to `change`.
+fn each_teacher_path<E>(
+    teachers: &mut [TeacherConfig],
+    change: &mut dyn FnMut(&str, &mut PathBuf) -> Result<(), E>,
+) -> Result<(), E> {
     for (index, teacher) in teachers.iter_mut().enumerate() {
         for path in teacher.paths_mut() {
-            paths.resolve(&format!("teachers.{index}"), path)?;
+            change(&format!("teachers.{index}"), path)?;
         }
     }
     Ok(())

@@ -15,6 +15,14 @@ pub(in crate::distill) fn folder_of(file: &Path) -> io::Result<PathBuf> {
     Ok(std::path::absolute(file)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf))
 }
 
+/// A path as it is named on the command line, absolute and without dots.
+///
+/// # Errors
+/// When it is empty, or the current folder is not known.
+pub(in crate::distill) fn absolute_path(path: &Path) -> io::Result<PathBuf> {
+    Ok(without_dots(&std::path::absolute(path)?))
+}
+
 /// Resolves the paths of one configuration file.
 pub(in crate::distill) struct PathResolver<'a> {
     /// The configuration file, for messages.
@@ -100,6 +108,14 @@ fn without_dots(path: &Path) -> PathBuf {
     result
 }
 
+/// A path as it is written in a file of a folder; both are absolute and without dots.
+pub(super) fn relative_path(path: &Path, folder: &Path) -> PathBuf {
+    let common = path.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(common).map(|_| Component::ParentDir);
+    let relative: PathBuf = up.chain(path.components().skip(common)).collect();
+    if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +135,16 @@ mod tests {
         assert_eq!(resolve("bag").unwrap(), Path::new("/a/b/bag"));
         assert_eq!(resolve("../../x/./y").unwrap(), Path::new("/x/y"));
         assert_eq!(resolve("/abs").unwrap(), Path::new("/abs"));
+    }
+
+    #[test]
+    fn relative_paths_lead_back() {
+        for (path, written) in
+            [("/a/b/bag", "bag"), ("/a/x/y", "../x/y"), ("/a/b", "."), ("/z", "../../z"), ("/a", "..")]
+        {
+            assert_eq!(relative_path(Path::new(path), Path::new("/a/b")), Path::new(written));
+            assert_eq!(resolve(written).unwrap(), Path::new(path));
+        }
     }
 
     #[test]

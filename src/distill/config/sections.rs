@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::distill::{
     split::Block,
-    student::{Convolution, Size},
+    student::{Channels, Convolution, Size},
     train::{DEVICES, device},
 };
 
@@ -79,6 +79,10 @@ pub struct StudentSection {
     pub width: usize,
     /// Input height in pixels, a multiple of 32. Default 192.
     pub height: usize,
+    /// Channels of every group that is independent in the network, instead of those of the size, whose depths stay: what
+    /// `distill prune` leaves. `{stem: 12, stages: [20, 32, 48, 72], neck: 24, class_towers: [24, 28, 32], box_towers: [16, 24, 32]}`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Channels>,
     /// Folder of an earlier run whose student, at least as large, this one starts from: every n-th layer and channel of it
     /// (DistilBERT, Sanh et al. 2019), or all of it when they are equal. Without, weights are drawn by the seed.
     pub inherit: Option<PathBuf>,
@@ -86,7 +90,14 @@ pub struct StudentSection {
 
 impl Default for StudentSection {
     fn default() -> Self {
-        Self { size: Size::default(), convolution: Convolution::default(), width: 320, height: 192, inherit: None }
+        Self {
+            size: Size::default(),
+            convolution: Convolution::default(),
+            width: 320,
+            height: 192,
+            channels: None,
+            inherit: None,
+        }
     }
 }
 
@@ -114,6 +125,11 @@ pub struct TrainConfig {
     /// student becomes, and does not follow from that of the threads. 1 leaves the batch whole, as do `similarity`,
     /// `relation_distance` and `relation_angle`, which compare its images or boxes with each other. Default 2.
     pub shards: usize,
+    /// Trains as int8 hardware computes: weights and what flows between layers are rounded to eight bits in every step, and gradients
+    /// pass straight through (Jacob et al. 2018). The student starts from a finished one (`student.inherit`), BatchNorm folded into its
+    /// convolutions. What comes out is a float student that loses less when `distill quantize` rounds it. Default false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quantize_aware: bool,
     /// The optimiser. Default `adam_w`.
     pub optimizer: Optimizer,
     /// Highest learning rate, reached after the warm-up. Default 0.002.
@@ -154,6 +170,7 @@ impl Default for TrainConfig {
             epochs: 40,
             batch: 8,
             shards: 2,
+            quantize_aware: false,
             optimizer: Optimizer::default(),
             learning_rate: 2e-3,
             final_share: 0.02,

@@ -38,6 +38,17 @@ fn resolved_form_reads_back_as_itself() {
 }
 
 #[test]
+fn paths_that_start_from_a_folder_mean_the_same_there() {
+    let changes = ["distillation.retain={run: ../runs/old}", "student.inherit=other", "targets_folder=targets"];
+    let experiment = read(SMALL, &changes).unwrap();
+    let moved = experiment.relative_to(Path::new("/x"));
+    assert_eq!((moved.output.to_str(), moved.data[0].path.to_str()), (Some("../out"), Some("bags/monday")));
+    let again = read(&moved.to_yaml().unwrap(), &[]).unwrap();
+    assert_eq!(again, Experiment { written: again.written.clone(), ..experiment });
+    assert!(!again.written.contains("/x"), "{}", again.written);
+}
+
+#[test]
 fn overrides_win_and_are_checked() {
     let experiment = read(SMALL, &["train.epochs=7", "augment.color.hue=3"]).unwrap();
     assert_eq!(experiment.train.epochs, 7);
@@ -66,11 +77,36 @@ fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
     assert_eq!(experiment.distillation.retain, Some(expected));
     assert!(!experiment.distillation.needs_teachers());
     assert_eq!(read(SMALL, &[]).unwrap().distillation.retain, None);
-    let both = ["distillation.retain={run: old}", "student.inherit=old"];
-    let error = read(SMALL, &both).unwrap_err().to_string();
-    assert!(error.contains("student.inherit") && error.contains("distillation.retain.run"), "{error}");
+    // A student that starts from another run may still be kept near this one.
+    let both = read(SMALL, &["distillation.retain={run: old}", "student.inherit=other"]).unwrap();
+    assert_eq!(both.student.inherit.as_deref(), Some(Path::new("/x/other")));
     let error = read(SMALL, &["distillation.retain={weight: 2}"]).unwrap_err().to_string();
     assert!(error.contains("run"), "{error}");
+}
+
+#[test]
+fn channels_are_written_only_where_they_are_given() {
+    let usual = read(SMALL, &[]).unwrap();
+    assert!(!usual.to_yaml().unwrap().contains("channels"));
+    let channels = "student.channels={stem: 12, stages: [20, 33, 50, 70], neck: 27, class_towers: [24, 30, 32], box_towers: [8, 9, 10]}";
+    let cut = read(SMALL, &[channels]).unwrap();
+    assert_eq!(cut.student_config().group_channels().stages, [20, 33, 50, 70]);
+    assert_eq!(read(&cut.to_yaml().unwrap(), &[]).unwrap().student, cut.student);
+    let error = read(SMALL, &["student.channels={stem: 12}"]).unwrap_err().to_string();
+    assert!(error.contains("stages"), "{error}");
+}
+
+#[test]
+fn training_as_int8_computes_starts_from_a_finished_student() {
+    let aware = read(SMALL, &["train.quantize_aware=true", "student.inherit=old"]).unwrap();
+    assert!(aware.train.quantize_aware && aware.to_yaml().unwrap().contains("quantize_aware: true"));
+    // Where it is not wanted nothing of it is written, and finished stages stay finished.
+    assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("quantize_aware"));
+    let error = read(SMALL, &["train.quantize_aware=true"]).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_aware") && error.contains("student.inherit"), "{error}");
+    let generations = ["train.quantize_aware=true", "student.inherit=old", "distillation.generations={count: 1}"];
+    let error = read(SMALL, &generations).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_aware") && error.contains("generations"), "{error}");
 }
 
 #[test]
@@ -80,6 +116,10 @@ fn senseless_values_are_refused_by_name() {
         ("train.shards=0", "train.shards"),
         ("train.learning_rate=-1", "train.learning_rate"),
         ("student.width=300", "student.width"),
+        (
+            "student.channels={stem: 0, stages: [1, 1, 1, 1], neck: 1, class_towers: [1, 1, 1], box_towers: [1, 1, 1]}",
+            "student.channels",
+        ),
         ("split.test=1.5", "split.test"),
         ("augment.scale=[2, 1]", "augment.scale"),
         ("name=a/b", "name"),

@@ -56,6 +56,20 @@ impl EvaluateJob {
             allow_unjudged: false,
         })
     }
+
+    /// [`Self::of_experiment`] on the validation blocks, judged as the training judges them: what is chosen by is none of the test.
+    ///
+    /// # Errors
+    /// As [`Self::of_experiment`].
+    pub fn of_validation(experiment: &Experiment) -> Result<Self, TrainError> {
+        let mut judged = experiment.clone();
+        judged.evaluate.targets = experiment.validation_targets.clone().or_else(|| Some(targets_folder(experiment)));
+        let mut job = Self::of_experiment(&judged)?;
+        for (_, block) in job.recordings.iter_mut().filter_map(|recording| recording.block.as_mut()) {
+            *block = Block::Validation;
+        }
+        Ok(job)
+    }
 }
 
 /// The student's bundle in the output folder of an experiment.

@@ -249,10 +249,15 @@ impl LidarExperiment {
     }
 }
 
-/// Sweeps are small: they are all kept in memory and prepared by the threads that compute.
+/// Sweeps are small: they are all kept in memory and prepared by the threads that compute. Nor is there training as int8 computes.
 fn check_for_images(train: &TrainConfig) -> Result<(), Complaint> {
     let TrainConfig { workers, cache_mb, .. } = TrainConfig::default();
-    for (key, is_set) in [("train.workers", train.workers != workers), ("train.cache_mb", train.cache_mb != cache_mb)] {
+    let set = [
+        ("train.workers", train.workers != workers),
+        ("train.cache_mb", train.cache_mb != cache_mb),
+        ("train.quantize_aware", train.quantize_aware),
+    ];
+    for (key, is_set) in set {
         if is_set {
             return Err((key, "is for images alone; leave it out of an experiment with `task: lidar`".into()));
         }
@@ -299,6 +304,7 @@ train: {epochs: 3}
             ("losses.balance=1", "losses.balance"),
             ("augment.shift=-1", "augment.shift"),
             ("train.workers=2", "train.workers"),
+            ("train.quantize_aware=true", "train.quantize_aware"),
             ("evaluate.distances=[]", "evaluate.distances"),
             ("evaluate.max_distance=-1", "evaluate.max_distance"),
             ("class_thresholds={dog: 0.5}", "e.yaml: class_thresholds"),

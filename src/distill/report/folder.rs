@@ -13,6 +13,7 @@ use crate::{
     distill::{
         ablate::Ablation,
         audit::Audit,
+        compress::ladder::Front,
         config::Experiment,
         evaluate::{EvaluationReport, Forgetting, bundle_path},
         train::Lineage,
@@ -54,6 +55,8 @@ pub(super) struct RunFolder {
     pub forgetting: Option<Result<Forgetting, String>>,
     /// `ablation.json` of the ablation that the run is a part of, or why it cannot be read; `None` without one.
     pub ablation: Option<Result<Ablation, String>>,
+    /// `front.json` of the ladder that the run is a rung of, or why it cannot be read; `None` without one.
+    pub front: Option<Result<Front, String>>,
     /// The ablation's variant that the run is, by its place: `VARIANT/seed_N`.
     pub variant: Option<String>,
 }
@@ -127,6 +130,7 @@ impl RunFolder {
             lineage: kept(&path.join("generations.json")),
             forgetting: kept(&path.join("forgetting.json")),
             ablation: ablation(path),
+            front: front(path),
             variant: variant(path),
             files,
         })
@@ -155,6 +159,18 @@ fn ablation(run: &Path) -> Option<Result<Ablation, String>> {
     let [own, around, above] = ["ablation.json", "../ablation.json", "../../ablation.json"].map(|name| run.join(name));
     // A run that no ablation made has nothing to look for so far away.
     kept(&own).or_else(|| kept(&around)).or_else(|| variant(run).and_then(|_| kept(&above)))
+}
+
+/// The ladder whose file lies where `distill compress` puts it: above the folders of an unpruned student (`RUNG/run`) and of a pruned one
+/// (`RUNG/round_N/distilled`).
+fn front(run: &Path) -> Option<Result<Front, String>> {
+    let run = run.canonicalize().ok()?;
+    let above = match run.file_name()?.to_str()? {
+        "run" => 2,
+        "distilled" => 3,
+        _ => return None,
+    };
+    kept(&run.ancestors().nth(above)?.join("front.json"))
 }
 
 /// The name of the folder around a run that is called as those of ablations are.
@@ -238,6 +254,22 @@ mod tests {
         assert_eq!((ablation(&other), variant(&other)), (None, None));
         std::fs::write(run.join("ablation.json"), "{").unwrap();
         assert!(ablation(&run).unwrap().is_err_and(|reason| reason.contains("seed_2/ablation.json")));
+    }
+
+    #[test]
+    fn a_ladder_is_found_from_its_rungs() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = ["micro/run", "micro_time_70/round_2/distilled", "micro/other"].map(|name| folder.path().join(name));
+        for run in &runs {
+            std::fs::create_dir_all(run).unwrap();
+        }
+        assert!(front(&runs[0]).is_none());
+        let example = crate::distill::compress::ladder::example();
+        std::fs::write(folder.path().join("front.json"), serde_json::to_string(&example).unwrap()).unwrap();
+        let found = runs.map(|run| front(&run).map(|front| front.map(|front| front.chosen)));
+        assert_eq!(found, [Some(Ok(example.chosen.clone())), Some(Ok(example.chosen)), None]);
+        std::fs::write(folder.path().join("front.json"), "{").unwrap();
+        assert!(front(&folder.path().join("micro/run")).unwrap().is_err_and(|reason| reason.contains("front.json")));
     }
 
     #[test]

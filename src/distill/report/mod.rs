@@ -9,6 +9,8 @@
 //! figures of boards (`distill bench --json`) + the run's accuracy -> Boards -> a section of either
 //!
 //! ablation -> its section alone -> page; its dot plots alone -> SVG
+//!
+//! ladder of compression -> its section alone -> page
 //! ```
 
 mod ablation;
@@ -30,7 +32,7 @@ use comparison::Gallery;
 use folder::{RunFiles, RunFolder};
 use lidar_folder::LidarFolder;
 
-use super::ablate::Ablation;
+use super::{ablate::Ablation, compress::ladder::Front};
 use crate::bench::BenchError;
 
 /// The `task` of experiments that teach lidar students.
@@ -99,4 +101,9 @@ pub fn report(run: &Path, options: ReportOptions, benches: &[PathBuf]) -> Result
 /// The page of an ablation: what the reports of its runs say of it, alone.
 pub fn ablation_page(ablation: &Ablation) -> String {
     page::page("Ablation", &ablation.name, &[sections::of_ablation(ablation)])
+}
+
+/// The page of a ladder of compression: what the reports of its rungs say of it, alone.
+pub fn front_page(front: &Front) -> String {
+    page::page("Compression", &front.name, &[sections::of_ladder(front)])
 }

@@ -71,13 +71,13 @@ impl AnchorPoint {
 
     /// Channels of its features.
     pub fn channels(self, config: &StudentConfig) -> usize {
-        let widths = config.size.widths();
+        let channels = config.group_channels();
         match self {
             Self::Stage(stride) => {
                 let index = STAGE_STRIDES.iter().position(|&known| known == stride).unwrap_or(0);
-                widths.stages[index]
+                channels.stages[index]
             }
-            Self::Neck(_) => widths.neck,
+            Self::Neck(_) => channels.neck,
             Self::ClassLogits(_) => config.classes.len(),
             Self::BoxDistribution(_) => 4 * config.bins,
         }

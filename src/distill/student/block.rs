@@ -12,8 +12,9 @@ use burn::{
 };
 
 use super::{
+    arithmetic::{Arithmetic, Floats},
     config::Convolution,
-    inherit::{InheritError, every_nth, take_norm, take_weights},
+    inherit::{InheritError, Taken, every_nth, take_channels, take_norm, take_weights},
     operator::{self, After},
     seed::WeightSeed,
 };
@@ -71,19 +72,62 @@ impl ConvUnit {
 
     /// [`Self::forward`] with something added before ReLU.
     pub fn forward_with(&self, input: Tensor<4>, added: Option<Tensor<4>>) -> Tensor<4> {
-        let input = match &self.depthwise {
-            Some(depthwise) => rectified(self.depthwise_norm.as_ref(), operator::convolve(depthwise, input), None),
-            None => input,
-        };
-        rectified(self.norm.as_ref(), operator::convolve(&self.conv, input), added)
+        self.forward_by(&mut Floats, input, added)
     }
 
-    /// This unit with every n-th output channel of another one, whose inputs are the channels `ins`; says which outputs these are.
-    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
+    /// [`Self::forward_with`] in other numbers, which is for folded units.
+    pub(super) fn forward_by(
+        &self,
+        arithmetic: &mut dyn Arithmetic,
+        input: Tensor<4>,
+        added: Option<Tensor<4>>,
+    ) -> Tensor<4> {
+        let input = match &self.depthwise {
+            Some(depthwise) => {
+                let made = arithmetic.convolve(depthwise, input);
+                arithmetic.store(rectified(self.depthwise_norm.as_ref(), made, None))
+            }
+            None => input,
+        };
+        let mut made = arithmetic.convolve(&self.conv, input);
+        if added.is_some() {
+            // Runtimes join a convolution with the ReLU behind it, not with an addition: that adds what was stored.
+            made = arithmetic.store(made);
+        }
+        arithmetic.store(rectified(self.norm.as_ref(), made, added))
+    }
+
+    /// The weights `[out, in, rows, columns]` that make its output channels: the pointwise ones where it is depthwise-separable.
+    pub(in crate::distill) fn filters(&self) -> &Param<Tensor<4>> {
+        &self.conv.weight
+    }
+
+    /// The bias of each output channel, which it has once it is folded.
+    pub(in crate::distill) fn bias(&self) -> Option<&Param<Tensor<1>>> {
+        self.conv.bias.as_ref()
+    }
+
+    /// BatchNorm's scale of each output channel, unless it is folded.
+    pub(in crate::distill) fn scale(&self) -> Option<&Param<Tensor<1>>> {
+        self.norm.as_ref().map(|norm| &norm.gamma)
+    }
+
+    /// This unit with some output channels of another one, folded or not, whose inputs are the channels `ins`; says which outputs these
+    /// are.
+    pub(super) fn inherit(
+        self,
+        from: &Self,
+        ins: &[usize],
+        outs: Taken<'_>,
+        layer: &str,
+    ) -> Result<(Self, Vec<usize>), InheritError> {
         let (wanted, given) = (self.conv.weight.dims()[0], from.conv.weight.dims()[0]);
-        let outs = every_nth(layer, wanted, given)?;
+        let outs = outs.of(layer, wanted, given)?;
         let depthwise = match (self.depthwise, &from.depthwise) {
-            (Some(own), Some(from)) => Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), ..own }),
+            (Some(own), Some(from)) => {
+                let bias = from.bias.as_ref().map(|bias| take_channels(bias, ins));
+                Some(Conv2d { weight: take_weights(&from.weight, ins, &[0]), bias, ..own })
+            }
             (None, None) => None,
             (own, _) => {
                 let (wanted, given) = (usize::from(own.is_some()), usize::from(from.depthwise.is_some()));
@@ -91,10 +135,12 @@ impl ConvUnit {
             }
         };
         let norm = |norm: &Option<BatchNorm>, channels: &[usize]| norm.as_ref().map(|norm| take_norm(norm, channels));
+        // A folded unit has biases in the place of its BatchNorm, and its heir is folded, too.
+        let bias = from.conv.bias.as_ref().map(|bias| take_channels(bias, &outs));
         let unit = Self {
             depthwise,
             depthwise_norm: norm(&from.depthwise_norm, ins),
-            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), ..self.conv },
+            conv: Conv2d { weight: take_weights(&from.conv.weight, &outs, ins), bias, ..self.conv },
             norm: norm(&from.norm, &outs),
         };
         Ok((unit, outs))
@@ -156,12 +202,17 @@ impl Residual {
 
     /// `[B, C, H, W]` -> the same shape.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.unit.forward_with(input.clone(), Some(input))
+        self.forward_by(&mut Floats, input)
+    }
+
+    /// See [`ConvUnit::forward_by`].
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, input: Tensor<4>) -> Tensor<4> {
+        self.unit.forward_by(arithmetic, input.clone(), Some(input))
     }
 
     /// See [`ConvUnit::inherit`]; its outputs are its inputs' channels.
     pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<Self, InheritError> {
-        Ok(Self { unit: self.unit.inherit(&from.unit, ins, layer)?.0 })
+        Ok(Self { unit: self.unit.inherit(&from.unit, ins, Taken::These(ins), layer)?.0 })
     }
 
     /// See [`ConvUnit::fold`].
@@ -196,16 +247,33 @@ impl Stage {
 
     /// `[B, in, H, W]` -> `[B, out, H / 2, W / 2]`; a single row stays one.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.refine.iter().fold(self.reduce.forward(input), |features, unit| unit.forward(features))
+        self.forward_by(&mut Floats, input)
+    }
+
+    /// See [`ConvUnit::forward_by`].
+    pub(super) fn forward_by(&self, arithmetic: &mut dyn Arithmetic, input: Tensor<4>) -> Tensor<4> {
+        let reduced = self.reduce.forward_by(arithmetic, input, None);
+        self.refine.iter().fold(reduced, |features, unit| unit.forward_by(arithmetic, features))
     }
 
     /// See [`ConvUnit::inherit`].
-    pub(super) fn inherit(self, from: &Self, ins: &[usize], layer: &str) -> Result<(Self, Vec<usize>), InheritError> {
-        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, layer)?;
+    pub(super) fn inherit(
+        self,
+        from: &Self,
+        ins: &[usize],
+        outs: Taken<'_>,
+        layer: &str,
+    ) -> Result<(Self, Vec<usize>), InheritError> {
+        let (reduce, outs) = self.reduce.inherit(&from.reduce, ins, outs, layer)?;
         let layers = every_nth(&format!("depth of {layer}"), self.refine.len(), from.refine.len())?;
         let refine = self.refine.into_iter().zip(layers);
         let refine = refine.map(|(unit, place)| unit.inherit(&from.refine[place], &outs, layer));
         Ok((Self { reduce, refine: refine.collect::<Result<_, _>>()? }, outs))
+    }
+
+    /// The units whose sum its features are.
+    pub(super) fn units(&self) -> impl Iterator<Item = &ConvUnit> {
+        std::iter::once(&self.reduce).chain(self.refine.iter().map(|residual| &residual.unit))
     }
 
     /// See [`ConvUnit::fold`].

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Channels, Group};
 use crate::model::{ColorOrder, Fit, HeadFormat, InputSpec, ModelSpec};
 
 /// Strides of the student's output maps in pixels, finest first.
@@ -98,6 +99,9 @@ pub struct StudentConfig {
     /// with 8 bins and stride 32 an object may be 448 px long.
     #[serde(default = "default_bins")]
     pub bins: usize,
+    /// Channels of every group, instead of those of the size, whose depths stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Channels>,
 }
 
 fn default_width() -> usize {
@@ -142,12 +146,27 @@ pub enum ConfigError {
     /// The distributions cannot express a distance.
     #[error("student.bins: {0} is outside 2..=64; 8 reaches 7 strides from a cell's centre to an edge")]
     Bins(usize),
+    /// A group has no channels, or more than can be meant.
+    #[error(
+        "student.channels: {group} has {value}, which is outside 1..={MOST_CHANNELS}; {usual} is what the size has"
+    )]
+    Channels {
+        /// The group.
+        group: Group,
+        /// What was asked for.
+        value: usize,
+        /// What the size has.
+        usual: usize,
+    },
 }
+
+/// Most channels of a group.
+const MOST_CHANNELS: usize = 4096;
 
 impl StudentConfig {
     /// A student with the default distribution bins.
     pub fn new(size: Size, classes: Vec<String>, width: usize, height: usize) -> Self {
-        Self { size, convolution: Convolution::default(), classes, width, height, bins: default_bins() }
+        Self { size, convolution: Convolution::default(), classes, width, height, bins: default_bins(), channels: None }
     }
 
     /// Checks what serde cannot.
@@ -169,7 +188,19 @@ impl StudentConfig {
         if !(2..=64).contains(&self.bins) {
             return Err(ConfigError::Bins(self.bins));
         }
+        let (channels, usual) = (self.group_channels(), Channels::of(self.size));
+        for group in Group::ALL {
+            let value = *channels.get(group);
+            if !(1..=MOST_CHANNELS).contains(&value) {
+                return Err(ConfigError::Channels { group, value, usual: *usual.get(group) });
+            }
+        }
         Ok(())
+    }
+
+    /// Channels of every group: those that are given, or those of the size.
+    pub fn group_channels(&self) -> Channels {
+        self.channels.unwrap_or_else(|| Channels::of(self.size))
     }
 
     /// How an image becomes the student's input: RGB, letterboxed with grey 114, normalised by the ImageNet channel means and
@@ -235,6 +266,22 @@ mod tests {
         config.classes = vec!["a".into()];
         config.bins = 1;
         assert_eq!(config.check(), Err(ConfigError::Bins(1)));
+        config.bins = 8;
+        config.channels = Some(Channels { neck: 0, ..Channels::of(Size::Base) });
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains("student.channels: neck has 0") && error.contains("64 is what"), "{error}");
+    }
+
+    #[test]
+    fn channels_are_those_of_the_size_unless_given_and_then_written() {
+        let mut config = StudentConfig::new(Size::Micro, vec!["a".into()], 320, 192);
+        assert_eq!(config.group_channels(), Channels::of(Size::Micro));
+        assert!(!serde_yaml::to_string(&config).unwrap().contains("channels"));
+        let channels = Channels { stem: 12, ..Channels::of(Size::Micro) };
+        config.channels = Some(channels);
+        assert_eq!(config.group_channels(), channels);
+        let read: StudentConfig = serde_yaml::from_str(&serde_yaml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(read, config);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Layer inheritance: a student that starts from every n-th layer and channel of a larger one of the same kind (DistilBERT, Sanh et
-//! al. 2019, section 3, took every other layer of BERT), or from one of the same size that knows fewer classes.
+//! al. 2019, section 3, took every other layer of BERT), from chosen channels of it (pruning), or from one of the same size that knows
+//! fewer classes.
 
 use burn::{
     module::{Param, RunningState},
@@ -35,6 +36,31 @@ pub(super) fn every_nth(layer: &str, wanted: usize, given: usize) -> Result<Vec<
     Ok((0..wanted).map(|place| place * given / wanted).collect())
 }
 
+/// Which channels of a layer are taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Taken<'a> {
+    /// As many as there is room for, evenly spread.
+    EveryNth,
+    /// These.
+    These(&'a [usize]),
+}
+
+impl Taken<'_> {
+    /// The channels, where there is room for `wanted` of `given` ones.
+    ///
+    /// # Errors
+    /// When more are wanted than given, or the chosen ones are not as many, or not among those given.
+    pub fn of(self, layer: &str, wanted: usize, given: usize) -> Result<Vec<usize>, InheritError> {
+        match self {
+            Self::EveryNth => every_nth(layer, wanted, given),
+            Self::These(channels) if channels.len() == wanted && channels.iter().all(|&channel| channel < given) => {
+                Ok(channels.to_vec())
+            }
+            Self::These(_) => Err(InheritError::new(layer, wanted, given)),
+        }
+    }
+}
+
 /// For each of some classes its place among others, by name.
 pub fn class_places(classes: &[String], among: &[String]) -> Vec<Option<usize>> {
     classes.iter().map(|class| among.iter().position(|other| other == class)).collect()
@@ -53,7 +79,7 @@ pub(super) fn take_weights(weight: &Param<Tensor<4>>, outs: &[usize], ins: &[usi
 }
 
 /// Values per channel, for some channels.
-fn take_channels(values: &Param<Tensor<1>>, channels: &[usize]) -> Param<Tensor<1>> {
+pub(super) fn take_channels(values: &Param<Tensor<1>>, channels: &[usize]) -> Param<Tensor<1>> {
     Param::from_tensor(take(values.val(), 0, channels))
 }
 
@@ -107,7 +133,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::distill::student::{CameraStudent, Convolution, Size, StudentConfig};
+    use crate::distill::student::{ByGroup, CameraStudent, Convolution, Size, StudentConfig};
 
     #[test]
     fn channels_are_spread_evenly() {
@@ -174,6 +200,46 @@ mod tests {
         for places in [&[None, Some(1)][..], &[Some(0), Some(1), Some(2)][..]] {
             let error = student(&["c", "b", "a"], 2).inherit_classes(&earlier, places).unwrap_err();
             assert!(error.to_string().contains("class prediction"), "{error}");
+        }
+    }
+
+    #[test]
+    fn chosen_channels_are_taken_and_others_refused() {
+        assert_eq!(Taken::These(&[3, 0]).of("x", 2, 4).unwrap(), [3, 0]);
+        assert!(Taken::These(&[3, 0]).of("x", 3, 4).is_err() && Taken::These(&[4]).of("x", 1, 4).is_err());
+
+        // Channels that are in another order everywhere compute the same.
+        let device = Device::flex();
+        for (size, convolution) in [(Size::Base, Convolution::Plain), (Size::Micro, Convolution::Depthwise)] {
+            let config =
+                StudentConfig { convolution, ..StudentConfig::new(size, vec!["a".into(), "b".into()], 96, 64) };
+            let teacher = CameraStudent::new(&config, 1, &device).unwrap();
+            let fresh = || CameraStudent::new(&config, 2, &device).unwrap();
+            let channels = config.group_channels();
+            let mut kept = ByGroup::from_fn(|group| (0..*channels.get(group)).rev().collect::<Vec<_>>());
+            let turned = fresh().inherit_channels(&teacher, &kept).unwrap();
+            let values: Vec<f32> = (0..3 * 64 * 96).map(|index| (index % 17) as f32 / 8.0 - 1.0).collect();
+            let images = Tensor::<4>::from_data(TensorData::new(values, [1, 3, 64, 96]), &device);
+            let outputs = |student: &CameraStudent| -> Vec<f32> {
+                let output = student.forward(images.clone());
+                let maps = output.class_logits.into_iter().chain(output.box_distributions);
+                maps.flat_map(|map| map.try_into_vec_as::<f32>().unwrap()).collect()
+            };
+            let far = outputs(&turned).iter().zip(outputs(&teacher)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-3, "{far}");
+            // Half of the class tower at stride 16 alone: the boxes stay, and the classes of other strides.
+            kept.class_towers[1].truncate(channels.class_towers[1] / 2);
+            let counts = ByGroup::from_fn(|group| kept.get(group).len());
+            let config = StudentConfig { channels: Some(counts), ..config.clone() };
+            let cut = CameraStudent::new(&config, 3, &device).unwrap().inherit_channels(&teacher, &kept).unwrap();
+            assert!(cut.num_params() < teacher.num_params());
+            let of = |student: &CameraStudent| student.forward(images.clone());
+            let near = |a: Tensor<4>, b: Tensor<4>| (a - b).abs().max().into_scalar::<f32>() < 1e-3;
+            let (cut, whole) = (of(&cut), of(&teacher));
+            assert!(near(cut.box_distributions[1].clone(), whole.box_distributions[1].clone()));
+            assert!(near(cut.class_logits[0].clone(), whole.class_logits[0].clone()));
+            assert!(!near(cut.class_logits[1].clone(), whole.class_logits[1].clone()));
+            assert!(fresh().inherit_channels(&teacher, &kept).is_err(), "there is room for more");
         }
     }
 

@@ -13,11 +13,14 @@
 
 mod adapter;
 mod anchor;
+mod arithmetic;
 mod block;
 mod config;
+mod group;
 mod inherit;
 mod network;
 pub mod operator;
+mod rounding;
 mod seed;
 mod weights;
 
@@ -27,8 +30,10 @@ pub use block::{ConvUnit, Residual, Stage};
 pub(in crate::distill) use block::{plain_convolution, upsample};
 pub(in crate::distill) use config::{CLASS_PRIOR, check_classes};
 pub use config::{ConfigError, Convolution, STRIDES, Size, StudentConfig, Widths};
+pub use group::{ByGroup, Channels, Group};
 pub use inherit::{InheritError, class_places};
 pub use network::{CameraStudent, StudentOutput};
+pub use rounding::Rounding;
 pub(in crate::distill) use seed::WeightSeed;
 pub use weights::WeightsError;
 pub(in crate::distill) use weights::{load, save};

@@ -59,6 +59,11 @@ impl Assembly {
         self.push(Shape::Cylinder { a, b, radius }, texture, color, Pose::at((a + b) * 0.5), half)
     }
 
+    /// Takes the solids from this number on away, as a thing of their own in the same frame. Surfaces stay as they are.
+    pub fn split_off(&mut self, from: usize) -> Self {
+        Self { solids: self.solids.split_off(from), seed: self.seed }
+    }
+
     /// The solids as seen from the frame in which the thing stands at `pose`.
     pub fn placed(&self, pose: &Pose) -> impl Iterator<Item = Solid> {
         let pose = *pose;

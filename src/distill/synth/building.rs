@@ -7,8 +7,11 @@ use super::assembly::Assembly;
 use super::lighting::Lighting;
 use super::pallet::{cardboard, goods};
 use super::route::Route;
+use super::scene::Class;
+use super::shapes::Bounds;
 use super::texture::{Markings, Texture, pick, srgb};
 use super::vector::{Vec3, vec3};
+use super::{cart, cone};
 
 /// Length of one rack bay in metres.
 const BAY: f32 = 2.7;
@@ -74,11 +77,25 @@ impl Hall {
         self.shell(&mut hall, rng);
         let steel = pick(&[(40, 70, 140), (30, 90, 160), (60, 110, 80), (110, 114, 118), (150, 60, 40)], rng.random());
         let beam = pick(&[(226, 110, 30), (235, 150, 30), (200, 60, 40), (190, 190, 190)], rng.random());
-        let outer = self.route.half_y + self.aisle_width / 2.0 + RACK_DEPTH / 2.0 + 0.02;
-        for y in [-outer, -RACK_DEPTH / 2.0 - 0.07, RACK_DEPTH / 2.0 + 0.07, outer] {
+        for y in self.rack_rows() {
             self.rack_row(&mut hall, rng, y, steel, beam);
         }
         hall
+    }
+
+    /// The y of the middles of the rows of racks.
+    fn rack_rows(&self) -> [f32; 4] {
+        let outer = self.route.half_y + self.aisle_width / 2.0 + RACK_DEPTH / 2.0 + 0.02;
+        [-outer, -RACK_DEPTH / 2.0 - 0.07, RACK_DEPTH / 2.0 + 0.07, outer]
+    }
+
+    /// The boxes around the rows of racks, with the guards at their ends.
+    pub fn racks(&self) -> [Bounds; 4] {
+        self.rack_rows().map(|y| {
+            let half = vec3(self.rack_x + 0.2, RACK_DEPTH / 2.0 + 0.05, 0.0);
+            let middle = vec3(0.0, y, 0.0);
+            Bounds { min: middle - half, max: middle + half + vec3(0.0, 0.0, self.rack_height) }
+        })
     }
 
     fn shell(&self, hall: &mut Assembly, rng: &mut Pcg64Mcg) {
@@ -236,9 +253,20 @@ fn fill_bay(hall: &mut Assembly, rng: &mut Pcg64Mcg, at: Vec3, clearance: f32) {
     }
 }
 
-/// Something that stands about in a warehouse and belongs to none of the classes, up to 1.2 m long.
-pub fn clutter(rng: &mut Pcg64Mcg) -> Assembly {
+/// Something that stands about in a warehouse, up to 1.2 m long.
+#[derive(Debug, Clone)]
+pub struct Clutter {
+    /// Its pieces, all in one frame.
+    pub pieces: Vec<Assembly>,
+    /// What each piece is to a warehouse that was asked for such objects (see [`super::Extras`]). To any other, and where there is
+    /// none, it is background.
+    pub class: Option<Class>,
+}
+
+/// Some clutter.
+pub fn clutter(rng: &mut Pcg64Mcg) -> Clutter {
     let mut thing = Assembly::new(rng.random());
+    let mut class = None;
     match rng.random_range(0..5) {
         0 => {
             // Cartons on the bare floor.
@@ -249,49 +277,16 @@ pub fn clutter(rng: &mut Pcg64Mcg) -> Assembly {
             }
         }
         1 => {
-            // A roll cage.
-            let grey = srgb(150, 154, 158);
-            thing.block(vec3(0.0, 0.0, 0.18), vec3(0.8, 0.68, 0.04), Texture::Plain, grey);
-            for side in [-1.0, 1.0] {
-                for post in -2..=2 {
-                    let at = vec3(side * 0.39, post as f32 * 0.16, 0.95);
-                    thing.block(at, vec3(0.02, 0.02, 1.5), Texture::Plain, grey);
-                }
-                for rail in 0..5 {
-                    let at = vec3(side * 0.39, 0.0, 0.3 + rail as f32 * 0.34);
-                    thing.block(at, vec3(0.02, 0.68, 0.025), Texture::Plain, grey);
-                }
-                for end in [-1.0, 1.0] {
-                    let at = vec3(side * 0.33, end * 0.28, 0.07);
-                    thing.cylinder(
-                        at - vec3(0.0, 0.02, 0.0),
-                        at + vec3(0.0, 0.02, 0.0),
-                        0.07,
-                        Texture::Plain,
-                        srgb(30, 30, 30),
-                    );
-                }
-            }
-            let height = rng.random_range(0.3..1.1);
-            let at = vec3(0.0, 0.0, 0.2 + height / 2.0);
-            thing.block(at, vec3(0.7, 0.6, height), Texture::Cartons(vec3(0.35, 0.3, 0.28)), cardboard(rng.random()));
+            cart::roll_container(&mut thing, rng, srgb(150, 154, 158));
+            class = Some(Class::Cart);
         }
         2 => {
-            // Traffic cones, as stacked rings.
-            for x in [-0.4, 0.3] {
-                thing.block(vec3(x, 0.0, 0.02), vec3(0.36, 0.36, 0.04), Texture::Plain, srgb(230, 80, 20));
-                for ring in 0..5 {
-                    let z = 0.04 + ring as f32 * 0.13;
-                    let color = if ring == 2 { srgb(235, 235, 230) } else { srgb(235, 85, 20) };
-                    thing.cylinder(
-                        vec3(x, 0.0, z),
-                        vec3(x, 0.0, z + 0.13),
-                        0.14 - 0.025 * ring as f32,
-                        Texture::Plain,
-                        color,
-                    );
-                }
-            }
+            let look = cone::Look::usual();
+            look.build(&mut thing, -0.4);
+            let first = thing.solids.len();
+            look.build(&mut thing, 0.3);
+            let second = thing.split_off(first);
+            return Clutter { pieces: vec![thing, second], class: Some(Class::Cone) };
         }
         3 => {
             // A waste bin on wheels.
@@ -316,5 +311,5 @@ pub fn clutter(rng: &mut Pcg64Mcg) -> Assembly {
             thing.cylinder(vec3(0.0, 0.0, 0.42), vec3(0.0, 0.0, 0.46), 0.3, Texture::Plain, color * 0.8);
         }
     }
-    thing
+    Clutter { pieces: vec![thing], class }
 }

@@ -30,6 +30,8 @@ pub struct Look {
 pub enum Posture {
     /// Walking; `phase` in radians, one full turn per two steps.
     Walking(f32),
+    /// Walking with both hands on something that is pushed, as [`Self::Walking`].
+    Pushing(f32),
     /// Standing with the arms raised by `reach` in `0..=1`.
     Standing {
         /// 0 hanging, 1 reaching forwards and up.
@@ -85,15 +87,21 @@ impl Look {
         self.height * 0.8
     }
 
+    /// How far before its middle a person who pushes has the hands, in metres. The feet come no farther.
+    pub fn reach(&self) -> f32 {
+        self.height * 0.34
+    }
+
     /// The body in this posture, facing x. Proportions after Drillis and Contini's segment lengths (hip 0.53, knee 0.285, shoulder 0.82 of the height).
     pub fn build(&self, posture: Posture) -> Assembly {
         let mut body = Assembly::new(self.seed);
         let h = self.height;
         let (thigh, shin, upper_arm, forearm) = (0.245 * h, 0.246 * h, 0.175 * h, 0.15 * h);
         let (swing, hip_height, lean) = match posture {
-            Posture::Walking(phase) => {
+            Posture::Walking(phase) | Posture::Pushing(phase) => {
                 let swing = phase.rem_euclid(TAU);
-                (Some(swing), 0.53 * h - 0.012 * h * (1.0 - (2.0 * swing).cos()), 0.06)
+                let lean = if matches!(posture, Posture::Pushing(_)) { 0.12 } else { 0.06 };
+                (Some(swing), 0.53 * h - 0.012 * h * (1.0 - (2.0 * swing).cos()), lean)
             }
             Posture::Standing { reach } => (None, 0.53 * h, 0.04 * reach),
             Posture::Sitting { seat } => (None, seat + 0.09, -0.1),
@@ -125,6 +133,7 @@ impl Look {
             let (arm_angle, elbow_bend) = match (posture, swing) {
                 _ if carrying.is_some() => (0.35, 1.2),
                 (Posture::Sitting { .. }, _) => (0.55, 0.75),
+                (Posture::Pushing(_), _) => (0.7, 0.45),
                 (Posture::Standing { reach }, _) => (0.05 + 1.5 * reach, 0.15 + 0.5 * reach),
                 (_, Some(swing)) => (0.42 * (swing + turn).sin(), 0.35 + 0.2 * (swing + turn).sin()),
                 _ => (0.0, 0.2),
@@ -201,6 +210,18 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+
+    #[test]
+    fn who_pushes_has_the_hands_where_the_cart_begins_and_kicks_it_not() {
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(6);
+        for _ in 0..20 {
+            let look = Look::new(&mut rng);
+            for step in 0..16 {
+                let front = look.build(Posture::Pushing(step as f32 / 16.0 * TAU)).bounds().max.x;
+                assert!((0.96 * look.reach()..=look.reach()).contains(&front), "{front} of {}", look.reach());
+            }
+        }
+    }
 
     #[test]
     fn a_walker_stands_on_the_floor_and_is_as_tall_as_a_person() {

@@ -9,7 +9,7 @@
 //! | `/truth/detections_2d` | Detection2DArray with the picture's header; boxes tight around *visible* pixels | as the camera |
 //! | `/truth/detections_3d` | Detection3DArray in `base_link`, within 20 m, hidden objects included | 5 Hz |
 //! | `/truth/points`, `/truth/scan_labels` | PointCloud2 x, y, z, class, object: point for point `/points` and `/scan` | as those |
-//! | `/truth/label_info` | LabelInfo, latched: names of the class numbers | once |
+//! | `/truth/label_info` | LabelInfo, latched: names of the class numbers, those of [`Settings::extras`] only with them | once |
 //!
 //! In a picture an object counts as [`Visibility`] says. All beams of a sweep are measured at one instant. Numbers of objects (`id`) stay the
 //! same over the recording.
@@ -27,8 +27,9 @@ use crate::messages::{
 };
 
 use super::camera::Camera;
+use super::extras::Extras;
 use super::lidar::Lidar;
-use super::scene::{CLASSES, Scene, Warehouse};
+use super::scene::{Class, Scene, Warehouse};
 use super::topics;
 use super::truth::{self, Visibility};
 use super::vector::{Pose, Vec3};
@@ -58,11 +59,21 @@ pub struct Settings {
     /// By how many degrees about the vertical the camera's mount on `/tf_static` differs from how the camera really sits: a wrong
     /// calibration, for tests of what notices it.
     pub camera_error: f64,
+    /// Objects that are not in every warehouse.
+    pub extras: Extras,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seconds: 60.0, seed: 1, rate: 10.0, width: 320, height: 192, camera_error: 0.0 }
+        Self {
+            seconds: 60.0,
+            seed: 1,
+            rate: 10.0,
+            width: 320,
+            height: 192,
+            camera_error: 0.0,
+            extras: Extras::default(),
+        }
     }
 }
 
@@ -113,8 +124,8 @@ pub struct Summary {
     pub scans: usize,
     /// Sweeps of the 3-D lidar.
     pub clouds: usize,
-    /// Per class of [`CLASSES`]: boxes in pictures, and pictures with at least one.
-    pub classes: [ClassCount; CLASSES.len()],
+    /// For each class of the warehouse: boxes in pictures, and pictures with at least one.
+    pub classes: BTreeMap<Class, ClassCount>,
     /// Size of the folder in bytes.
     pub bytes: u64,
 }
@@ -308,9 +319,12 @@ impl Recorder {
         let told = Camera { mount: camera.mount.then(&error), ..camera };
         let mounts = topics::mounts(stamp, &told, &scanner, &spinning);
         writer.write(topics.tf_static, START, &mounts.encode())?;
-        writer.write(topics.label_info, START, &topics::label_info(stamp).encode())?;
-        let warehouse = Arc::new(Warehouse::new(settings.seed));
-        Ok(Self { warehouse, camera, scanner, spinning, writer, topics, summary: Summary::default() })
+        let warehouse = Arc::new(Warehouse::with(settings.seed, settings.extras));
+        let classes = warehouse.classes();
+        writer.write(topics.label_info, START, &topics::label_info(stamp, &classes).encode())?;
+        let classes = classes.into_iter().map(|class| (class, ClassCount::default())).collect();
+        let summary = Summary { classes, ..Summary::default() };
+        Ok(Self { warehouse, camera, scanner, spinning, writer, topics, summary })
     }
 
     fn step(&mut self, time: i64, happening: Happening) -> Result<(), BagError> {
@@ -370,7 +384,7 @@ impl Recorder {
         let detections = topics::detections_2d(stamp, &sightings, &names);
         self.writer.write(self.topics.truth_2d, log_time, &detections.encode())?;
         self.summary.frames += 1;
-        for (class, count) in CLASSES.iter().zip(&mut self.summary.classes) {
+        for (class, count) in &mut self.summary.classes {
             let boxes = sightings.iter().filter(|sighting| sighting.class == *class).count();
             count.boxes += boxes;
             count.frames += usize::from(boxes > 0);

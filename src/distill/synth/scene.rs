@@ -6,10 +6,11 @@ use rand_pcg::Pcg64Mcg;
 use super::assembly::{Assembly, Solid};
 use super::building::Hall;
 use super::bvh::Bvh;
+use super::extras::Extras;
 use super::lighting::Lighting;
 use super::shapes::{Ray, Shape};
 use super::texture::Surface;
-use super::traffic::{Motion, Traffic};
+use super::traffic::Traffic;
 use super::vector::{Pose, Vec3};
 
 /// What an object is. Everything else is background, label 0.
@@ -21,9 +22,13 @@ pub enum Class {
     Forklift,
     /// A pallet, a stack of empty ones, or one with its load.
     Pallet,
+    /// A roll container or trolley with its load, without who pushes it. See [`Extras`].
+    Cart,
+    /// A traffic cone. See [`Extras`].
+    Cone,
 }
 
-/// All classes; the position in this list plus one is the label.
+/// The classes of every warehouse; the position in this list plus one is the label. Those of [`Extras`] come after them.
 pub const CLASSES: [Class; 3] = [Class::Person, Class::Forklift, Class::Pallet];
 
 impl Class {
@@ -33,10 +38,12 @@ impl Class {
             Self::Person => "person",
             Self::Forklift => "forklift",
             Self::Pallet => "pallet",
+            Self::Cart => "cart",
+            Self::Cone => "cone",
         }
     }
 
-    /// The class' number in per-point labels: 1, 2, 3; 0 is background.
+    /// The class' number in per-point labels, from 1; 0 is background. It does not depend on which classes there are.
     pub fn label(self) -> u16 {
         self as u16 + 1
     }
@@ -129,6 +136,7 @@ impl Solids {
 #[derive(Debug, Clone)]
 pub struct Warehouse {
     seed: u32,
+    extras: Extras,
     hall: Hall,
     traffic: Traffic,
     fixed: Solids,
@@ -138,13 +146,19 @@ pub struct Warehouse {
 impl Warehouse {
     /// Builds the hall, its goods and its traffic.
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, Extras::default())
+    }
+
+    /// [`Self::new`] with more objects; all else stays as it is without them, but for some people who push carts.
+    pub fn with(seed: u64, extras: Extras) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         let hall = Hall::new(&mut rng);
         let background = hall.build(&mut rng);
-        let traffic = Traffic::new(&mut rng, &hall);
+        let mut traffic = Traffic::new(&mut rng, &hall);
+        extras.add_to(&mut traffic, &hall, seed);
         let mut solids: Vec<(Solid, u16)> = background.solids.into_iter().map(|solid| (solid, 0)).collect();
-        for (thing, pose) in &traffic.clutter {
-            solids.extend(thing.placed(pose).map(|solid| (solid, 0)));
+        for (clutter, pose) in &traffic.clutter {
+            solids.extend(clutter.pieces.iter().flat_map(|piece| piece.placed(pose)).map(|solid| (solid, 0)));
         }
         let mut parked = Vec::new();
         for (index, (class, thing, pose)) in traffic.parked.iter().enumerate() {
@@ -153,7 +167,12 @@ impl Warehouse {
             parked.push(Object::new(id, *class, thing, pose));
         }
         let seed = super::noise::hash2(seed as u32, (seed >> 32) as u32);
-        Self { seed, hall, traffic, fixed: Solids::new(solids), parked }
+        Self { seed, extras, hall, traffic, fixed: Solids::new(solids), parked }
+    }
+
+    /// The classes of objects that there can be, in the order of their labels.
+    pub fn classes(&self) -> Vec<Class> {
+        CLASSES.into_iter().chain(self.extras.classes()).collect()
     }
 
     /// A hash of the seed, for noise that must differ between warehouses.
@@ -173,8 +192,7 @@ impl Warehouse {
         let mut id = self.parked.len() as u16;
         for actor in &self.traffic.actors {
             let (pose, gone) = actor.motion.at(time, &self.hall.route, &self.traffic.drive);
-            let moving = !matches!(actor.motion, Motion::Stand { .. });
-            for (class, thing, place) in actor.body.parts(time, gone, moving) {
+            for (class, thing, place) in actor.body.parts(time, gone, actor.moves()) {
                 id += 1;
                 let pose = pose.then(&place);
                 solids.extend(thing.placed(&pose).map(|solid| (solid, id)));

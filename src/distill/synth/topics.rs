@@ -12,7 +12,7 @@ use crate::messages::{
 
 use super::camera::{Camera, Picture};
 use super::lidar::{Lidar, Return};
-use super::scene::{CLASSES, Class, ObjectBox};
+use super::scene::{Class, ObjectBox};
 use super::truth::Sighting;
 use super::vector::{Pose, Vec3};
 
@@ -264,7 +264,7 @@ pub fn detections_3d<'a>(stamp: Time, boxes: &[ObjectBox], names: &'a [String]) 
 }
 
 /// The names of the class numbers in labelled clouds; 0, background, has none.
-pub fn label_info(stamp: Time) -> LabelInfo<'static> {
-    let class_map = CLASSES.iter().map(|class| VisionClass { class_id: class.label(), class_name: class.name() });
+pub fn label_info(stamp: Time, classes: &[Class]) -> LabelInfo<'static> {
+    let class_map = classes.iter().map(|class| VisionClass { class_id: class.label(), class_name: class.name() });
     LabelInfo { header: Header { stamp, frame_id: "" }, class_map: class_map.collect(), threshold: 0.0 }
 }

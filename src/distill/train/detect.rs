@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::TrainError;
 use crate::{
-    distill::student::{CameraStudent, STRIDES},
+    distill::student::{CameraStudent, Rounding, STRIDES},
     geometry::{Candidate, suppress},
     model::{
         ModelSpec, SoftDetection,
@@ -12,17 +12,19 @@ use crate::{
     },
 };
 
-/// The boxes that a student for inference finds in each image of a batch `[B, 3, H, W]`, in input pixels, best first.
+/// The boxes that a student for inference finds in each image of a batch `[B, 3, H, W]`, in input pixels, best first; where it is said how
+/// numbers are rounded, as int8 hardware finds them.
 ///
 /// # Errors
 /// When the student's outputs are not as its specification says.
 pub(super) fn detect(
     student: &CameraStudent,
+    rounding: Option<&Rounding>,
     images: Tensor<4>,
     spec: &ModelSpec,
 ) -> Result<Vec<Vec<SoftDetection>>, TrainError> {
     let count = images.dims()[0];
-    let output = student.forward(images);
+    let (output, _) = student.forward_rounded(images, &[], rounding);
     let maps = STRIDES.iter().zip(output.class_logits.into_iter().zip(output.box_distributions));
     let maps: Vec<Map> = maps
         .flat_map(|(stride, (classes, boxes))| {

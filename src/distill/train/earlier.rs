@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use super::{TrainError, weights_path};
+use super::{TrainError, trained_student, weights_path};
 use crate::distill::{config::Experiment, student::CameraStudent};
 
 /// A finished run, as its output folder tells.
@@ -42,10 +42,25 @@ impl EarlierRun {
     /// # Errors
     /// When the weights are not there, or are another student's.
     pub(super) fn student(&self, device: &Device) -> Result<CameraStudent, TrainError> {
-        let student = CameraStudent::new(&self.experiment.student_config(), self.experiment.seed, device)?;
-        student.load(&self.weights()).map_err(|error| {
-            self.wrong(format!("{error}; give the output folder of a run that was trained to its end"))
-        })
+        match trained_student(&self.experiment, device) {
+            Err(TrainError::Weights(error)) => {
+                Err(self.wrong(format!("{error}; give the output folder of a run that was trained to its end")))
+            }
+            student => student,
+        }
+    }
+
+    /// Looks whether its student still has the BatchNorm that ordinary training goes on with.
+    ///
+    /// # Errors
+    /// When it was trained as int8 hardware computes.
+    pub(super) fn check_unfolded(&self) -> Result<(), TrainError> {
+        if self.experiment.train.quantize_aware {
+            let mend = "its student was trained with `train.quantize_aware` and has no BatchNorm any more; give the run that it was \
+                        made of, or set `train.quantize_aware` here as well";
+            return Err(self.wrong(mend.into()));
+        }
+        Ok(())
     }
 
     /// That the run does not do, and why.

@@ -64,6 +64,9 @@ pub enum TrainError {
     /// The lidar student cannot be built.
     #[error(transparent)]
     LidarStudent(#[from] crate::distill::lidar::LidarStudentError),
+    /// Trained weights that cannot be read.
+    #[error(transparent)]
+    Weights(#[from] crate::distill::student::WeightsError),
     /// A student that is larger than the one it is to inherit from.
     #[error(transparent)]
     Inherit(#[from] crate::distill::student::InheritError),

@@ -10,7 +10,10 @@ use super::{
     shard::{cut, shard_ranges},
     step::Learner,
 };
-use crate::distill::loss::{Lesson, LossConfig, NamedTerm, TermPlan, detection_loss};
+use crate::distill::{
+    loss::{Lesson, LossConfig, NamedTerm, TermPlan, detection_loss},
+    student::Rounding,
+};
 
 /// Some images of a batch.
 pub(super) struct Part {
@@ -49,6 +52,8 @@ pub(super) struct Objective {
     pub plan: TermPlan,
     /// What keeps the student near an earlier one.
     pub rehearsal: Option<Rehearsal>,
+    /// How the student's numbers are rounded while it learns.
+    pub rounding: Option<Rounding>,
     pub device: Device,
 }
 
@@ -61,7 +66,7 @@ impl Objective {
         let targets = &batch.targets[range.clone()];
         let images = self.tensor(images, [range.len(), channels, height, width]);
         let rehearsed = self.rehearsal.as_ref().map(|rehearsal| (rehearsal, images.clone()));
-        let (output, features) = learner.student.forward_with_features(images, &self.plan.anchors());
+        let (output, features) = learner.student.forward_rounded(images, &self.plan.anchors(), self.rounding.as_ref());
         let mut terms = Vec::new();
         let factor = self.losses.schedule.factor(progress);
         if factor > 0.0 {

@@ -22,8 +22,17 @@ use crate::distill::{
 pub fn retained_run(experiment: &Experiment) -> Result<Option<EarlierRun>, TrainError> {
     let Some(RetainConfig { run, .. }) = &experiment.distillation.retain else { return Ok(None) };
     let run = EarlierRun::read("distillation.retain.run", run)?;
+    if experiment.student.inherit.is_none() {
+        run.check_unfolded()?;
+    }
     let (earlier, own) = (run.experiment.student_config(), experiment.student_config());
-    if (StudentConfig { classes: own.classes.clone(), ..earlier.clone() }) != own {
+    let mut expected = StudentConfig { classes: own.classes.clone(), ..earlier.clone() };
+    if experiment.student.inherit.is_some() {
+        // It starts from elsewhere: what is compared are the outputs, whose form hangs on neither size nor width.
+        let StudentConfig { size, convolution, channels, .. } = own;
+        expected = StudentConfig { size, convolution, channels, ..expected };
+    }
+    if expected != own {
         return Err(run.wrong(format!(
             "its student is {}, this experiment's {}; what is retained keeps its form: set the section `student` as it was",
             form(&earlier),
@@ -44,8 +53,9 @@ pub fn retained_run(experiment: &Experiment) -> Result<Option<EarlierRun>, Train
 }
 
 /// What a student is, in words.
-fn form(StudentConfig { size, convolution, width, height, .. }: &StudentConfig) -> String {
-    format!("{size:?}, {convolution:?}, {width}x{height}").to_lowercase()
+fn form(StudentConfig { size, convolution, width, height, channels, .. }: &StudentConfig) -> String {
+    let channels = channels.map(|channels| format!(" of {channels} channels")).unwrap_or_default();
+    format!("{size:?}{channels}, {convolution:?}, {width}x{height}").to_lowercase()
 }
 
 /// The student of an earlier run whose behaviour is to stay.
@@ -254,6 +264,12 @@ mod tests {
         assert!(error.contains("classes a, b") && error.contains("name a in `classes`"), "{error}");
         let error = told(fits);
         assert!(error.contains("best.bpk") && error.contains("trained to its end"), "{error}");
+
+        let mut elsewhere = retaining("classes: [a, b], student: {size: small, width: 96, height: 64}");
+        elsewhere.student.inherit = Some("elsewhere".into());
+        assert!(retained_run(&elsewhere).unwrap().is_some(), "it may have another size");
+        elsewhere.student.width = 128;
+        assert!(retained_run(&elsewhere).unwrap_err().to_string().contains("128x64"));
 
         student(&["a", "b"], 1).save(&folder.path().join("train/best.bpk")).unwrap();
         let retained = Retained::load(&retaining(fits), &Device::flex()).unwrap().unwrap();

@@ -16,8 +16,8 @@ pub fn check_inheritance(experiment: &Experiment) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The student that an experiment starts from, on a device with gradients: the retained one, where there is one, or what it inherits
-/// (`student.inherit`).
+/// The student that an experiment starts from, on a device with gradients: what it inherits (`student.inherit`), or else the retained
+/// one, where there is one. To be trained as int8 hardware computes it is folded.
 ///
 /// # Errors
 /// When the run that it inherits from cannot be read, or is of another kind.
@@ -27,17 +27,25 @@ pub(super) fn initial_student(
     device: &Device,
 ) -> Result<CameraStudent, TrainError> {
     let fresh = CameraStudent::new(&experiment.student_config(), experiment.seed, device)?;
-    let heir = match (retained, &experiment.student.inherit) {
-        (Some(retained), _) => retained.heir(fresh.valid())?,
-        (None, Some(run)) => {
+    let is_aware = experiment.train.quantize_aware;
+    let heir = match (&experiment.student.inherit, retained) {
+        (Some(run), _) => {
             let run = EarlierRun::read("student.inherit", run)?;
             let (classes, own) = (&run.experiment.classes, &experiment.classes);
             if classes != own {
                 return Err(run.wrong(format!("its classes are {classes:?}, this experiment's {own:?}")));
             }
+            if !is_aware {
+                run.check_unfolded()?;
+            }
             fresh.valid().inherit(&run.student(&device.clone().inner())?)?
         }
+        (None, Some(retained)) => retained.heir(fresh.valid())?,
         (None, None) => return Ok(fresh),
     };
+    if is_aware {
+        // What the weights will be multiplied with on the robot has to be in them when they are rounded.
+        return Ok(heir.fold().train());
+    }
     checkpoint::unpack(fresh, checkpoint::pack(&heir)?)
 }

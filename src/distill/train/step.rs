@@ -21,7 +21,7 @@ use crate::{
     distill::{
         config::{SelfTrainingConfig, TrainConfig},
         loss::{LossConfig, LossValues, NamedTerm, TargetBox, TermPlan},
-        student::{Adapters, CameraStudent, StudentConfig},
+        student::{Adapters, CameraStudent, Rounding, StudentConfig},
     },
     model::{ModelSpec, SoftDetection},
 };
@@ -98,7 +98,13 @@ impl TrainStep {
             stepper: Stepper::new(config),
             average,
             shards: if plan.needs_whole_batch() { 1 } else { shards_on(device, config.shards) },
-            objective: Objective { losses: losses.clone(), plan, rehearsal: None, device: device.clone() },
+            objective: Objective {
+                losses: losses.clone(),
+                plan,
+                rehearsal: None,
+                rounding: None,
+                device: device.clone(),
+            },
             self_training,
             own_spec: ModelSpec { score_threshold: self_training.score, ..student_config.model_spec() },
         })
@@ -107,6 +113,13 @@ impl TrainStep {
     /// This step, with the student kept near an earlier one, where there is one.
     pub(super) fn rehearsing(mut self, rehearsal: Option<Rehearsal>) -> Self {
         self.objective.rehearsal = rehearsal;
+        self
+    }
+
+    /// This step, with the student's numbers rounded as int8 hardware does, where it is said how.
+    #[must_use]
+    pub fn rounding(mut self, rounding: Option<Rounding>) -> Self {
+        self.objective.rounding = rounding;
         self
     }
 
@@ -151,7 +164,7 @@ impl TrainStep {
         let images = TensorData::new(pixels.copied().collect::<Vec<f32>>(), [own.len(), channels, height, width]);
         let student = self.averaged().fold();
         let found =
-            detect(&student, Tensor::from_data(images, &self.objective.device.clone().inner()), &self.own_spec)?;
+            detect(&student, None, Tensor::from_data(images, &self.objective.device.clone().inner()), &self.own_spec)?;
         for (image, found) in own.into_iter().zip(found) {
             let weight = self.self_training.trust;
             let found = found

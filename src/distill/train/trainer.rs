@@ -6,6 +6,7 @@ use burn::{module::Module, tensor::Device};
 
 use super::{
     TrainError,
+    aware::calibrated,
     checkpoint::{Best, Position, unpack},
     course::{Course, Figures, resumed},
     dataset::{FrameSet, ValidationSet},
@@ -137,6 +138,11 @@ impl<'a> Run<'a> {
         let autodiff = inner.clone().autodiff();
         let retained = Retained::load(experiment, &inner)?;
         let mut student = initial_student(experiment, retained.as_ref(), &autodiff)?;
+        let rounding = if config.quantize_aware {
+            Some(calibrated(experiment, job.train, &spec, &student.valid(), &inner)?)
+        } else {
+            None
+        };
         let mut saved_step = None;
         let mut position = Position::default();
         let mut best_weights = None;
@@ -150,14 +156,16 @@ impl<'a> Run<'a> {
         }
         let losses = &experiment.losses;
         let mut step = TrainStep::new(student, &student_config, config, losses, tutoring, experiment.seed, &autodiff)?
-            .rehearsing(retained.as_ref().and_then(Retained::rehearsal));
+            .rehearsing(retained.as_ref().and_then(Retained::rehearsal))
+            .rounding(rounding.clone());
         if let Some((optimizer, adapters, averaged)) = saved_step {
             step = step.resume(optimizer, adapters, &averaged, config, position.average_updates)?;
         }
         let course = Course::open(config, job.folder, settings, loader.batches(), position, best_weights)?;
         Ok(Self {
             job,
-            validator: Validator::new(job.validation, &student_config, experiment.evaluate.target_score, config.batch),
+            validator: Validator::new(job.validation, &student_config, experiment.evaluate.target_score, config.batch)
+                .rounding(rounding),
             loader,
             inner,
             step,
@@ -263,6 +271,10 @@ fn settings(job: &TrainJob<'_>, retained: Option<&Retained>) -> serde_json::Valu
 #[cfg(test)]
 #[path = "trainer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "aware_tests.rs"]
+mod aware_tests;
 
 #[cfg(test)]
 #[path = "kinds_tests.rs"]

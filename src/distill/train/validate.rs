@@ -6,7 +6,7 @@ use super::{TrainError, dataset::ValidationSet, detect::detect};
 use crate::{
     distill::{
         loss::TargetBox,
-        student::{CameraStudent, StudentConfig},
+        student::{CameraStudent, Rounding, StudentConfig},
     },
     metrics::{ApAccumulator, ApSummary, Demand, ScoredBox, TruthBox},
     model::{ModelSpec, SoftDetection},
@@ -22,13 +22,20 @@ pub struct Validator<'a> {
     spec: ModelSpec,
     truth_score: f32,
     batch: usize,
+    rounding: Option<Rounding>,
 }
 
 impl<'a> Validator<'a> {
     /// A validator; target boxes of at least `truth_score` are what must be found, weaker ones may be.
     pub fn new(set: &'a ValidationSet, config: &StudentConfig, truth_score: f32, batch: usize) -> Self {
         let spec = ModelSpec { score_threshold: LOWEST_SCORE, ..config.model_spec() };
-        Self { set, spec, truth_score, batch: batch.max(1) }
+        Self { set, spec, truth_score, batch: batch.max(1), rounding: None }
+    }
+
+    /// This validator, of students whose numbers are rounded as int8 hardware does, where it is said how.
+    #[must_use]
+    pub fn rounding(self, rounding: Option<Rounding>) -> Self {
+        Self { rounding, ..self }
     }
 
     /// Average precision of a student for inference; folding its BatchNorm first makes it faster.
@@ -45,7 +52,7 @@ impl<'a> Validator<'a> {
             }
             let shape = [indices.len(), 3, self.spec.input.height, self.spec.input.width];
             let images = Tensor::from_data(TensorData::new(values, shape), device);
-            for (&index, found) in indices.iter().zip(detect(student, images, &self.spec)?) {
+            for (&index, found) in indices.iter().zip(detect(student, self.rounding.as_ref(), images, &self.spec)?) {
                 let letterbox = self.set.letterbox(index);
                 let scored = |found: &SoftDetection| {
                     let (class, score) = found.best();

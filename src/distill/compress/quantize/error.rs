@@ -90,7 +90,7 @@ pub enum QuantizeError {
     /// The result is not worth enough.
     #[error(
         "refused: {loss}, more than the budget allows; the table says which layers hurt. Keep some of them in float32 (--keep-float, \
-         --max-float), allow more (--budget, --agreement), train with quantisation in mind, or write it all the same with --force"
+         --max-float), allow more (--budget, --agreement), train with rounding in the loop (--train), or write it all the same with --force"
     )]
     Budget {
         /// What is lost, in words.

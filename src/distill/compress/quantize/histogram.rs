@@ -7,7 +7,7 @@ pub(super) const BINS: usize = 2048;
 
 /// Counts of values in bins of equal width between the least and the greatest.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Histogram {
+pub(in crate::distill) struct Histogram {
     /// The least and the greatest value.
     pub range: Range,
     /// How many values lie in each bin.

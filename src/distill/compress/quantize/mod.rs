@@ -43,9 +43,14 @@ mod tensor;
 
 pub use dump::dump_inputs;
 pub use error::QuantizeError;
+pub(in crate::distill) use histogram::Histogram;
 pub use judge::{Budget, Judge, Worth};
 pub use network::NetworkInput;
 pub use range::{Range, RangeMethod};
 pub use report::{Attempt, LayerLoss, Precision, QuantizeReport, renew_samples};
 pub use scale::WeightRange;
+pub(in crate::distill) use scale::{Affine, channel_of, quantize_weights, weight_scales};
 pub use search::{QuantizeJob, QuantizeOptions, Quantized, halve, quantize};
+
+#[cfg(test)]
+mod aware_tests;

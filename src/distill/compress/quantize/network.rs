@@ -117,9 +117,7 @@ impl Measured<'_> {
         for frame in self.calibration {
             network.run(frame, tensors, &mut |place, _, values| ranges[place].widen(values))?;
         }
-        // A tensor without a finite value is taken for 0.
-        let ends = |range: Range| if range.min <= range.max { range } else { Range { min: 0.0, max: 0.0 } };
-        let mut histograms: Vec<Histogram> = ranges.into_iter().map(|range| Histogram::new(ends(range))).collect();
+        let mut histograms: Vec<Histogram> = ranges.into_iter().map(|range| Histogram::new(range.known())).collect();
         for frame in self.calibration {
             network.run(frame, tensors, &mut |place, _, values| histograms[place].add(values))?;
         }

@@ -27,6 +27,12 @@ impl Range {
             self.max = self.max.max(value);
         }
     }
+
+    /// What was taken in; 0 alone where no finite value was.
+    #[must_use]
+    pub fn known(self) -> Self {
+        if self.min <= self.max { self } else { Self { min: 0.0, max: 0.0 } }
+    }
 }
 
 /// How a range is found from the values that calibration frames give.
@@ -51,7 +57,7 @@ impl RangeMethod {
         [Self::MinMax, Self::Percentile(99.9), Self::Percentile(99.99), Self::Entropy, Self::Mse];
 
     /// The range of a tensor.
-    pub(super) fn range(self, seen: &Histogram) -> Range {
+    pub(in crate::distill) fn range(self, seen: &Histogram) -> Range {
         match self {
             Self::MinMax => seen.range,
             Self::Percentile(percent) => percentile(seen, percent / 100.0),

@@ -86,6 +86,12 @@ pub struct LayerLoss {
 pub struct QuantizeReport {
     /// What the result computes in.
     pub precision: Precision,
+    /// Whether the float bundle was trained as int8 hardware computes (`train.quantize_aware`).
+    #[serde(default)]
+    pub trained: bool,
+    /// For how many epochs it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_epochs: Option<usize>,
     /// How far int8 weights reach.
     pub weights: WeightRange,
     /// Frames that ranges were found on.
@@ -109,6 +115,12 @@ pub struct QuantizeReport {
 }
 
 impl QuantizeReport {
+    /// This report, of a float bundle that was trained for so many epochs as int8 hardware computes, or was not.
+    #[must_use]
+    pub fn after_training(self, epochs: Option<usize>) -> Self {
+        Self { trained: epochs.is_some(), trained_epochs: epochs, ..self }
+    }
+
     /// What is lost beyond the budget, in words; `None` where the budget holds. Outputs that overflow are beyond any: where the float
     /// bundle finds nothing, a broken one agrees with it.
     pub fn excess(&self) -> Option<String> {
@@ -145,6 +157,9 @@ impl QuantizeReport {
         if !self.attempts.is_empty() {
             text += &format!("{}\n{}\n", self.attempt_table(), self.layer_table());
         }
+        if let Some(epochs) = self.trained_epochs {
+            text += &format!("trained for {epochs} epochs as int8 hardware computes\n");
+        }
         let ([before, after], [slow, fast]) = (self.bytes, self.latency_ms);
         text += &format!(
             "{}: loss {:.2e}, {}\n{:.1} kB -> {:.1} kB; {slow:.2} ms -> {fast:.2} ms on one thread of this machine (medians, in turn)\n",
@@ -169,6 +184,7 @@ impl QuantizeReport {
             self.layers.iter().filter(|layer| layer.is_float).map(|layer| layer.layer.as_str()).collect();
         serde_json::json!({
             "precision": self.precision.name(),
+            "trained": self.trained,
             "weights": self.weights,
             "taken": self.taken.as_ref().map(Attempt::to_string),
             "calibration_frames": self.calibration_frames,
@@ -231,6 +247,8 @@ mod tests {
         let worth = Worth { frames: 9, float_found: 0, agreement: 1.0, ap50: None, float_ap50: None };
         let mut report = QuantizeReport {
             precision: Precision::Float16,
+            trained: false,
+            trained_epochs: None,
             weights: WeightRange::default(),
             calibration_frames: 0,
             attempts: Vec::new(),
@@ -248,6 +266,9 @@ mod tests {
             assert!(report.excess().is_some_and(|excess| excess.contains("float16 network's outputs overflow")));
         }
         report.loss = 0.001;
+        let trained = report.clone().after_training(Some(7));
+        assert!(trained.trained && trained.to_text().contains("trained for 7 epochs"), "{}", trained.to_text());
+        assert!(!report.to_text().contains("trained"));
         report.worth.agreement = 0.5;
         assert!(report.excess().is_some_and(|excess| excess.contains("0.500, below 0.970")));
     }

@@ -15,7 +15,7 @@ const MOST_PAIR: f32 = 127.0;
 
 /// How a tensor's floats become `uint8`: `q = round(x / scale) + zero_point`. Zero is met exactly, so that padding and ReLU are.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Affine {
+pub(in crate::distill) struct Affine {
     /// What one step stands for.
     pub scale: f32,
     /// The step that stands for 0.
@@ -32,6 +32,12 @@ impl Affine {
         }
         // A cast takes what is too great for 255.
         Self { scale, zero_point: (-min / scale).round() as u8 }
+    }
+
+    /// The least and the greatest value that is told apart; what lies outside is taken for these.
+    pub fn ends(&self) -> [f32; 2] {
+        let zero = f32::from(self.zero_point);
+        [-zero * self.scale, ((STEPS - 1) as f32 - zero) * self.scale]
     }
 
     /// What is left of a value.
@@ -57,14 +63,14 @@ pub enum WeightRange {
 }
 
 /// Where an element of a tensor lies along an axis.
-pub(super) fn channel_of(shape: &[usize], axis: usize) -> impl Fn(usize) -> usize + use<> {
+pub(in crate::distill) fn channel_of(shape: &[usize], axis: usize) -> impl Fn(usize) -> usize + use<> {
     let inner: usize = shape[axis + 1..].iter().product();
     let (inner, count) = (inner.max(1), shape[axis].max(1));
     move |element| element / inner % count
 }
 
 /// A scale for each output channel of some weights, symmetric about 0.
-pub(super) fn weight_scales(values: &[f32], shape: &[usize], axis: usize, range: WeightRange) -> Vec<f32> {
+pub(in crate::distill) fn weight_scales(values: &[f32], shape: &[usize], axis: usize, range: WeightRange) -> Vec<f32> {
     let channel = channel_of(shape, axis);
     // The two greatest of either sign, greatest first.
     let mut greatest = vec![[[0.0_f32; 2]; 2]; shape[axis]];
@@ -89,7 +95,7 @@ pub(super) fn weight_scales(values: &[f32], shape: &[usize], axis: usize, range:
 }
 
 /// Weights rounded to int8, each by the scale of its output channel.
-pub(super) fn quantize_weights(values: &[f32], shape: &[usize], axis: usize, scales: &[f32]) -> Vec<i8> {
+pub(in crate::distill) fn quantize_weights(values: &[f32], shape: &[usize], axis: usize, scales: &[f32]) -> Vec<i8> {
     let channel = channel_of(shape, axis);
     let round = |(element, value): (usize, &f32)| {
         (value / scales[channel(element)]).round_ties_even().clamp(-MOST_WEIGHT, MOST_WEIGHT) as i8
@@ -131,6 +137,7 @@ mod tests {
             }
         }
         assert_eq!(Affine::of(Range { min: 0.0, max: 6.0 }).zero_point, 0);
+        assert_eq!(Affine { scale: 0.5, zero_point: 4 }.ends(), [-2.0, 125.5]);
         assert_eq!(Affine::of(Range { min: 0.0, max: 0.0 }).round_trip(0.0), 0.0);
         assert_eq!(Affine::of(Range::NONE).zero_point, 0);
     }

@@ -167,6 +167,8 @@ pub fn quantize(
     let (quantized, worth) = result;
     let report = QuantizeReport {
         precision: Precision::Int8,
+        trained: false,
+        trained_epochs: None,
         weights: options.weights,
         calibration_frames: job.calibration.len(),
         attempts,
@@ -192,6 +194,8 @@ pub fn halve(job: &QuantizeJob<'_>, judge: &mut dyn Judge) -> Result<Quantized, 
     let budget = job.options.budget;
     let report = QuantizeReport {
         precision: Precision::Float16,
+        trained: false,
+        trained_epochs: None,
         weights: job.options.weights,
         calibration_frames: 0,
         attempts: Vec::new(),
@@ -210,6 +214,16 @@ pub fn halve(job: &QuantizeJob<'_>, judge: &mut dyn Judge) -> Result<Quantized, 
 fn prepare<'a>(job: &QuantizeJob<'a>) -> Result<(ModelProto, Measured<'a>, Reference), QuantizeError> {
     let mut model = read_onnx(job.path)?;
     let measured = Measured { path: job.path, calibration: job.calibration, validation: job.validation };
+    spell_out(&mut model, measured)?;
+    let reference = Reference::new(measured, &model)?;
+    Ok((model, measured, reference))
+}
+
+/// Says the sizes of all axes of a graph where it resizes by those of some; see [`spell_out_sizes`].
+///
+/// # Errors
+/// The graph cannot be run.
+pub(super) fn spell_out(model: &mut ModelProto, measured: Measured<'_>) -> Result<(), QuantizeError> {
     let resized: Vec<String> = model
         .graph
         .iter()
@@ -217,10 +231,9 @@ fn prepare<'a>(job: &QuantizeJob<'a>) -> Result<(ModelProto, Measured<'a>, Refer
         .filter(|node| resizes_by_axes(node))
         .flat_map(|node| node.output.iter().cloned())
         .collect();
-    let shapes = measured.shapes(&model, &resized)?;
-    spell_out_sizes(&mut model, &shapes);
-    let reference = Reference::new(measured, &model)?;
-    Ok((model, measured, reference))
+    let shapes = measured.shapes(model, &resized)?;
+    spell_out_sizes(model, &shapes);
+    Ok(())
 }
 
 /// The size of the float file and of a graph.

@@ -6,6 +6,7 @@ mod audit;
 mod boards;
 mod calibration;
 mod classes;
+mod compression;
 mod curves;
 mod gallery;
 mod inheritance;
@@ -19,7 +20,7 @@ mod training;
 use super::{
     ReportOptions, boards::Boards, comparison::Gallery, folder::RunFolder, lidar_folder::LidarFolder, markup::Markup,
 };
-use crate::distill::ablate::Ablation;
+use crate::distill::{ablate::Ablation, compress::ladder::Front};
 
 /// A part of the page.
 pub(super) struct Section {
@@ -49,6 +50,7 @@ pub(super) fn all(folder: &RunFolder, gallery: &Gallery, boards: &Boards) -> Vec
         Some(gallery::section(gallery)),
         lineage::section(folder),
         ablation::section(folder),
+        compression::section(folder),
         Some(repeat::section(folder)),
     ];
     sections.into_iter().flatten().collect()
@@ -62,4 +64,9 @@ pub(super) fn of_lidar(folder: &LidarFolder, options: ReportOptions, boards: &Bo
 /// The section of an ablation that is looked at by itself.
 pub(super) fn of_ablation(ablation: &Ablation) -> Section {
     ablation::of(ablation, None)
+}
+
+/// The section of a ladder that is looked at by itself.
+pub(super) fn of_ladder(front: &Front) -> Section {
+    compression::of(front)
 }

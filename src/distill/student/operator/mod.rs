@@ -10,6 +10,7 @@ mod kernel;
 mod memory;
 mod normalization;
 mod planes;
+mod rounding;
 mod threads;
 
 use burn::{
@@ -23,6 +24,7 @@ use burn::{
         },
         flex::FlexTensor,
     },
+    module::{Param, ParamId},
     nn::{BatchNorm, PaddingConfig2d, conv::Conv2d},
     tensor::{Tensor, activation::relu},
 };
@@ -30,6 +32,7 @@ use burn::{
 use convolution::Geometry;
 use memory::{any_values, tensor};
 use normalization::{Normalization, Planes, Statistics};
+pub(in crate::distill) use rounding::round_through;
 pub(in crate::distill) use threads::one_of;
 
 /// burn's CPU device with gradients.
@@ -54,8 +57,22 @@ fn geometry(layer: &Conv2d, input: [usize; 4], weight: [usize; 4]) -> Option<Geo
 
 /// What [`Conv2d::forward`] computes.
 pub fn convolve(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
-    let weight = layer.weight.val();
-    let Some(geometry) = geometry(layer, input.dims(), weight.dims()) else { return layer.forward(input) };
+    computed_here(layer, layer.weight.val(), &input).unwrap_or_else(|| layer.forward(input))
+}
+
+/// [`convolve`] with these weights, of the same shape, in the place of the layer's own. Gradients of them are those of what they were
+/// computed from.
+pub(in crate::distill) fn convolve_by(layer: &Conv2d, weight: Tensor<4>, input: Tensor<4>) -> Tensor<4> {
+    computed_here(layer, weight.clone(), &input).unwrap_or_else(|| {
+        // `Param::from_tensor` would want a leaf of the graph.
+        let weight = Param::initialized(ParamId::new(), weight);
+        Conv2d { weight, ..layer.clone() }.forward(input)
+    })
+}
+
+/// What a layer with these weights computes; nothing where burn's operators are to do it.
+fn computed_here(layer: &Conv2d, weight: Tensor<4>, input: &Tensor<4>) -> Option<Tensor<4>> {
+    let geometry = geometry(layer, input.dims(), weight.dims())?;
     let shape = [geometry.batch, geometry.channels_out, geometry.height_out(), geometry.width_out()];
     let tracked = (input.clone().try_into_primitive::<Training>(), weight.clone().try_into_primitive::<Training>());
     let output = if let (Ok(x), Ok(w)) = tracked {
@@ -72,12 +89,12 @@ pub fn convolve(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
         let (x, w) = (x.to_contiguous(), w.to_contiguous());
         Tensor::from_primitive::<Flex>(tensor(convolution::forward(&geometry, values(&x), values(&w)), &shape))
     } else {
-        return layer.forward(input);
+        return None;
     };
-    match &layer.bias {
+    Some(match &layer.bias {
         Some(bias) => output + bias.val().reshape([1, geometry.channels_out, 1, 1]),
         None => output,
-    }
+    })
 }
 
 #[derive(Debug)]

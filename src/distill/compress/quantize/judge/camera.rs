@@ -52,6 +52,20 @@ impl<'f> CameraJudge<'f> {
         Ok(judge)
     }
 
+    /// This judge, where the float bundle came of training an earlier one on, given as a file's bytes: precision is lost next to the better
+    /// of the two, so that a training that ruins the student does not pass because rounding then loses nothing more.
+    ///
+    /// # Errors
+    /// The bundle cannot be run.
+    pub fn beside(self, earlier: &[u8]) -> Result<Self, QuantizeError> {
+        let (_, earlier) = self.run(earlier)?;
+        let float_ap50 = match (self.float_ap50, earlier) {
+            (Some(own), Some(earlier)) => Some(own.max(earlier)),
+            (own, earlier) => own.or(earlier),
+        };
+        Ok(Self { float_ap50, ..self })
+    }
+
     /// What a bundle finds in each frame at its own thresholds, and its average precision over all scores.
     fn run(&self, bundle: &[u8]) -> Result<(Vec<Vec<ScoredBox>>, Option<f64>), QuantizeError> {
         let mut detector = Detector::from_bytes(bundle, &self.name, &SessionOptions::default())?;

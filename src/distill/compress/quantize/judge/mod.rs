@@ -31,7 +31,7 @@ pub struct Worth {
     pub agreement: f64,
     /// Average precision at IoU 0.5, or of centres within that distance; `None` without truth.
     pub ap50: Option<f64>,
-    /// The float bundle's.
+    /// The float bundle's; where it was trained on for int8, the greater of its own and that of the bundle before.
     pub float_ap50: Option<f64>,
 }
 
