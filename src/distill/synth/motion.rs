@@ -75,7 +75,8 @@ pub enum Motion {
 /// The robot's own way along the route.
 #[derive(Debug, Clone, Copy)]
 pub struct Drive {
-    start: f32,
+    /// Metres along the route at the start.
+    pub start: f32,
     speed: f32,
     weave: f32,
 }

@@ -42,7 +42,7 @@ pub(in crate::distill) fn gradients_on_frames(
     let learner = Learner { student: student.clone().train(), adapters: Adapters::new(&[], experiment.seed, &device) };
     // A schedule is one of a training; here nothing is trained.
     let losses = LossConfig { schedule: WeightSchedule::default(), ..experiment.losses.clone() };
-    let objective = Objective { losses, plan: TermPlan::default(), rehearsal: None, device };
+    let objective = Objective { losses, plan: TermPlan::default(), rehearsal: None, rounding: None, device };
     let nothing_known = TargetBox::unknown((spec.width as f32, spec.height as f32), experiment.classes.len());
     let mut seen = 0;
     loader.for_each(Epoch { number: 0, mosaic: false, first_batch: 0 }, |mut batch, _| {
