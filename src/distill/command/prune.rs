@@ -171,8 +171,8 @@ impl Run {
     /// How much each channel matters, and on how many frames that was measured.
     fn importance(&self, args: &PruneArgs, gathered: &Gathered) -> anyhow::Result<(Importance, usize)> {
         Ok(match args.by {
-            By::BatchNorm => (by_scale(&self.student)?, 0),
-            By::L1 => (by_weights(&self.student)?, 0),
+            By::BatchNorm => (by_scale(&self.student).map_err(worked)?, 0),
+            By::L1 => (by_weights(&self.student).map_err(worked)?, 0),
             By::Taylor => {
                 let folded = self.student.clone().fold();
                 let mut sensitivity = Sensitivity::default();
@@ -279,6 +279,15 @@ fn report(
 
 /// Says what is to be said against the cut student.
 fn tell_doubts(report: &PruneReport) {
+    let unranked = report.unranked();
+    if !unranked.is_empty() {
+        errln!(
+            "warning: on {} frames the loss does not depend on {}, which were cut as far as was of use; where the robot sees objects of \
+             sizes that these frames lack, measure on more of them (--frames)",
+            report.frames,
+            unranked.join(", ")
+        );
+    }
     if report.finds_nothing() {
         errln!(
             "warning: the cut student finds nothing on the validation block until it has learnt again; should it not recover, cut less at a \

@@ -63,7 +63,7 @@ pub fn by_weights(student: &CameraStudent) -> Result<Importance, PruneError> {
 ///
 /// A channel could be switched off by a gate of 1 that what makes it is multiplied by. The loss changes by its derivative to that gate,
 /// `sum of w * dL/dw` over the weights and the bias that make the channel, here of all convolutions whose sum it is; the importance is the
-/// mean of its square over the batches (Molchanov et al. 2019, equation 8, with the gates of section 3.2).
+/// mean of its square over the batches (Molchanov et al. 2019, first order, with gates).
 #[derive(Debug, Clone)]
 pub struct Sensitivity {
     squares: Importance,
@@ -83,13 +83,16 @@ impl Sensitivity {
         student.each_unit(&mut |group, unit| {
             let filters = unit.filters();
             let channels = filters.dims()[0];
+            let gates = gates.get_mut(group);
+            // The box tower of a stride at which no cell learns a box has no gradient: its gates change nothing.
+            add(gates, std::iter::repeat_n(0.0, channels));
             if let Some(gradient) = gradients.get::<4>(filters.id) {
-                add(gates.get_mut(group), products(channels, &values(filters.val()), &values(gradient)));
+                add(gates, products(channels, &values(filters.val()), &values(gradient)));
             }
             if let Some(bias) = unit.bias()
                 && let Some(gradient) = gradients.get::<1>(bias.id)
             {
-                add(gates.get_mut(group), products(channels, &values(bias.val()), &values(gradient)));
+                add(gates, products(channels, &values(bias.val()), &values(gradient)));
             }
         });
         for group in Group::ALL {
@@ -98,14 +101,15 @@ impl Sensitivity {
         self.batches += 1;
     }
 
-    /// The importance over all batches.
+    /// The importance over all batches; 0 for the channels of a group on which no batch's loss depended.
     ///
     /// # Errors
-    /// When it is nothing for a whole group, or no number.
+    /// When it is no number, or nothing was lost at all.
     pub fn finish(self) -> Result<Importance, PruneError> {
         let batches = self.batches.max(1) as f64;
         let mean = |group: Group| self.squares.get(group).iter().map(|sum| sum / batches).collect();
-        checked(ByGroup::from_fn(mean))
+        // Whatever is lost, is lost by way of the stem.
+        checked(ByGroup::from_fn(mean), |group, sum| sum > 0.0 || group != Group::Stem)
     }
 }
 
@@ -134,7 +138,7 @@ fn add(sums: &mut Vec<f64>, more: impl IntoIterator<Item = f64>) {
 
 /// Each group divided by its norm.
 fn normalized(importance: Importance) -> Result<Importance, PruneError> {
-    let importance = checked(importance)?;
+    let importance = checked(importance, |_, sum| sum > 0.0)?;
     let divided = |group: Group| {
         let found = importance.get(group);
         let norm = found.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -143,11 +147,11 @@ fn normalized(importance: Importance) -> Result<Importance, PruneError> {
     Ok(ByGroup::from_fn(divided))
 }
 
-/// Importance that ranks something in every group.
-fn checked(importance: Importance) -> Result<Importance, PruneError> {
+/// Importance whose sum is a number in every group, and one that will do.
+fn checked(importance: Importance, will_do: impl Fn(Group, f64) -> bool) -> Result<Importance, PruneError> {
     for group in Group::ALL {
         let sum: f64 = importance.get(group).iter().sum();
-        if !(sum.is_finite() && sum > 0.0) {
+        if !(sum.is_finite() && will_do(group, sum)) {
             return Err(PruneError::Importance { group });
         }
     }
@@ -255,6 +259,12 @@ mod tests {
             checked += usize::from(step.abs() > 1e-4);
         }
         assert!(checked > 0);
+
+        // No box is in that loss, and class logits of one stride alone.
+        let importance = found.finish().unwrap();
+        assert_eq!((&importance.box_towers[0], &importance.class_towers[2]), (&vec![0.0; 64], &vec![0.0; 64]));
+        let error = Sensitivity::default().finish().unwrap_err().to_string();
+        assert!(error.contains("stem") && error.contains("--by"), "{error}");
     }
 
     /// Sets a channel of the class tower at stride 8 to 0: the first convolution from the neck to as many channels, 64, with a kernel

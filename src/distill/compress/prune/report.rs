@@ -70,8 +70,13 @@ pub struct PruneReport {
 impl PruneReport {
     /// Whether the cut student finds nothing of what is to be found, until it has learnt again.
     pub fn finds_nothing(&self) -> bool {
-        let ap50 = |summary: &ApSummary| summary.ap50;
-        self.validation.as_ref().is_some_and(|[_, after]| ap50(after).is_some_and(|ap50| ap50 < 0.01))
+        self.validation.as_ref().is_some_and(|[_, after]| after.ap50.is_some_and(|ap50| ap50 < 0.01))
+    }
+
+    /// The groups of which nothing tells one channel from another: what is left of them are the first ones.
+    pub fn unranked(&self) -> Vec<&str> {
+        let is_unranked = |group: &&GroupReport| group.importance.iter().all(|value| *value == 0.0);
+        self.groups.iter().filter(is_unranked).map(|group| group.group.as_str()).collect()
     }
 
     /// Whether no more of the time is left than was asked for, as far as two measurements can tell.
@@ -176,5 +181,13 @@ mod tests {
         assert!(!PruneReport { keep: 0.4, ..report(0.5) }.meets_time());
         assert!(report(0.0).finds_nothing() && !report(0.3).finds_nothing());
         assert!(!PruneReport { validation: None, ..report(0.0) }.finds_nothing());
+    }
+
+    #[test]
+    fn groups_that_nothing_ranks_are_told() {
+        let mut report = report(0.3);
+        assert!(report.unranked().is_empty());
+        report.groups[0].importance.fill(0.0);
+        assert_eq!(report.unranked(), ["stem"]);
     }
 }
