@@ -6,7 +6,6 @@ use crate::{
     distill::{
         export::ExportFailed,
         student::{ConfigError, Group, InheritError},
-        train::TrainError,
     },
     model::ModelError,
 };
@@ -26,9 +25,6 @@ pub enum PruneError {
     /// A network cannot be timed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The experiment's frames cannot be used.
-    #[error(transparent)]
-    Train(#[from] TrainError),
     /// A student without BatchNorm has no scales.
     #[error("--by batch_norm: the {group} has no BatchNorm, because it is folded already; use --by taylor or --by l1")]
     Folded {
@@ -69,7 +65,6 @@ impl PruneError {
     /// Whether the work itself failed although the input was right.
     pub fn is_work_failure(&self) -> bool {
         match self {
-            Self::Train(error) => error.is_work_failure(),
             Self::Graph(_) | Self::Model(_) | Self::Importance { .. } | Self::TooLittle { .. } => true,
             Self::Student(_) | Self::Inherit(_) | Self::Folded { .. } | Self::Occupied { .. } => false,
         }

@@ -139,10 +139,13 @@ pub fn race(models: [&ModelProto; 2], input: [usize; 3]) -> Result<Race, PruneEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::{
-        compress::prune::layers::layers,
-        export::{count_macs, student_graph},
-        student::{CameraStudent, Size},
+    use crate::{
+        distill::{
+            compress::prune::layers::layers,
+            export::{count_macs, student_graph},
+            student::{CameraStudent, Size},
+        },
+        model::has_runtime,
     };
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_network_races_with_itself_and_with_a_smaller_one() {
-        if std::env::var_os("ORT_DYLIB_PATH").is_none_or(|path| path.is_empty()) {
+        if !has_runtime() {
             return;
         }
         let graph = |size| {

@@ -148,11 +148,14 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::distill::{compress::prune::importance::by_scale, student::Size};
+    use crate::{
+        distill::{compress::prune::importance::by_scale, student::Size},
+        model::has_runtime,
+    };
 
     #[test]
     fn the_cut_student_is_physically_smaller_and_of_the_channels_told() {
-        if std::env::var_os("ORT_DYLIB_PATH").is_none_or(|path| path.is_empty()) {
+        if !has_runtime() {
             return;
         }
         let config = StudentConfig::new(Size::Micro, vec!["a".into()], 96, 64);
