@@ -174,7 +174,7 @@ fn time_is_measured_layer_for_layer_and_on_the_whole() {
 fn what_cannot_be_cut_is_refused() {
     let scene = Scene::new();
     let refused = |arguments: &[&str], words: &[&str]| {
-        support::refused(&scene.distill(&[&["prune"], arguments].concat()), 2, words);
+        support::refused(&scene.distill(&[&["prune"][..], arguments].concat()), 2, words);
     };
     refused(&["nowhere", "--out", "cut"], &["nowhere", "output folder of a finished `distill run`"]);
     let share = scene.distill(&["prune", "out", "--out", "cut", "--keep", "1.5"]);

@@ -60,7 +60,7 @@ use crate::{
 ///
 /// What then still loses too much is refused (exit code 1), and written only with --force. A student that loses too much, or should keep
 /// all layers in int8, is first trained on as int8 hardware computes, in the loop with its teachers and held to what it said before; that
-/// training is a run of its own in the folder OUT_aware/ beside --out, which the same command takes up again:
+/// training is a run of its own beside --out, here in runs/my/student_int8_aware/, which the same command takes up again:
 ///
 ///   distill quantize runs/my --out runs/my/student_int8.onnx --train 10
 ///

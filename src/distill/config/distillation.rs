@@ -79,9 +79,9 @@ impl Default for GenerationsConfig {
 /// An earlier run whose student is taught something new, and goes on doing what it already did: "Learning without Forgetting" (Li and
 /// Hoiem 2016), which Schmidhuber's automatizer (1991) has to do whenever the chunker is collapsed into it.
 ///
-/// The new student starts from that run's weights, unless `student.inherit` names another one's. On every training image it is kept near what the earlier student says of it: the
+/// The new student starts from that run's weights. On every training image it is kept near what the earlier student says of it: the
 /// terms `retain_class` (the earlier classes) and `retain_box`. The new experiment may have more classes, in any order; size,
-/// convolution and input stay as they are. With `student.inherit` the student starts from that run instead, and may be of another
+/// convolution and input stay as they are. With `student.inherit` the student starts from the run named there, and may be of another
 /// size; the earlier one is then its teacher alone. `distill run` measures on the earlier run's test block what was forgotten.
 ///
 /// ```yaml
