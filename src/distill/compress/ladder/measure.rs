@@ -309,14 +309,15 @@ mod tests {
         assert_eq!(yardstick(&alone, None).map(|yardstick| yardstick.name), Some("micro".into()));
     }
 
+    fn names(contest: &Contest<'_>) -> Vec<String> {
+        contest.models().iter().map(TeacherConfig::display_name).collect()
+    }
+
     #[test]
     fn times_are_compared_with_the_model_that_the_limit_names() {
         let ladder = |limit: &str| plan(("size_kb: 500", limit), &[]).unwrap();
         let plain = ladder("size_kb: 500");
         let contest = Contest::new(&plain, vec![0, 4]);
-        let names = |contest: &Contest<'_>| -> Vec<String> {
-            contest.models().iter().map(TeacherConfig::display_name).collect()
-        };
         assert_eq!(names(&contest), ["teacher", "small_320x192", "small_320x192_time_64_int8"]);
         assert_eq!(contest.compared_with(), 0);
         let rival = ladder("speedup_over: {model: yolox.onnx, times: 9.4}");
