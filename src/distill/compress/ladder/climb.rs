@@ -88,9 +88,10 @@ impl Climber<'_> {
         }
         if let Some(verdict) = &step.verdict
             && book.is_done(&refused, &hash, verdict)
+            && let Some(reason) = refusal(verdict, || "it loses more than its budget".to_owned())
         {
             // It would come to the same again.
-            return StepEnd::Refused(refusal(verdict).unwrap_or_else(|| "it loses more than its budget".to_owned()));
+            return StepEnd::Refused(reason);
         }
         started();
         let unwritten = |error: io::Error| StepEnd::Failed(format!("{}: {error}", step.folder.display()));
@@ -149,10 +150,14 @@ fn clear(step: &Step) -> io::Result<()> {
     }
 }
 
-/// What a quantisation loses beyond its budget, by its report.
-fn refusal(verdict: &Path) -> Option<String> {
-    let report: QuantizeReport = serde_json::from_slice(&std::fs::read(verdict).ok()?).ok()?;
-    report.excess()
+/// What a quantisation loses beyond its budget, by its report; none where that is missing or within the budget. Where it holds what JSON has
+/// no numbers for, because outputs overflow, `told` says it.
+fn refusal(verdict: &Path, told: impl FnOnce() -> String) -> Option<String> {
+    let bytes = std::fs::read(verdict).ok()?;
+    match serde_json::from_slice::<QuantizeReport>(&bytes) {
+        Ok(report) => report.excess(),
+        Err(_) => Some(told()),
+    }
 }
 
 fn how_it_ended(step: &Step, status: ExitStatus, asked_to_stop: bool) -> StepEnd {
@@ -162,18 +167,21 @@ fn how_it_ended(step: &Step, status: ExitStatus, asked_to_stop: bool) -> StepEnd
         Some(code @ (0 | DATA_LOST)) if step.output.exists() => {
             StepEnd::Done { earlier: false, lost_data: code == DATA_LOST }
         }
-        Some(WORK_FAILED) if step.verdict.as_ref().is_some_and(|verdict| verdict.exists()) => {
-            let reason = step.verdict.as_deref().and_then(refusal);
-            StepEnd::Refused(reason.unwrap_or_else(|| complaint(status, &step.log_path())))
-        }
         Some(0 | DATA_LOST) => StepEnd::Failed(format!("it ended well, but {} is not there", step.output.display())),
-        _ => StepEnd::Failed(complaint(status, &step.log_path())),
+        code => {
+            let told = || complaint(status, &step.log_path());
+            // A report within its budget is of a bundle that could not be written.
+            let verdict = step.verdict.as_deref().filter(|_| code == Some(WORK_FAILED));
+            let refused = verdict.and_then(|verdict| refusal(verdict, told));
+            refused.map_or_else(|| StepEnd::Failed(told()), StepEnd::Refused)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{super::plan_tests::plan, *};
+    use crate::distill::compress::quantize::example_report;
 
     #[derive(Default)]
     struct Ear {
@@ -208,8 +216,10 @@ mod tests {
         };
         let at = |name: &str| folder.join(name);
         let copy = |from: &str, to: &str| format!("cat {} > {}", at(from).display(), at(to).display());
-        let verdict = at("verdict.json");
-        let refusal = format!("echo 1 > {}; echo error: loses too much; exit 1", verdict.display());
+        let (verdict, mut report) = (at("verdict.json"), example_report());
+        report.worth.agreement = 0.5;
+        std::fs::write(at("report"), serde_json::to_string(&report).unwrap()).unwrap();
+        let refusal = format!("{}; echo error: refused; exit 1", copy("report", "verdict.json"));
         ladder.steps = vec![
             step("one", None, &source, copy("source", "one")),
             step("two", Some(0), &at("one"), copy("one", "two")),
@@ -234,13 +244,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ladder = ladder(folder.path());
         let (ends, ear) = climb(&ladder, &Interrupts::default());
-        let refused = StepEnd::Refused("loses too much".into());
-        assert_eq!(ends, [done(false), done(false), refused, StepEnd::Without(2)]);
+        let refused = ends[2].clone();
+        assert!(matches!(&refused, StepEnd::Refused(reason) if reason.contains("0.500, below 0.970")), "{ends:?}");
+        assert_eq!(ends, [done(false), done(false), refused.clone(), StepEnd::Without(2)]);
         assert_eq!((ear.started, ear.ended), (vec![0, 1, 2], vec![0, 1, 2]));
 
         let (ends, ear) = climb(&ladder, &Interrupts::default());
-        assert_eq!(ends[..2], [done(true), done(true)]);
-        assert!(matches!(ends[2], StepEnd::Refused(_)), "{ends:?}");
+        assert_eq!(ends[..3], [done(true), done(true), refused]);
         assert_eq!((ear.started, ear.ended), (Vec::<usize>::new(), vec![0, 1, 2]), "nothing is made or refused anew");
 
         std::fs::write(folder.path().join("source"), "longer").unwrap();
@@ -263,6 +273,23 @@ mod tests {
         ladder.steps[1].arguments = vec!["-c".into(), "true".into()];
         let (ends, _) = climb(&ladder, &Interrupts::default());
         assert!(matches!(&ends[1], StepEnd::Failed(reason) if reason.contains("two is not there")), "{ends:?}");
+    }
+
+    #[test]
+    fn what_the_report_allows_but_is_not_there_has_failed_and_what_overflows_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let ladder = ladder(folder.path());
+        let climb_with = |loss: f64| {
+            let report = QuantizeReport { loss, ..example_report() };
+            std::fs::write(folder.path().join("report"), serde_json::to_string(&report).unwrap()).unwrap();
+            let (mut ends, ear) = climb(&ladder, &Interrupts::default());
+            (ends.swap_remove(2), ear.started.contains(&2))
+        };
+        let failed = StepEnd::Failed("refused".into());
+        assert_eq!([climb_with(0.001), climb_with(0.001)], [(failed.clone(), true), (failed, true)]);
+        assert_eq!(climb_with(f64::INFINITY), (StepEnd::Refused("refused".into()), true));
+        let (end, started) = climb_with(f64::INFINITY);
+        assert!(matches!(end, StepEnd::Refused(_)) && !started, "{end:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Times and judges the students of a ladder and their teachers: all on the same frames, all in turns.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -60,7 +60,9 @@ impl<'a> Contest<'a> {
         let teachers = if experiment.evaluate.teachers { experiment.teachers.clone() } else { Vec::new() };
         let rival = ladder.config.constraints.speedup_over.as_ref().map(|speedup| &speedup.model);
         let rival = rival.filter(|model| !teachers.iter().any(|teacher| teacher.model == **model));
-        let rival = rival.map(TeacherConfig::new);
+        // A teacher that is not judged is run as the experiment says, all the same.
+        let known = |model: &PathBuf| experiment.teachers.iter().find(|teacher| teacher.model == *model).cloned();
+        let rival = rival.map(|model| known(model).unwrap_or_else(|| TeacherConfig::new(model)));
         Self { ladder, teachers, rival, students }
     }
 
@@ -307,14 +309,15 @@ mod tests {
         assert_eq!(yardstick(&alone, None).map(|yardstick| yardstick.name), Some("micro".into()));
     }
 
+    fn names(contest: &Contest<'_>) -> Vec<String> {
+        contest.models().iter().map(TeacherConfig::display_name).collect()
+    }
+
     #[test]
     fn times_are_compared_with_the_model_that_the_limit_names() {
         let ladder = |limit: &str| plan(("size_kb: 500", limit), &[]).unwrap();
         let plain = ladder("size_kb: 500");
         let contest = Contest::new(&plain, vec![0, 4]);
-        let names = |contest: &Contest<'_>| -> Vec<String> {
-            contest.models().iter().map(TeacherConfig::display_name).collect()
-        };
         assert_eq!(names(&contest), ["teacher", "small_320x192", "small_320x192_time_64_int8"]);
         assert_eq!(contest.compared_with(), 0);
         let rival = ladder("speedup_over: {model: yolox.onnx, times: 9.4}");
@@ -323,8 +326,11 @@ mod tests {
             (names(&contest), contest.compared_with()),
             (vec!["teacher".into(), "yolox".into(), "small_320x192".into()], 1)
         );
-        let own = ladder("speedup_over: {model: teacher.onnx, times: 9.4}");
+        let mut own = ladder("speedup_over: {model: teacher.onnx, times: 9.4}");
         let contest = Contest::new(&own, vec![0]);
         assert_eq!((names(&contest).len(), contest.compared_with()), (2, 0));
+        own.experiment.evaluate.teachers = false;
+        own.experiment.teachers[0].name = Some("rival".into());
+        assert_eq!(names(&Contest::new(&own, vec![0])), ["rival", "small_320x192"]);
     }
 }

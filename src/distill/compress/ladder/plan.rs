@@ -89,7 +89,7 @@ struct Standing {
 
 impl Ladder {
     /// Plans all rungs. Every unpruned student's experiment is read and checked; `set` are further changes of all of them
-    /// (`key.path=value`), which win over the ladder's.
+    /// (`key.path=value`), which win over the ladder's, over its `epochs` too.
     ///
     /// # Errors
     /// [`LadderError`] that names the rung and the key.
@@ -103,12 +103,11 @@ impl Ladder {
             })?;
         }
         let mut shared = overrides(&config.set);
-        shared.extend(set.iter().cloned());
         let lidar = |error: ConfigError| match error {
             ConfigError::Lidar { path } => LadderError::Lidar { path },
             other => LadderError::Config(other),
         };
-        let base = Experiment::load(&config.experiment, &shared).map_err(lidar)?;
+        let base = Experiment::load(&config.experiment, &[&shared[..], &set[..]].concat()).map_err(lidar)?;
         if base.targets == TargetSource::Teachers && base.targets_folder.is_none() {
             shared.push(path_override("targets_folder", &config.output.join("targets")));
         }
@@ -144,6 +143,7 @@ impl Ladder {
         }
         let mut changes = shared.to_vec();
         changes.extend(overrides(&own));
+        changes.extend(self.set.iter().cloned());
         changes.push(path_override("output", &run));
         let wrong = |source| LadderError::Rung { rung: rung.clone(), source };
         let experiment = Experiment::load(&self.config.experiment, &changes).map_err(wrong)?;

@@ -111,6 +111,8 @@ fn trainings_take_the_settings_and_share_their_targets() {
     assert!(last.inputs.iter().any(|path| path.ends_with("bag")), "{:?}", last.inputs);
     let long = plan(("seed: 7", "seed: 7\nepochs: 8"), &[]).unwrap();
     assert_eq!(long.experiment.train.epochs, 8);
+    let tried = plan(("seed: 7", "seed: 7\nepochs: 8"), &["train.epochs=1"]).unwrap();
+    assert_eq!(tried.experiment.train.epochs, 1, "the command line wins");
     let prune = long.steps.iter().find(|step| step.stage == "prune 1").unwrap();
     assert!(self::words(prune).ends_with(&["--epochs".to_owned(), "5".to_owned()]));
 }

@@ -47,6 +47,8 @@ pub(in crate::distill) use histogram::Histogram;
 pub use judge::{Budget, Judge, Worth};
 pub use network::NetworkInput;
 pub use range::{Range, RangeMethod};
+#[cfg(test)]
+pub(in crate::distill) use report::tests::example_report;
 pub use report::{Attempt, LayerLoss, Precision, QuantizeReport, renew_samples};
 pub use scale::WeightRange;
 pub(in crate::distill) use scale::{Affine, channel_of, quantize_weights, weight_scales};

@@ -239,13 +239,13 @@ pub fn renew_samples<D: Sampled>(path: &Path, bundle: Vec<u8>, detector: &mut D)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn outputs_that_overflow_are_beyond_any_budget() {
+    /// A report of float16 within its budget.
+    pub(in crate::distill) fn example_report() -> QuantizeReport {
         let worth = Worth { frames: 9, float_found: 0, agreement: 1.0, ap50: None, float_ap50: None };
-        let mut report = QuantizeReport {
+        QuantizeReport {
             precision: Precision::Float16,
             trained: false,
             trained_epochs: None,
@@ -259,7 +259,12 @@ mod tests {
             budget: Budget::default(),
             bytes: [1000, 500],
             latency_ms: [1.0, 1.0],
-        };
+        }
+    }
+
+    #[test]
+    fn outputs_that_overflow_are_beyond_any_budget() {
+        let mut report = example_report();
         assert_eq!(report.excess(), None);
         for loss in [f64::NAN, f64::INFINITY] {
             report.loss = loss;
