@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     ops::ControlFlow,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -87,11 +88,43 @@ fn scans(data: &Path) -> Vec<(i64, Vec<u8>)> {
 fn the_client_sees_what_the_library_finds_with_the_scans_header() {
     let Some(data) = support::test_data("bags/legs_labelled_4/metadata.yaml") else { return };
     let Some(model) = student() else { return };
+    client_sees_what_the_library_finds(&data, &model);
+}
+
+#[test]
+fn a_student_in_int8_gives_what_the_library_finds() {
+    let Some(data) = support::test_data("bags/legs_labelled_4/metadata.yaml") else { return };
+    let Some(student) = student() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let mut detector = LidarDetector::load(&model, &SessionOptions::default()).unwrap();
+    let model = folder.path().join("int8.onnx");
+    let output = Command::new(env!("CARGO_BIN_EXE_distill"))
+        .args([
+            "quantize",
+            "--force",
+            "--frames",
+            "20",
+            "--validation-frames",
+            "20",
+            "--topic",
+            "/training_scan",
+            "--data",
+        ])
+        .arg(data.join("bags/legs_labelled_1"))
+        .arg("--out")
+        .arg(&model)
+        .arg(student)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    client_sees_what_the_library_finds(&data, &model);
+}
+
+fn client_sees_what_the_library_finds(data: &Path, model: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut detector = LidarDetector::load(model, &SessionOptions::default()).unwrap();
     let classes = detector.spec().classes.clone();
     let (mut paths, mut expected) = (Vec::new(), Vec::new());
-    for (stamp, scan) in scans(&data) {
+    for (stamp, scan) in scans(data) {
         let path = folder.path().join(format!("{stamp}.cdr"));
         std::fs::write(&path, &scan).unwrap();
         paths.push(path);
