@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Constraints, LadderError};
 use crate::distill::{
     ablate::{Settings, check_name, check_settings},
-    compress::quantize::Budget,
+    compress::{prune::Measure, quantize::Budget},
     config::{ConfigError, PathResolver, folder_of},
     student::Size,
 };
@@ -109,15 +109,6 @@ pub struct PruneShare {
     pub macs: Option<f64>,
 }
 
-/// What a cut is measured by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PruneMeasure {
-    /// Time in ONNX Runtime on this machine.
-    Time,
-    /// Multiply-accumulates.
-    Macs,
-}
-
 /// The numbers that a student computes in, and how it came to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,30 +158,12 @@ impl Default for GateSection {
     }
 }
 
-impl PruneMeasure {
-    /// Its key in the YAML, which is part of the names of rungs, too.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Time => "time",
-            Self::Macs => "macs",
-        }
-    }
-
-    /// What it is a share of, in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Time => "time",
-            Self::Macs => "multiply-accumulates",
-        }
-    }
-}
-
 impl PruneShare {
     /// The measure and the share; `None` where not just one is given.
-    pub fn given(self) -> Option<(PruneMeasure, f64)> {
+    pub fn given(self) -> Option<(Measure, f64)> {
         match (self.time, self.macs) {
-            (Some(share), None) => Some((PruneMeasure::Time, share)),
-            (None, Some(share)) => Some((PruneMeasure::Macs, share)),
+            (Some(share), None) => Some((Measure::Time, share)),
+            (None, Some(share)) => Some((Measure::Macs, share)),
             _ => None,
         }
     }

@@ -31,7 +31,7 @@ mod plan_tests;
 mod table;
 
 pub use climb::{Climber, Onlooker, StepEnd};
-pub use config::{GateSection, LadderConfig, LadderSection, PointPrecision, PruneMeasure, PruneShare};
+pub use config::{GateSection, LadderConfig, LadderSection, PointPrecision, PruneShare};
 pub use constraint::{Constraints, Miss, Speedup};
 pub use error::LadderError;
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::{
 
 use serde_yaml::Value;
 
-use super::{LadderConfig, LadderError, PointPrecision, PruneMeasure, config::OWN_KEYS};
+use super::{LadderConfig, LadderError, PointPrecision, config::OWN_KEYS};
 use crate::distill::{
     ablate::{Settings, check_key, overrides, path_override},
-    compress::prune::default_epochs,
+    compress::prune::{Measure, default_epochs},
     config::{ConfigError, DataConfig, Experiment, TargetSource},
     evaluate::bundle_path,
     student::Size,
@@ -315,7 +315,7 @@ struct Cut<'a> {
     /// Number of the round, from 1.
     round: usize,
     /// What is left is a share of this.
-    measure: PruneMeasure,
+    measure: Measure,
     /// The share that is left of what the round finds.
     kept: f64,
     /// Epochs of the distillation after it.

@@ -21,11 +21,19 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// What it is, in words.
+    /// Its name for `--measure`, in files, and in the names of a ladder's rungs.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Time => "the time",
-            Self::Macs => "the multiply-accumulates",
+            Self::Time => "time",
+            Self::Macs => "macs",
+        }
+    }
+
+    /// What it is, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Macs => "multiply-accumulates",
         }
     }
 }
@@ -145,6 +153,13 @@ impl CostTable {
 mod tests {
     use super::*;
     use crate::distill::student::{Convolution, Size};
+
+    #[test]
+    fn a_measure_is_named_as_in_files() {
+        for measure in [Measure::Time, Measure::Macs] {
+            assert_eq!(serde_json::to_value(measure).unwrap(), measure.name());
+        }
+    }
 
     #[test]
     fn shares_are_linear_between_what_was_measured() {

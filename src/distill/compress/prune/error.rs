@@ -41,7 +41,7 @@ pub enum PruneError {
     },
     /// A share that cannot be reached.
     #[error(
-        "--keep {keep}: with {least} channels in each group {share:.3} of {measure} are left; keep more, or take a smaller input"
+        "--keep {keep}: with {least} channels in each group {share:.3} of the {measure} are left; keep more, or take a smaller input"
     )]
     TooLittle {
         /// What was asked for.

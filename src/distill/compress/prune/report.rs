@@ -102,10 +102,10 @@ impl PruneReport {
         let [slow, fast] = self.latency_ms;
         let _ = writeln!(
             text,
-            "time: {slow:.3} ms -> {fast:.3} ms on one thread, {:.1} % of it (asked {:.1} % of {}, estimated {:.1} %)",
+            "time: {slow:.3} ms -> {fast:.3} ms on one thread, {:.1} % of it (asked {:.1} % of the {}, estimated {:.1} %)",
             100.0 * self.measured_share,
             100.0 * self.keep,
-            self.measure.name(),
+            self.measure.words(),
             100.0 * self.estimated_share
         );
         let ([parameters, fewer], [macs, less], [bytes, small]) = (self.parameters, self.macs, self.bytes);
@@ -169,7 +169,16 @@ mod tests {
     #[test]
     fn the_text_has_what_was_cut_and_what_it_cost() {
         let text = report(0.3).to_text();
-        for words in ["stem", "87.5 %", "2.000 ms -> 1.020 ms", "51.0 %", "AP50 0.800 -> 0.300", "40.0 M", "380.0 kB"] {
+        for words in [
+            "stem",
+            "87.5 %",
+            "2.000 ms -> 1.020 ms",
+            "50.0 % of the time",
+            "51.0 %",
+            "AP50 0.800 -> 0.300",
+            "40.0 M",
+            "380.0 kB",
+        ] {
             assert!(text.contains(words), "{words} is not in: {text}");
         }
         assert!(PruneReport { validation: None, ..report(0.3) }.to_text().contains("no frames"));
