@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use super::{
     Outcome, WorkFailed,
     evaluate::split_by_time,
-    quantize_aware::{Aware, epoch_count, train_aware},
+    quantize_aware::{Aware, check_train, epoch_count, train_aware},
     quantize_lidar::quantize_lidar,
     score_profile::add_image_profile,
 };
@@ -106,7 +106,7 @@ pub struct QuantizeArgs {
     /// The least F1 of agreement with the float32 student's detections on the validation block.
     #[arg(long, value_name = "F1", default_value_t = 0.97)]
     agreement: f64,
-    /// Use all eight bits of weights: for CPUs with VNNI or dot products only.
+    /// Use all eight bits of weights: for CPUs with VNNI or dot products only, and not with --train.
     #[arg(long, conflicts_with = "fp16")]
     full_range: bool,
     /// Write float16 instead of int8.
@@ -222,6 +222,9 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
     }
     if !(0.0..=1.0).contains(&args.agreement) {
         bail!("--agreement {}: must be an F1 from 0 to 1", args.agreement);
+    }
+    if args.train.is_some() {
+        check_train(args.full_range)?;
     }
     let source = Source::open(&args.model, !args.data.is_empty())?;
     let mut lost_data = false;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{
     quantize::unwritten,
@@ -41,6 +41,17 @@ pub(super) fn epoch_count(text: &str) -> Result<usize, String> {
         Ok(epochs) if epochs > 0 => Ok(epochs),
         _ => Err("must be a number of epochs, at least 1".into()),
     }
+}
+
+/// Refuses what cannot be trained so: weights are rounded in the training as in bundles without `--full-range`.
+pub(super) fn check_train(full_range: bool) -> anyhow::Result<()> {
+    if full_range {
+        bail!(
+            "--full-range: --train rounds weights so that no CPU cuts sums off, and a bundle that rounds them otherwise is not what was \
+             trained; leave --full-range out"
+        );
+    }
+    Ok(())
 }
 
 /// Trains the student of a run on, in a folder beside the bundle that is to be written, up to its float bundle; what was done already is
