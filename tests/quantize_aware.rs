@@ -137,13 +137,10 @@ fn what_cannot_be_trained_is_told() {
     let scene = Scene { folder };
     let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/models/indoor_person.onnx");
     let out = ["--out", "int8.onnx", "--train"];
-    support::refused(&scene.distill(&[&["quantize", bundle][..], &out, &["3"]].concat()), 2, &["a run's folder"]);
-    let full = ["3", "--full-range"];
-    support::refused(
-        &scene.distill(&[&["quantize", bundle][..], &out, &full].concat()),
-        2,
-        &["--train", "leave --full-range out"],
-    );
+    let alone = scene.distill(&[&["quantize", bundle][..], &out, &["3"]].concat());
+    support::refused(&alone, 2, &["indoor_person.onnx", "--train", "run's output folder"]);
+    let full = ["quantize", ".", "--out", "int8.onnx", "--train", "3", "--full-range"];
+    support::refused(&scene.distill(&full), 2, &["--train", "leave --full-range out"]);
     let usage = |arguments: &[&str], word: &str| {
         let output = scene.distill(&[&["quantize", bundle][..], &out, arguments].concat());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

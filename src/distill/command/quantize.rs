@@ -224,7 +224,7 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
         bail!("--agreement {}: must be an F1 from 0 to 1", args.agreement);
     }
     if args.train.is_some() {
-        check_train(args.full_range)?;
+        check_train(&args.model, args.full_range)?;
     }
     let source = Source::open(&args.model, !args.data.is_empty())?;
     let mut lost_data = false;

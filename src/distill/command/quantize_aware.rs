@@ -43,8 +43,15 @@ pub(super) fn epoch_count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Refuses what cannot be trained so: weights are rounded in the training as in bundles without `--full-range`.
-pub(super) fn check_train(full_range: bool) -> anyhow::Result<()> {
+/// Refuses what cannot be trained so: a bundle alone, which tells nothing of teachers and recordings, and `--full-range`, for weights are
+/// rounded in the training as in bundles without it.
+pub(super) fn check_train(run: &Path, full_range: bool) -> anyhow::Result<()> {
+    if !run.is_dir() {
+        bail!(
+            "{}: --train trains on with the teachers and recordings of a `distill run`; give that run's output folder instead",
+            run.display()
+        );
+    }
     if full_range {
         bail!(
             "--full-range: --train rounds weights so that no CPU cuts sums off, and a bundle that rounds them otherwise is not what was \
@@ -131,6 +138,16 @@ mod tests {
         assert_eq!(aware_folder(Path::new("runs/my/small.onnx")), Path::new("runs/my/small_aware"));
         assert_eq!(aware_folder(Path::new("small.onnx")), Path::new("small_aware"));
         assert!(epoch_count("0").is_err() && epoch_count("x").is_err() && epoch_count("3") == Ok(3));
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_train(folder.path(), false).is_ok());
+        let told = |run: &Path, full_range| check_train(run, full_range).unwrap_err().to_string();
+        assert!(told(folder.path(), true).contains("leave --full-range out"));
+        let error = told(&folder.path().join("student.onnx"), false);
+        assert!(error.contains("student.onnx: --train") && error.contains("run's output folder"), "{error}");
     }
 
     #[test]
