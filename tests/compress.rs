@@ -154,6 +154,7 @@ fn students_are_cut_distilled_and_trained_in_int8_on_the_way() {
     let [whole, cut] = [0, 2].map(|point: usize| points[point]["figures"]["parameters"].as_u64().unwrap());
     assert!(cut < whole, "{cut} of {whole} parameters");
     assert_eq!(points[2]["from"], "micro_96x64");
+    assert!(scene.path("small").join(pruned).join("int8_aware/student.onnx").is_file());
     let log = std::fs::read_to_string(scene.path("small").join(pruned).join("log.txt")).unwrap();
     assert!(log.contains("$ distill prune ") && log.contains("distil.yaml --resume"), "{log}");
     let (_, noted) = ended(&scene.compress(&[]), 0);

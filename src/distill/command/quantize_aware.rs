@@ -88,10 +88,13 @@ pub(super) fn train_aware(run: &Path, origin: &Provenance, out: &Path, epochs: u
     }
 }
 
-/// The folder of the training: `student_int8_aware` beside `student_int8.onnx`.
+/// The folder of the training: `student_int8_aware` beside `student_int8.onnx`, and `int8_aware` beside `int8_aware.onnx`, which says it
+/// already.
 fn aware_folder(out: &Path) -> PathBuf {
     let stem = out.file_stem().unwrap_or(out.as_os_str()).to_string_lossy();
-    out.with_file_name(format!("{stem}_aware"))
+    let named = out.with_file_name(&*stem);
+    // A bundle without an ending would lie where the folder is.
+    if stem.ends_with("_aware") && named != out { named } else { out.with_file_name(format!("{stem}_aware")) }
 }
 
 /// The experiment of a run once more, as int8 hardware computes: from its student and held to it, on its targets.
@@ -137,6 +140,8 @@ mod tests {
     fn the_folder_is_beside_the_bundle() {
         assert_eq!(aware_folder(Path::new("runs/my/small.onnx")), Path::new("runs/my/small_aware"));
         assert_eq!(aware_folder(Path::new("small.onnx")), Path::new("small_aware"));
+        assert_eq!(aware_folder(Path::new("rung/int8_aware.onnx")), Path::new("rung/int8_aware"));
+        assert_eq!(aware_folder(Path::new("rung/int8_aware")), Path::new("rung/int8_aware_aware"));
         assert!(epoch_count("0").is_err() && epoch_count("x").is_err() && epoch_count("3") == Ok(3));
     }
 
