@@ -1,6 +1,10 @@
 //! Pixels of augmentation: painting images onto the canvas, motion blur, normalisation.
 
-use super::{color::ColorMap, placement::Placement};
+use super::{
+    bilinear::{Columns, Rows, taps},
+    color::ColorMap,
+    placement::Placement,
+};
 use crate::model::{ColorOrder, InputSpec};
 
 /// An RGB image to paint from, perhaps kept smaller than the recording's image that placements and boxes speak of.
@@ -27,9 +31,6 @@ pub struct Canvas {
     pub pixels: Vec<u8>,
 }
 
-/// A sample position along one axis: the two neighbours and the weight of the second; `None` outside the image.
-type Tap = Option<(usize, usize, f32)>;
-
 impl Canvas {
     /// A canvas of one grey.
     pub fn new(width: usize, height: usize, grey: u8) -> Self {
@@ -42,34 +43,29 @@ impl Canvas {
         let view = placement.viewport;
         let ratio_x = picture.width as f32 / picture.original.0;
         let ratio_y = picture.height as f32 / picture.original.1;
-        let (columns, samples_x) =
-            taps(view.x, view.width, placement.scale_x, placement.shift_x, ratio_x, picture.width);
-        let (rows, samples_y) =
-            taps(view.y, view.height, placement.scale_y, placement.shift_y, ratio_y, picture.height);
-        let stride = picture.width * 3;
-        for row in 0..view.height {
-            let row_taps = &rows[row * samples_y..(row + 1) * samples_y];
-            let start = ((view.y + row) * self.width + view.x) * 3;
-            let line = &mut self.pixels[start..start + view.width * 3];
-            for (column, out) in line.chunks_exact_mut(3).enumerate() {
-                let column_taps = &columns[column * samples_x..(column + 1) * samples_x];
-                let mut sum = [0.0f32; 3];
-                let mut count = 0.0f32;
-                for (top, bottom, down) in row_taps.iter().flatten() {
-                    let (top, bottom) = (&picture.pixels[top * stride..], &picture.pixels[bottom * stride..]);
-                    for (left, right, over) in column_taps.iter().flatten() {
-                        for (channel, total) in sum.iter_mut().enumerate() {
-                            let value = |line: &[u8], x: usize| f32::from(line[x * 3 + channel]);
-                            let upper = value(top, *left) + (value(top, *right) - value(top, *left)) * over;
-                            let lower = value(bottom, *left) + (value(bottom, *right) - value(bottom, *left)) * over;
-                            *total += upper + (lower - upper) * down;
-                        }
-                        count += 1.0;
+        let (columns, samples) = taps(view.x, view.width, placement.scale_x, placement.shift_x, ratio_x, picture.width);
+        let Some(columns) = Columns::new(&columns, samples) else { return };
+        let (taps, samples) = taps(view.y, view.height, placement.scale_y, placement.shift_y, ratio_y, picture.height);
+        let width = columns.counts.len();
+        let mut rows = Rows::new(picture, &columns);
+        let mut sums = vec![0.0; 3 * width];
+        for (row, taps) in taps.chunks_exact(samples).enumerate() {
+            sums.fill(0.0);
+            let mut count = 0.0f32;
+            for &(top, bottom, down) in taps.iter().flatten() {
+                rows.add_between(top, bottom, down, &mut sums);
+                count += 1.0;
+            }
+            if count > 0.0 {
+                for plane in sums.chunks_exact_mut(width) {
+                    for (value, columns) in plane.iter_mut().zip(&columns.counts) {
+                        *value /= count * columns;
                     }
                 }
-                if count > 0.0 {
-                    out.copy_from_slice(&color.apply(sum.map(|total| total / count)));
-                }
+                let start = ((view.y + row) * self.width + view.x + columns.first) * 3;
+                let (red, others) = sums.split_at_mut(width);
+                let (green, blue) = others.split_at_mut(width);
+                color.apply([red, green, blue], &mut self.pixels[start..start + 3 * width]);
             }
         }
     }
@@ -129,27 +125,11 @@ impl Canvas {
     }
 }
 
-/// The sample positions of `length` canvas pixels from `start` on, several a pixel where the picture is shrunk; also says how
-/// many a pixel.
-fn taps(start: usize, length: usize, scale: f32, shift: f32, ratio: f32, size: usize) -> (Vec<Tap>, usize) {
-    let per_pixel = ratio / scale.abs();
-    let samples = ((per_pixel / 1.5).ceil() as usize).clamp(1, 8);
-    let tap = |index: usize| -> Tap {
-        let canvas = start as f32 + (index as f32 + 0.5) / samples as f32;
-        let position = (canvas - shift) / scale * ratio;
-        if !(0.0..size as f32).contains(&position) {
-            return None;
-        }
-        let position = (position - 0.5).clamp(0.0, (size - 1) as f32);
-        let low = position.floor();
-        let first = low as usize;
-        Some((first, (first + 1).min(size - 1), position - low))
-    };
-    ((0..length * samples).map(tap).collect(), samples)
-}
-
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+
     use super::*;
     use crate::distill::train::augment::placement::Viewport;
     use crate::model::Fit;
@@ -182,6 +162,81 @@ mod tests {
         assert_eq!(canvas.pixels[0], 114);
         let inside = canvas.pixels[(4 + 1) * 3];
         assert!((70..=130).contains(&inside), "{inside}");
+    }
+
+    /// [`Canvas::paint`] pixel by pixel.
+    fn paint_pixels(canvas: &mut Canvas, picture: &Picture<'_>, placement: &Placement, color: &ColorMap) {
+        let view = placement.viewport;
+        let ratio_x = picture.width as f32 / picture.original.0;
+        let ratio_y = picture.height as f32 / picture.original.1;
+        let (columns, samples_x) =
+            taps(view.x, view.width, placement.scale_x, placement.shift_x, ratio_x, picture.width);
+        let (rows, samples_y) =
+            taps(view.y, view.height, placement.scale_y, placement.shift_y, ratio_y, picture.height);
+        let stride = picture.width * 3;
+        for row in 0..view.height {
+            for column in 0..view.width {
+                let mut sum = [0.0f32; 3];
+                let mut count = 0.0f32;
+                for (top, bottom, down) in rows[row * samples_y..(row + 1) * samples_y].iter().flatten() {
+                    let (top, bottom) = (&picture.pixels[top * stride..], &picture.pixels[bottom * stride..]);
+                    for (left, right, over) in columns[column * samples_x..(column + 1) * samples_x].iter().flatten() {
+                        for (channel, total) in sum.iter_mut().enumerate() {
+                            let value = |line: &[u8], x: usize| f32::from(line[x * 3 + channel]);
+                            let upper = value(top, *left) + (value(top, *right) - value(top, *left)) * over;
+                            let lower = value(bottom, *left) + (value(bottom, *right) - value(bottom, *left)) * over;
+                            *total += upper + (lower - upper) * down;
+                        }
+                        count += 1.0;
+                    }
+                }
+                if count > 0.0 {
+                    let [mut red, mut green, mut blue] = sum.map(|total| [total / count]);
+                    let start = ((view.y + row) * canvas.width + view.x + column) * 3;
+                    color.apply([&mut red, &mut green, &mut blue], &mut canvas.pixels[start..start + 3]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_painted_as_pixel_by_pixel() {
+        let mut rng = Pcg64Mcg::seed_from_u64(7);
+        let mut covered = 0;
+        for case in 0..500 {
+            let (width, height) = (rng.random_range(1..=40usize), rng.random_range(1..=40usize));
+            let reserve = rng.random_range(1.0..3.0f32);
+            let original = ((width as f32 * reserve).round(), (height as f32 * reserve).round());
+            let pixels: Vec<u8> = (0..width * height * 3).map(|_| rng.random()).collect();
+            let picture = Picture { pixels: &pixels, width, height, original };
+            let mut canvas = Canvas::new(rng.random_range(1..=50), rng.random_range(1..=50), 114);
+            let (x, y) = (rng.random_range(0..canvas.width), rng.random_range(0..canvas.height));
+            let viewport = Viewport {
+                x,
+                y,
+                width: rng.random_range(0..=canvas.width - x),
+                height: rng.random_range(0..=canvas.height - y),
+            };
+            // From much smaller, with up to eight samples a pixel, to much larger, and partly or wholly beside the viewport.
+            let mut scale = || rng.random_range(0.05f32.ln()..4.0f32.ln()).exp();
+            let (scale_x, scale_y) = (scale(), scale());
+            let mut shift = |start: usize, length: usize, size: f32| {
+                start as f32 + length as f32 * rng.random_range(-0.3..1.3f32) - size * rng.random::<f32>()
+            };
+            let (shift_x, shift_y) =
+                (shift(x, viewport.width, scale_x * original.0), shift(y, viewport.height, scale_y * original.1));
+            let mut placement = Placement { scale_x, scale_y, shift_x, shift_y, viewport };
+            if case % 2 == 1 {
+                placement = placement.mirrored(original.0);
+            }
+            let color = ColorMap::new(1.2, 0.9, 0.7, 0.3);
+            let mut expected = canvas.clone();
+            paint_pixels(&mut expected, &picture, &placement, &color);
+            canvas.paint(&picture, &placement, &color);
+            assert!(canvas.pixels == expected.pixels, "case {case}: {width}x{height}, {placement:?}");
+            covered += usize::from(canvas.pixels.iter().any(|value| *value != 114));
+        }
+        assert!(covered > 250, "{covered}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Augmentation: each time a frame is trained on, it is drawn anew - mirrored, scaled, cropped, put together with others,
 //! coloured, blurred - and its boxes with it. What is drawn depends on the random generator given, on nothing else.
 
+mod bilinear;
 mod canvas;
 mod color;
 mod placement;
