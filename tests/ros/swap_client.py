@@ -140,12 +140,14 @@ class Client:
         times = [begun, *(at for at, _ in results)]
         gaps = sorted(after - before for before, after in zip(times, times[1:]))
         kinds = [classes for _, classes in results]
+        # From the last result before it on: the first of the stretch may be of the next model already.
+        since = [classes for _, classes in self.results[max(0, first - 1):first + len(results)]]
         return {
             "seconds": now - begun,
             "published": sum(begun <= at < now for at in self.published),
             "results": len(results),
             "gaps": {"p50": gaps[len(gaps) // 2], "p99": gaps[len(gaps) * 99 // 100], "max": gaps[-1]} if gaps else None,
-            "changes": sum(before != after for before, after in zip(kinds, kinds[1:])),
+            "changes": sum(before != after for before, after in zip(since, since[1:])),
             "mixed": sum(len(classes) > 1 for classes in kinds),
             "classes": sorted({name for classes in kinds for name in classes}),
         }
