@@ -30,6 +30,21 @@ fn shipped_models_are_small_and_tell_the_experiment_that_made_them() {
     }
 }
 
+/// What `distill compress config/distill/compress.yaml` chose: the size that its ladder wants, and a detector that runs.
+#[test]
+fn the_compressed_student_is_small_and_runs() {
+    let path = root("models/indoor_person_small.onnx");
+    assert!(std::fs::metadata(&path).unwrap().len() <= 500_000);
+    let metadata = read_metadata::<ModelSpec>(&path).unwrap().expect("a bundle");
+    assert!(metadata.provenance.config.contains("channels:"), "it was cut");
+    assert!(metadata.figures["float"]["ap50"].as_f64().unwrap() > 0.97, "{:?}", metadata.figures);
+    assert!(metadata.figures["quantization"].is_object(), "{:?}", metadata.figures);
+    if support::onnx_runtime() {
+        let mut detector = Detector::load(&path, &SessionOptions::default()).unwrap();
+        detector.detect(&image::RgbImage::new(640, 360)).unwrap();
+    }
+}
+
 #[test]
 fn shipped_models_run() {
     if !support::onnx_runtime() {

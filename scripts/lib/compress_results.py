@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what scripts/results/compress keeps: the front of `distill compress` with the command, the commit and the machine."""
+"""Writes what scripts/results/compress keeps: the front of `distill compress` with the command and the commit."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from origin import commit, machine  # noqa: E402
+from origin import commit  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,9 +36,10 @@ def main():
         return text.replace(f"{output}/", "").replace(f"{ROOT}/", "").replace(f"{arguments.data}/", "")
 
     front = json.loads(kept((output / "front.json").read_text()))
-    made = {"command": arguments.command, "commit": commit(), "machine": machine(), **front}
+    # The command as anybody can give it, in the place of the program's own.
+    made = {**front, "command": arguments.command, "commit": commit()}
     Path(f"{to}.json").write_text(json.dumps(made, indent=2) + "\n")
-    head = f"command  {made['command']}   (commit {made['commit']})\nmachine  {made['machine']}\n\n"
+    head = f"command  {made['command']}   (commit {made['commit']})\n\n"
     Path(f"{to}.txt").write_text(head + kept((output / "front.txt").read_text()).rstrip() + "\n")
 
 
