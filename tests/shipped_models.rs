@@ -4,7 +4,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use distilled_perception::model::{Detector, ModelSpec, SessionOptions, bundle::read_metadata};
+use distilled_perception::model::{
+    Detector, ModelSpec, SessionOptions,
+    bundle::read_metadata,
+    lidar::{LidarDetector, LidarSpec},
+};
 
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -42,6 +46,18 @@ fn the_compressed_student_is_small_and_runs() {
     if support::onnx_runtime() {
         let mut detector = Detector::load(&path, &SessionOptions::default()).unwrap();
         detector.detect(&image::RgbImage::new(640, 360)).unwrap();
+    }
+}
+
+/// The lidar student in int8.
+#[test]
+fn the_small_lidar_student_is_small_and_runs() {
+    let path = root("models/warehouse_lidar_small.onnx");
+    assert!(std::fs::metadata(&path).unwrap().len() <= 500_000);
+    let metadata = read_metadata::<LidarSpec>(&path).unwrap().expect("a bundle");
+    assert!(metadata.figures["quantization"].is_object(), "{:?}", metadata.figures);
+    if support::onnx_runtime() {
+        LidarDetector::load(&path, &SessionOptions::default()).unwrap().warm_up().unwrap();
     }
 }
 
