@@ -12,9 +12,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::recording;
-
-const START: i64 = 1_700_000_000_000_000_000;
+use support::scene;
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
 struct Scene {
@@ -25,14 +23,7 @@ impl Scene {
     /// A scene with an ablation `kinds.yaml` of these variants.
     fn new(epochs: usize, variants: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shots = recording::crates(40, START);
-        recording::write_folder(&folder.path().join("images"), &folder.path().join("labels.json"), &shots);
-        let experiment = "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
-                          data:\n  - {path: images, truth: {coco: labels.json}}\n\
-                          split: {validation: 0.2, test: 0.2, gap_seconds: 0.15}\n\
-                          student: {size: micro, width: 96, height: 64}\n\
-                          train: {batch: 4}\nevaluate: {latency_rounds: 2}\n";
-        std::fs::write(folder.path().join("scene.yaml"), experiment).unwrap();
+        scene::write(folder.path(), "train: {batch: 4}\nevaluate: {latency_rounds: 2}");
         let ablation = format!(
             "name: kinds\nexperiment: scene.yaml\noutput: kinds\nseeds: [1, 2]\njobs: 2\n\
              set: {{train.epochs: {epochs}}}\nvariants:\n{variants}"

@@ -10,9 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{page, recording};
-
-const START: i64 = 1_700_000_000_000_000_000;
+use support::{page, scene};
 
 /// A folder of 40 images of one bright rectangle each with its COCO file, an experiment on it, and a ladder `small.yaml`.
 struct Scene {
@@ -23,14 +21,7 @@ impl Scene {
     /// A scene whose ladder has this section and these limits.
     fn new(epochs: usize, ladder: &str, constraints: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shots = recording::crates(40, START);
-        recording::write_folder(&folder.path().join("images"), &folder.path().join("labels.json"), &shots);
-        let experiment = "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
-                          data:\n  - {path: images, truth: {coco: labels.json}}\n\
-                          split: {validation: 0.2, test: 0.2, gap_seconds: 0.15}\n\
-                          student: {size: micro, width: 96, height: 64}\n\
-                          train: {batch: 4}\nevaluate: {latency_rounds: 2}\n";
-        std::fs::write(folder.path().join("scene.yaml"), experiment).unwrap();
+        scene::write(folder.path(), "train: {batch: 4}\nevaluate: {latency_rounds: 2}");
         let ladder = format!(
             "name: small\nexperiment: scene.yaml\noutput: small\nseed: 3\nepochs: {epochs}\nrecovery_epochs: 1\naware_epochs: 1\n\
              latency_rounds: 4\ngate: {{budget: 100, agreement: 0}}\nladder: {ladder}\nconstraints: {constraints}\n"

@@ -13,10 +13,7 @@ use distilled_perception::{
     model::{Detector, ModelSpec, SessionOptions, bundle::read_metadata},
 };
 use serde_json::Value;
-use support::recording::{self, Shot};
-
-const START: i64 = 1_700_000_000_000_000_000;
-const FRAME_INTERVAL: i64 = 100_000_000;
+use support::scene;
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
 struct Scene {
@@ -26,25 +23,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shots: Vec<Shot> = (0..40u32)
-            .map(|index| {
-                let (x, y) = (4 + index * 7 % 60, 3 + index * 5 % 25);
-                let image = image::RgbImage::from_fn(100, 60, |px, py| {
-                    let inside = (x..x + 25).contains(&px) && (y..y + 30).contains(&py);
-                    image::Rgb(if inside { [230, 70, 20] } else { [30, px as u8, 4 * (py as u8)] })
-                });
-                let corners = [x as f32, y as f32, (x + 25) as f32, (y + 30) as f32];
-                Shot { stamp: START + i64::from(index) * FRAME_INTERVAL, image, truth: vec![("crate", corners)] }
-            })
-            .collect();
-        recording::write_folder(&folder.path().join("images"), &folder.path().join("instances.json"), &shots);
-        let text = "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
-                    data:\n  - {path: images, truth: {coco: instances.json}}\n\
-                    split: {validation: 0.2, test: 0.2, gap_seconds: 0.15}\n\
-                    student: {size: micro, width: 96, height: 64}\n\
-                    evaluate: {latency_rounds: 2}\n\
-                    train: {epochs: 8, batch: 4, workers: 1}\n";
-        std::fs::write(folder.path().join("scene.yaml"), text).unwrap();
+        scene::write(folder.path(), "evaluate: {latency_rounds: 2}\ntrain: {epochs: 8, batch: 4, workers: 1}");
         Self { folder }
     }
 

@@ -13,10 +13,7 @@ use distilled_perception::{
     model::{Detector, ModelSpec, SessionOptions, bundle::read_metadata},
 };
 use serde_json::Value;
-use support::recording::{self, Shot};
-
-const START: i64 = 1_700_000_000_000_000_000;
-const FRAME_INTERVAL: i64 = 100_000_000;
+use support::scene;
 
 /// A folder of 40 images of one bright rectangle each, with its COCO file, and a run on it that is finished.
 struct Scene {
@@ -26,23 +23,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let shot = |index: u32| {
-            let (x, y) = (4 + index * 7 % 60, 3 + index * 5 % 25);
-            let image = image::RgbImage::from_fn(100, 60, |px, py| {
-                let inside = (x..x + 25).contains(&px) && (y..y + 30).contains(&py);
-                image::Rgb(if inside { [230, 70, 20] } else { [30, px as u8, 4 * (py as u8)] })
-            });
-            let corners = [x, y, x + 25, y + 30].map(|edge| edge as f32);
-            Shot { stamp: START + i64::from(index) * FRAME_INTERVAL, image, truth: vec![("crate", corners)] }
-        };
-        let shots: Vec<Shot> = (0..40).map(shot).collect();
-        recording::write_folder(&folder.path().join("images"), &folder.path().join("labels.json"), &shots);
-        let experiment = "name: scene\noutput: out\nclasses: [crate]\ntargets: truth\n\
-                          data: [{path: images, truth: {coco: labels.json}}]\n\
-                          split: {validation: 0.2, test: 0.2, gap_seconds: 0.15}\n\
-                          student: {size: micro, width: 96, height: 64}\n\
-                          train: {epochs: 4, batch: 4, workers: 1}\nevaluate: {latency_rounds: 1}\n";
-        std::fs::write(folder.path().join("scene.yaml"), experiment).unwrap();
+        scene::write(folder.path(), "train: {epochs: 4, batch: 4, workers: 1}\nevaluate: {latency_rounds: 1}");
         let scene = Self { folder };
         ended(&scene.distill(&["run", "scene.yaml"]), 0);
         scene

@@ -8,6 +8,8 @@ pub mod page;
 pub mod recording;
 #[cfg(feature = "ros")]
 pub mod ros;
+#[cfg(feature = "distill")]
+pub mod scene;
 pub mod seeds;
 
 use std::{
