@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use super::AblationError;
-use crate::distill::config::{ConfigError, PathResolver, folder_of};
+use crate::distill::config::{ConfigError, read_resolved};
 
 /// Nobody has more cores to train on.
 const MOST_JOBS: usize = 1024;
@@ -86,13 +86,10 @@ impl AblationConfig {
     /// [`AblationError`] that names the file and the key, and the mend.
     pub fn load(path: &Path) -> Result<Self, AblationError> {
         let unread = |source| AblationError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(unread)?;
-        let mut config: Self = serde_yaml::from_str(&text)
-            .map_err(|error| ConfigError::from_yaml(&path.display().to_string(), &error, true))?;
-        let variable = |name: &str| std::env::var(name).ok();
-        let paths = PathResolver { file: path, folder: folder_of(path).map_err(unread)?, variable: &variable };
-        paths.resolve("experiment", &mut config.experiment)?;
-        paths.resolve("output", &mut config.output)?;
+        let config: Self = read_resolved(path, unread, |config: &mut Self, paths| {
+            paths.resolve("experiment", &mut config.experiment)?;
+            paths.resolve("output", &mut config.output)
+        })?;
         config.check(path)?;
         Ok(config)
     }

@@ -32,8 +32,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
-use paths::relative_path;
-pub(in crate::distill) use paths::{PathResolver, absolute_path, folder_of, spread};
+pub(in crate::distill) use paths::{PathResolver, absolute_path, read_resolved, spread};
+use paths::{folder_of, relative_path};
 pub(in crate::distill) use sections::Complaint;
 pub use sections::{
     AugmentConfig, ColorJitter, DataConfig, EvaluateConfig, Optimizer, StudentSection, TargetSource, TrainConfig,

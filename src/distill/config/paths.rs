@@ -5,6 +5,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::ConfigError;
 
 /// The absolute folder that a file lies in.
@@ -21,6 +23,25 @@ pub(in crate::distill) fn folder_of(file: &Path) -> io::Result<PathBuf> {
 /// When it is empty, or the current folder is not known.
 pub(in crate::distill) fn absolute_path(path: &Path) -> io::Result<PathBuf> {
     Ok(without_dots(&std::path::absolute(path)?))
+}
+
+/// Reads a configuration file that unknown keys are refused in, and has `resolve` make its paths absolute; `unread` tells that the file
+/// cannot be read.
+///
+/// # Errors
+/// When the file cannot be read, is not what it should be, or `resolve` fails.
+pub(in crate::distill) fn read_resolved<T: DeserializeOwned, E: From<ConfigError>>(
+    path: &Path,
+    unread: impl Fn(io::Error) -> E,
+    resolve: impl FnOnce(&mut T, &PathResolver<'_>) -> Result<(), ConfigError>,
+) -> Result<T, E> {
+    let text = std::fs::read_to_string(path).map_err(&unread)?;
+    let mut config: T = serde_yaml::from_str(&text)
+        .map_err(|error| ConfigError::from_yaml(&path.display().to_string(), &error, true))?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let paths = PathResolver { file: path, folder: folder_of(path).map_err(&unread)?, variable: &variable };
+    resolve(&mut config, &paths)?;
+    Ok(config)
 }
 
 /// Resolves the paths of one configuration file.

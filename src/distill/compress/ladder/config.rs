@@ -21,7 +21,7 @@ use super::{Constraints, LadderError};
 use crate::distill::{
     ablate::{Settings, check_name, check_settings},
     compress::{prune::Measure, quantize::Budget},
-    config::{ConfigError, PathResolver, folder_of},
+    config::{ConfigError, read_resolved},
     student::Size,
 };
 
@@ -187,16 +187,14 @@ impl LadderConfig {
     /// [`LadderError`] that names the file and the key, and the mend.
     pub fn load(path: &Path) -> Result<Self, LadderError> {
         let unread = |source| LadderError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(unread)?;
-        let mut config: Self = serde_yaml::from_str(&text)
-            .map_err(|error| ConfigError::from_yaml(&path.display().to_string(), &error, true))?;
-        let variable = |name: &str| std::env::var(name).ok();
-        let paths = PathResolver { file: path, folder: folder_of(path).map_err(unread)?, variable: &variable };
-        paths.resolve("experiment", &mut config.experiment)?;
-        paths.resolve("output", &mut config.output)?;
-        if let Some(speedup) = &mut config.constraints.speedup_over {
-            paths.resolve("constraints.speedup_over.model", &mut speedup.model)?;
-        }
+        let config: Self = read_resolved(path, unread, |config: &mut Self, paths| {
+            paths.resolve("experiment", &mut config.experiment)?;
+            paths.resolve("output", &mut config.output)?;
+            match &mut config.constraints.speedup_over {
+                Some(speedup) => paths.resolve("constraints.speedup_over.model", &mut speedup.model),
+                None => Ok(()),
+            }
+        })?;
         config.check().map_err(|(key, message)| ConfigError::Value { path: path.to_owned(), key, message })?;
         Ok(config)
     }
