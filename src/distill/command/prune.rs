@@ -264,15 +264,8 @@ fn report(
         frames,
         measure: args.measure.measure(),
         keep: args.keep,
-        estimated_share: pruned.estimated_share,
-        measured_share: pruned.measured_share,
-        latency_ms: pruned.latency_ms,
-        macs: pruned.macs,
-        parameters: pruned.parameters,
-        bytes: pruned.bytes,
+        cut: pruned.figures.clone(),
         channels: [run.config.group_channels(), pruned.config.group_channels()],
-        groups: pruned.groups.clone(),
-        costs: pruned.costs.clone(),
         validation,
     }
 }
@@ -297,7 +290,7 @@ fn tell_doubts(report: &PruneReport) {
     if report.measure == Measure::Time && !report.meets_time() {
         errln!(
             "warning: {:.1} % of the time is left where {:.1} % were asked for: what is no convolution takes time too",
-            100.0 * report.measured_share,
+            100.0 * report.cut.measured_share,
             100.0 * report.keep
         );
     }

@@ -33,5 +33,5 @@ pub use cut::LEAST;
 pub use error::PruneError;
 pub use importance::{Criterion, Importance, Sensitivity, by_scale, by_weights};
 pub use recovery::{REPORT_FILE, cut_experiment, default_epochs, recovery};
-pub use report::{GroupReport, PruneReport};
+pub use report::{CutFigures, GroupReport, PruneReport};
 pub use search::{PruneJob, Pruned, prune};

@@ -32,6 +32,27 @@ pub struct GroupReport {
     pub kept: Vec<usize>,
 }
 
+/// What a cut comes to. Of pairs the first is the student before and the second the cut one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CutFigures {
+    /// The share of the cost that is left by the table.
+    pub estimated_share: f64,
+    /// The share of the time that is left, measured in turn: the median over the rounds.
+    pub measured_share: f64,
+    /// Median time of the network for a frame on one thread, in milliseconds.
+    pub latency_ms: [f64; 2],
+    /// Multiply-accumulates of the network.
+    pub macs: [u64; 2],
+    /// Its parameters, BatchNorm folded.
+    pub parameters: [u64; 2],
+    /// Size of its graph in bytes.
+    pub bytes: [u64; 2],
+    /// Each group.
+    pub groups: Vec<GroupReport>,
+    /// What each layer costs.
+    pub costs: Vec<LayerCost>,
+}
+
 /// Everything that was found out. Of pairs the first is the student before and the second the cut one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PruneReport {
@@ -45,24 +66,11 @@ pub struct PruneReport {
     pub measure: Measure,
     /// The share of it that was to be kept.
     pub keep: f64,
-    /// The share of it that is left by the table.
-    pub estimated_share: f64,
-    /// The share of the time that is left, measured in turn: the median over the rounds.
-    pub measured_share: f64,
-    /// Median time of the network for a frame on one thread, in milliseconds.
-    pub latency_ms: [f64; 2],
-    /// Multiply-accumulates of the network.
-    pub macs: [u64; 2],
-    /// Its parameters, BatchNorm folded.
-    pub parameters: [u64; 2],
-    /// Size of its graph in bytes.
-    pub bytes: [u64; 2],
+    /// What came of it; in the file its keys stand among the others.
+    #[serde(flatten)]
+    pub cut: CutFigures,
     /// The channels of all groups.
     pub channels: [Channels; 2],
-    /// Each group.
-    pub groups: Vec<GroupReport>,
-    /// What each layer costs.
-    pub costs: Vec<LayerCost>,
     /// Average precision on the validation block, the cut student's before it has learnt again; none without frames.
     pub validation: Option<[ApSummary; 2]>,
 }
@@ -76,18 +84,18 @@ impl PruneReport {
     /// The groups of which nothing tells one channel from another: what is left of them are the first ones.
     pub fn unranked(&self) -> Vec<&str> {
         let is_unranked = |group: &&GroupReport| group.importance.iter().all(|value| *value == 0.0);
-        self.groups.iter().filter(is_unranked).map(|group| group.group.as_str()).collect()
+        self.cut.groups.iter().filter(is_unranked).map(|group| group.group.as_str()).collect()
     }
 
     /// Whether no more of the time is left than was asked for, as far as two measurements can tell.
     pub fn meets_time(&self) -> bool {
-        self.measured_share <= self.keep * (1.0 + TOLERANCE)
+        self.cut.measured_share <= self.keep * (1.0 + TOLERANCE)
     }
 
     /// The groups with their channels before and after.
     pub fn table(&self) -> FigureTable {
         let mut table = FigureTable::new(1, &["channels of", "before", "after", "importance kept"]);
-        for GroupReport { group, before, after, importance, kept } in &self.groups {
+        for GroupReport { group, before, after, importance, kept } in &self.cut.groups {
             let sum: f64 = importance.iter().sum();
             let left: f64 = kept.iter().filter_map(|&channel| importance.get(channel)).sum();
             let share = if sum > 0.0 { format!("{:.1} %", 100.0 * left / sum) } else { "-".to_owned() };
@@ -99,16 +107,16 @@ impl PruneReport {
     /// All of it in words, for a terminal.
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.table());
-        let [slow, fast] = self.latency_ms;
+        let [slow, fast] = self.cut.latency_ms;
         let _ = writeln!(
             text,
             "time: {slow:.3} ms -> {fast:.3} ms on one thread, {:.1} % of it (asked {:.1} % of the {}, estimated {:.1} %)",
-            100.0 * self.measured_share,
+            100.0 * self.cut.measured_share,
             100.0 * self.keep,
             self.measure.words(),
-            100.0 * self.estimated_share
+            100.0 * self.cut.estimated_share
         );
-        let ([parameters, fewer], [macs, less], [bytes, small]) = (self.parameters, self.macs, self.bytes);
+        let ([parameters, fewer], [macs, less], [bytes, small]) = (self.cut.parameters, self.cut.macs, self.cut.bytes);
         let _ = writeln!(
             text,
             "parameters: {parameters} -> {fewer}, multiply-accumulates: {:.1} M -> {:.1} M, size: {:.1} kB -> {:.1} kB",
@@ -147,21 +155,23 @@ mod tests {
             frames: 100,
             measure: Measure::Time,
             keep: 0.5,
-            estimated_share: 0.49,
-            measured_share: 0.51,
-            latency_ms: [2.0, 1.02],
-            macs: [100_000_000, 40_000_000],
-            parameters: [200_000, 90_000],
-            bytes: [820_000, 380_000],
+            cut: CutFigures {
+                estimated_share: 0.49,
+                measured_share: 0.51,
+                latency_ms: [2.0, 1.02],
+                macs: [100_000_000, 40_000_000],
+                parameters: [200_000, 90_000],
+                bytes: [820_000, 380_000],
+                groups: vec![GroupReport {
+                    group: "stem".into(),
+                    before: 4,
+                    after: 2,
+                    importance: vec![1.0, 3.0, 0.0, 4.0],
+                    kept: vec![1, 3],
+                }],
+                costs: Vec::new(),
+            },
             channels: [before, Channels { stem: 2, ..before }],
-            groups: vec![GroupReport {
-                group: "stem".into(),
-                before: 4,
-                after: 2,
-                importance: vec![1.0, 3.0, 0.0, 4.0],
-                kept: vec![1, 3],
-            }],
-            costs: Vec::new(),
             validation: Some([judged(0.8), judged(ap50)]),
         }
     }
@@ -186,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_student_that_finds_nothing_is_told() {
-        assert!(PruneReport { measured_share: 0.505, ..report(0.5) }.meets_time());
+        let cut = CutFigures { measured_share: 0.505, ..report(0.5).cut };
+        assert!(PruneReport { cut, ..report(0.5) }.meets_time());
         assert!(!PruneReport { keep: 0.4, ..report(0.5) }.meets_time());
         assert!(report(0.0).finds_nothing() && !report(0.3).finds_nothing());
         assert!(!PruneReport { validation: None, ..report(0.0) }.finds_nothing());
@@ -196,7 +207,7 @@ mod tests {
     fn groups_that_nothing_ranks_are_told() {
         let mut report = report(0.3);
         assert!(report.unranked().is_empty());
-        report.groups[0].importance.fill(0.0);
+        report.cut.groups[0].importance.fill(0.0);
         assert_eq!(report.unranked(), ["stem"]);
     }
 }

@@ -5,11 +5,11 @@ use onnx_ir::{Message, ModelProto};
 
 use super::{
     PruneError,
-    cost::{CostTable, LayerCost, Measure},
+    cost::{CostTable, Measure},
     cut::{Cutter, kept},
     importance::Importance,
     measure::{layer_times, race},
-    report::GroupReport,
+    report::{CutFigures, GroupReport},
 };
 use crate::distill::{
     export::{ExportFailed, count_macs, student_graph},
@@ -36,29 +36,15 @@ pub struct PruneJob<'a> {
     pub measure: Measure,
 }
 
-/// A cut student with what was found out. Of pairs the first is the student before and the second the cut one.
+/// A cut student with what was found out.
 #[derive(Debug)]
 pub struct Pruned {
     /// The cut student, for inference.
     pub student: CameraStudent,
     /// What it is.
     pub config: StudentConfig,
-    /// What became of each group.
-    pub groups: Vec<GroupReport>,
-    /// What each layer costs.
-    pub costs: Vec<LayerCost>,
-    /// The share of the cost that is left by the table.
-    pub estimated_share: f64,
-    /// The share of the time that is left, measured in turn.
-    pub measured_share: f64,
-    /// Median time of the networks, in milliseconds.
-    pub latency_ms: [f64; 2],
-    /// Multiply-accumulates of the networks.
-    pub macs: [u64; 2],
-    /// Their parameters.
-    pub parameters: [u64; 2],
-    /// Sizes of their graphs in bytes.
-    pub bytes: [u64; 2],
+    /// What the cut comes to.
+    pub figures: CutFigures,
 }
 
 /// Cuts a student down to a share of its time, or of its multiply-accumulates; `tell` is told what is being done.
@@ -95,9 +81,7 @@ pub fn prune(job: &PruneJob<'_>, tell: &mut dyn FnMut(&str)) -> Result<Pruned, P
             continue;
         }
         let costs = [count_macs(&before), count_macs(&after)];
-        return Ok(Pruned {
-            student,
-            config,
+        let figures = CutFigures {
             groups: groups(job, &channels),
             costs: table.layers().cloned().collect(),
             estimated_share: cutter.share(),
@@ -106,7 +90,8 @@ pub fn prune(job: &PruneJob<'_>, tell: &mut dyn FnMut(&str)) -> Result<Pruned, P
             macs: costs.map(|cost| cost.macs.unwrap_or_default()),
             parameters: costs.map(|cost| cost.parameters),
             bytes: [size(&before)?, size(&after)?],
-        });
+        };
+        return Ok(Pruned { student, config, figures });
     }
 }
 
@@ -164,13 +149,14 @@ mod tests {
         let job =
             PruneJob { student: &student, config: &config, importance: &importance, keep: 0.5, measure: Measure::Macs };
         let pruned = prune(&job, &mut |_| {}).unwrap();
-        let [before, after] = pruned.macs;
-        assert!(after as f64 <= 0.5 * before as f64 && pruned.estimated_share <= 0.5, "{before} {after}");
-        assert!(pruned.parameters[1] < pruned.parameters[0] && pruned.bytes[1] < pruned.bytes[0]);
-        assert_eq!(pruned.groups.len(), 12);
+        let figures = &pruned.figures;
+        let [before, after] = figures.macs;
+        assert!(after as f64 <= 0.5 * before as f64 && figures.estimated_share <= 0.5, "{before} {after}");
+        assert!(figures.parameters[1] < figures.parameters[0] && figures.bytes[1] < figures.bytes[0]);
+        assert_eq!(figures.groups.len(), 12);
         let channels = pruned.config.group_channels();
-        assert_eq!(pruned.groups[0].after, channels.stem);
-        assert!(pruned.groups.iter().all(|group| group.kept.len() == group.after && group.after >= 4));
+        assert_eq!(figures.groups[0].after, channels.stem);
+        assert!(figures.groups.iter().all(|group| group.kept.len() == group.after && group.after >= 4));
         // Another student of these numbers has as many weights.
         let fresh = CameraStudent::new(&pruned.config, 9, &Device::flex()).unwrap();
         assert_eq!(fresh.num_params(), pruned.student.num_params());
