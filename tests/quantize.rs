@@ -84,6 +84,22 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }
 
+/// Whatever the float student finds for sure on an image, an int8 bundle finds as well.
+fn assert_finds_the_same(int8: &Path) {
+    let image = recording::noise(320, 192, 99);
+    let detect = |path: &Path| {
+        let mut detector = Detector::load(path, &SessionOptions::default()).unwrap();
+        detector.set_thresholds(0.45, 0.6, 100);
+        detector.detect(&image).unwrap().detections
+    };
+    let (float, int8) = (detect(&student()), detect(int8));
+    for found in &float {
+        let near =
+            int8.iter().any(|other| other.bbox.iou(&found.bbox) > 0.6 && (other.score() - found.score()).abs() < 0.1);
+        assert!(near || found.score() < 0.55, "{found:?} is not among {int8:?}");
+    }
+}
+
 #[test]
 fn int8_is_smaller_runs_as_the_float_bundle_and_tells_its_origin() {
     if !support::onnx_runtime() {
@@ -130,18 +146,34 @@ fn int8_is_smaller_runs_as_the_float_bundle_and_tells_its_origin() {
     for output in &read_onnx(&student()).unwrap().graph.output {
         assert!(made.contains(&&output.name), "{}", output.name);
     }
-    let image = recording::noise(320, 192, 99);
-    let detect = |path: &Path| {
-        let mut detector = Detector::load(path, &SessionOptions::default()).unwrap();
-        detector.set_thresholds(0.45, 0.6, 100);
-        detector.detect(&image).unwrap().detections
-    };
-    let (float, int8) = (detect(&student()), detect(&out));
-    for found in &float {
-        let near =
-            int8.iter().any(|other| other.bbox.iou(&found.bbox) > 0.6 && (other.score() - found.score()).abs() < 0.1);
-        assert!(near || found.score() < 0.55, "{found:?} is not among {int8:?}");
+    assert_finds_the_same(&out);
+}
+
+#[test]
+fn unsigned_weights_are_stored_so_and_cost_no_room() {
+    const UINT8: i32 = 2;
+    if !support::onnx_runtime() {
+        return;
     }
+    let (folder, bag) = bag();
+    let (out, figures) = (folder.path().join("unsigned.onnx"), folder.path().join("unsigned.json"));
+    let arguments = ["--data", text(&bag), "--out", text(&out), "--report", text(&figures), "--weights", "unsigned"];
+    let stdout = ended(&quantize(&[&arguments[..], &["--agreement", "0.8", "--max-float", "0"]].concat()), 0);
+    assert!(stdout.contains("int8, unsigned weights: loss"), "{stdout}");
+    assert!(size(&out) < 2 * size(&student()) / 5, "{} of {}", size(&out), size(&student()));
+    let report = report(&figures);
+    assert_eq!(report["weights"], "unsigned");
+    assert!(report["loss"].as_f64().is_some_and(|loss| loss > 0.0 && loss < 0.02), "{}", report["loss"]);
+    assert_eq!(metadata(&out).figures["quantization"]["weights"], "unsigned");
+
+    let model = read_onnx(&out).unwrap();
+    let weights: Vec<_> = model.graph.initializer.iter().filter(|tensor| tensor.dims.len() == 4).collect();
+    assert_eq!(weights.len(), 24);
+    assert!(weights.iter().all(|tensor| tensor.data_type == UINT8));
+    let zeros = model.graph.initializer.iter().filter(|tensor| tensor.name.starts_with("zero_points/"));
+    // ONNX Runtime wants the same for all channels.
+    assert!(zeros.flat_map(|tensor| tensor.raw_data.iter()).all(|&zero| zero == 128));
+    assert_finds_the_same(&out);
 }
 
 #[test]

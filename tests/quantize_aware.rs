@@ -56,7 +56,7 @@ fn a_run_is_trained_on_in_its_own_folder_and_quantised() {
     let scene = Scene::new();
     let quantize = [
         &["quantize", "out", "--out", "small/int8.onnx", "--train", "2", "--report", "small/int8.json"][..],
-        &["--agreement", "0", "--budget", "100"],
+        &["--agreement", "0", "--budget", "100", "--weights", "full"],
     ]
     .concat();
     let told = ended(&scene.distill(&quantize), 0);
@@ -75,6 +75,10 @@ fn a_run_is_trained_on_in_its_own_folder_and_quantised() {
     let report: Value = serde_json::from_slice(&std::fs::read(scene.path("small/int8.json")).unwrap()).unwrap();
     assert_eq!((report["precision"].as_str(), report["trained"].as_bool()), (Some("int8"), Some(true)));
     assert_eq!(report["trained_epochs"].as_u64(), Some(2));
+    // The form of weights is that of the training.
+    assert_eq!(report["weights"], "full");
+    let experiment = std::fs::read_to_string(folder.join("experiment.yaml")).unwrap();
+    assert!(experiment.contains("quantize_weights: full"), "{experiment}");
 
     // The float bundle of the training is a float graph, and tells its origin without the folders of this machine.
     let float = read_onnx(&folder.join("student.onnx")).unwrap();
@@ -91,6 +95,16 @@ fn a_run_is_trained_on_in_its_own_folder_and_quantised() {
     let quantized = read_onnx(&bundle).unwrap();
     assert!(quantized.graph.node.iter().any(|node| node.op_type == "QuantizeLinear"));
     assert!(Detector::load(&bundle, &SessionOptions::default()).unwrap().warm_up().is_ok());
+
+    // The run of the training is quantised as it was trained, unless other weights are wanted.
+    let again = ["quantize", "small/int8_aware", "--out", "again.onnx", "--method", "minmax", "--agreement", "0"];
+    let again = [&again[..], &["--budget", "100"]].concat();
+    let told = ended(&scene.distill(&again), 0);
+    assert!(told.contains("int8, full weights: loss"), "{told}");
+    let other = scene.distill(&[&again[..], &["--weights", "unsigned"]].concat());
+    assert!(ended(&other, 0).contains("int8, unsigned weights: loss"));
+    let warned = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(warned.contains("trained with full weights, --weights unsigned"), "{warned}");
 
     // Nothing is trained twice.
     let told = ended(&scene.distill(&quantize), 0);
@@ -120,8 +134,6 @@ fn what_cannot_be_trained_is_told() {
     let out = ["--out", "int8.onnx", "--train"];
     let alone = scene.distill(&[&["quantize", bundle][..], &out, &["3"]].concat());
     support::refused(&alone, 2, &["indoor_person.onnx", "--train", "run's output folder"]);
-    let full = ["quantize", ".", "--out", "int8.onnx", "--train", "3", "--full-range"];
-    support::refused(&scene.distill(&full), 2, &["--train", "leave --full-range out"]);
     let usage = |arguments: &[&str], word: &str| {
         let output = scene.distill(&[&["quantize", bundle][..], &out, arguments].concat());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -27,6 +27,7 @@ mod prune;
 mod quantize;
 mod quantize_aware;
 mod quantize_lidar;
+mod quantize_values;
 mod report;
 mod run;
 mod run_lidar;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::ProgressBar;
 
 use super::{
@@ -15,20 +15,20 @@ use super::{
     evaluate::split_by_time,
     quantize_aware::{Aware, check_train, epoch_count, train_aware},
     quantize_lidar::quantize_lidar,
+    quantize_values::{Method, Weights},
     score_profile::add_image_profile,
 };
 use crate::{
     distill::{
         bag::TruthSource,
         compress::quantize::{
-            Budget, Judge, NetworkInput, QuantizeError, QuantizeJob, QuantizeOptions, Quantized, RangeMethod,
-            WeightRange, dump_inputs,
+            Budget, Judge, NetworkInput, QuantizeError, QuantizeJob, QuantizeOptions, Quantized, dump_inputs,
             frames::{CameraFrames, FrameLimits},
             halve,
             judge::CameraJudge,
             quantize, renew_samples,
         },
-        config::Experiment,
+        config::{Experiment, TrainConfig},
         durable,
         evaluate::{EvaluateJob, EvaluatedRecording, EvaluationTruth, bundle_path},
         split::{Block, SplitConfig},
@@ -64,8 +64,12 @@ use crate::{
 ///
 ///   distill quantize runs/my --out runs/my/student_int8.onnx --train 10
 ///
-/// Weights are held so that CPUs without VNNI (most x86 before 2019, many after) do not cut sums off, which ruins int8 students there.
-/// For boards that have VNNI or Arm's dot products, --full-range uses all eight bits.
+/// Weights are held so that CPUs without VNNI (most x86 before 2019, many after) do not cut sums off, which ruins int8 students there;
+/// that costs almost a bit of them. All eight bits are kept by signed weights for boards that have VNNI or Arm's dot products, and by
+/// unsigned ones on every board, which are slower on x86. `distill bench` on the board tells by how much:
+///
+///   distill quantize runs/my --out student_full.onnx --weights full
+///   distill quantize runs/my --out student_unsigned.onnx --weights unsigned
 ///
 /// For GPUs:
 ///
@@ -106,9 +110,9 @@ pub struct QuantizeArgs {
     /// The least F1 of agreement with the float32 student's detections on the validation block.
     #[arg(long, value_name = "F1", default_value_t = 0.97)]
     agreement: f64,
-    /// Use all eight bits of weights: for CPUs with VNNI or dot products only, and not with --train.
-    #[arg(long, conflicts_with = "fp16")]
-    full_range: bool,
+    /// The form of weights; with --train they are trained in it. Default: clear, or what the run was trained with.
+    #[arg(long, value_enum, conflicts_with = "fp16")]
+    weights: Option<Weights>,
     /// Write float16 instead of int8.
     #[arg(long)]
     fp16: bool,
@@ -137,29 +141,6 @@ pub(super) fn frame_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=MOST_FRAMES).contains(&count) => Ok(count),
         _ => Err(format!("must be a number from 1 to {MOST_FRAMES}")),
-    }
-}
-
-/// See [`RangeMethod`].
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Method {
-    Auto,
-    Minmax,
-    Percentile,
-    Entropy,
-    Mse,
-}
-
-impl Method {
-    fn methods(self) -> Vec<RangeMethod> {
-        let is_wanted = |method: &RangeMethod| match self {
-            Self::Auto => true,
-            Self::Minmax => matches!(method, RangeMethod::MinMax),
-            Self::Percentile => matches!(method, RangeMethod::Percentile(_)),
-            Self::Entropy => matches!(method, RangeMethod::Entropy),
-            Self::Mse => matches!(method, RangeMethod::Mse),
-        };
-        RangeMethod::ALL.into_iter().filter(is_wanted).collect()
     }
 }
 
@@ -224,14 +205,14 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
         bail!("--agreement {}: must be an F1 from 0 to 1", args.agreement);
     }
     if args.train.is_some() {
-        check_train(&args.model, args.full_range)?;
+        check_train(&args.model)?;
     }
     let source = Source::open(&args.model, !args.data.is_empty())?;
     let mut lost_data = false;
     let losses = match (source.task()?, args.train.zip(args.out.as_deref())) {
         (Task::CameraDetection, Some((epochs, out))) => {
-            let Some(Aware { output, lost_data: lost }) =
-                train_aware(&args.model, &source.metadata::<ModelSpec>()?.provenance, out, epochs)?
+            let (origin, weights) = (source.metadata::<ModelSpec>()?.provenance, args.weights.map(Weights::range));
+            let Some(Aware { output, lost_data: lost }) = train_aware(&args.model, &origin, out, epochs, weights)?
             else {
                 return Ok(Outcome::Done);
             };
@@ -275,8 +256,7 @@ fn quantize_camera(args: &QuantizeArgs, source: &Source, earlier: Option<&Source
             None => Ok(judge),
         }
     };
-    let trained = experiment.as_ref().filter(|experiment| experiment.train.quantize_aware);
-    let trained = trained.map(|experiment| experiment.train.epochs);
+    let trained = experiment.as_ref().map(|experiment| &experiment.train).filter(|train| train.quantize_aware);
     let renew = |bundle: Vec<u8>| {
         let mut detector = Detector::from_bytes(&bundle, &source.name(), &SessionOptions::default())?;
         renew_samples(&source.path, bundle, &mut detector)
@@ -332,15 +312,15 @@ pub(super) struct Inputs<'a> {
 /// Makes a bundle's bytes ones whose recorded samples it answers itself.
 pub(super) type Renew<'a> = dyn Fn(Vec<u8>) -> Result<Vec<u8>, QuantizeError> + 'a;
 
-/// Quantises, prints, and writes what is worth it; says where, or nothing where only inputs were asked for. `trained` are the epochs that
-/// the float bundle was trained for as int8 hardware computes.
+/// Quantises, prints, and writes what is worth it; says where, or nothing where only inputs were asked for. `trained` is how the float
+/// bundle was trained as int8 hardware computes, if it was.
 pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     args: &'a QuantizeArgs,
     source: &Source,
     inputs: Inputs<'_>,
     judge: impl FnOnce() -> Result<J, QuantizeError>,
     renew: &Renew<'_>,
-    trained: Option<usize>,
+    trained: Option<&TrainConfig>,
 ) -> anyhow::Result<Option<&'a Path>> {
     if let Some(folder) = &args.dump_calibration {
         for (name, values) in [("calibration.npy", inputs.calibration), ("validation.npy", inputs.validation)] {
@@ -350,9 +330,17 @@ pub(super) fn work<'a, S: BundleSpec, J: Judge>(
         }
     }
     let Some(out) = &args.out else { return Ok(None) };
+    let (asked, trained_with) = (args.weights.map(Weights::range), trained.map(|train| train.quantize_weights));
+    if let (Some(asked), Some(with)) = (asked, trained_with)
+        && asked != with
+    {
+        errln!(
+            "warning: the run was trained with {with} weights, --weights {asked} rounds otherwise than what was trained"
+        );
+    }
     let options = QuantizeOptions {
         methods: args.method.methods(),
-        weights: if args.full_range { WeightRange::Full } else { WeightRange::SaturationFree },
+        weights: asked.or(trained_with).unwrap_or_default(),
         keep_float: args.keep_float.clone(),
         max_float: args.max_float,
         budget: Budget { ap50: args.budget / 100.0, agreement: args.agreement },
@@ -372,7 +360,7 @@ pub(super) fn work<'a, S: BundleSpec, J: Judge>(
     };
     bar.finish_and_clear();
     let Quantized { model, report, excess } = result?;
-    let report = report.after_training(trained);
+    let report = report.after_training(trained.map(|train| train.epochs));
     out!("{}", report.to_text());
     if let Some(path) = &args.report {
         durable::write_bytes(path, &serde_json::to_vec_pretty(&report)?).map_err(|error| unwritten(path, &error))?;

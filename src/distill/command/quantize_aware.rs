@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     distill::{
+        compress::quantize::WeightRange,
         config::{
             DistillationConfig, Experiment, GenerationsConfig, RetainConfig, StudentSection, TrainConfig, read_yaml,
         },
@@ -43,32 +44,34 @@ pub(super) fn epoch_count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Refuses what cannot be trained so: a bundle alone, which tells nothing of teachers and recordings, and `--full-range`, for weights are
-/// rounded in the training as in bundles without it.
-pub(super) fn check_train(run: &Path, full_range: bool) -> anyhow::Result<()> {
+/// Refuses what cannot be trained so: a bundle alone, which tells nothing of teachers and recordings.
+pub(super) fn check_train(run: &Path) -> anyhow::Result<()> {
     if !run.is_dir() {
         bail!(
             "{}: --train trains on with the teachers and recordings of a `distill run`; give that run's output folder instead",
             run.display()
         );
     }
-    if full_range {
-        bail!(
-            "--full-range: --train rounds weights so that no CPU cuts sums off, and a bundle that rounds them otherwise is not what was \
-             trained; leave --full-range out"
-        );
-    }
     Ok(())
 }
 
 /// Trains the student of a run on, in a folder beside the bundle that is to be written, up to its float bundle; what was done already is
-/// not done again, and what was interrupted goes on. `origin` is what the run's bundle tells of itself. Nothing where it was interrupted.
-pub(super) fn train_aware(run: &Path, origin: &Provenance, out: &Path, epochs: usize) -> anyhow::Result<Option<Aware>> {
+/// not done again, and what was interrupted goes on. `origin` is what the run's bundle tells of itself; `weights` are rounded to, by
+/// default those of the run. Nothing where it was interrupted.
+pub(super) fn train_aware(
+    run: &Path,
+    origin: &Provenance,
+    out: &Path,
+    epochs: usize,
+    weights: Option<WeightRange>,
+) -> anyhow::Result<Option<Aware>> {
     let absolute = |path: &Path| std::path::absolute(path).with_context(|| path.display().to_string());
     let (run, output) = (absolute(run)?, absolute(&aware_folder(out))?);
     let before = Experiment { output: run.clone(), ..Experiment::load(&run.join("config.yaml"), &[])? };
     let config = output.join("experiment.yaml");
-    let text = aware_experiment(before, &run, &output, epochs).to_yaml().context("cannot write the experiment")?;
+    let weights = weights.unwrap_or(before.train.quantize_weights);
+    let aware = aware_experiment(before, &run, &output, epochs, weights);
+    let text = aware.to_yaml().context("cannot write the experiment")?;
     durable::write_bytes(&config, text.as_bytes()).map_err(|error| unwritten(&config, &error))?;
     let args = ExperimentArgs::of_file(config, checkpoint_path(&output.join("train")).exists());
     let Some(mut experiment) = args.load()? else { return Ok(None) };
@@ -98,7 +101,7 @@ fn aware_folder(out: &Path) -> PathBuf {
 }
 
 /// The experiment of a run once more, as int8 hardware computes: from its student and held to it, on its targets.
-fn aware_experiment(before: Experiment, run: &Path, output: &Path, epochs: usize) -> Experiment {
+fn aware_experiment(before: Experiment, run: &Path, output: &Path, epochs: usize, weights: WeightRange) -> Experiment {
     let (weight, temperature) = RETAIN;
     Experiment {
         name: format!("{}_aware", before.name),
@@ -113,6 +116,7 @@ fn aware_experiment(before: Experiment, run: &Path, output: &Path, epochs: usize
         train: TrainConfig {
             epochs,
             quantize_aware: true,
+            quantize_weights: weights,
             learning_rate: before.train.learning_rate * RATE_SHARE,
             patience: 0,
             ..before.train
@@ -125,6 +129,7 @@ fn aware_experiment(before: Experiment, run: &Path, output: &Path, epochs: usize
 fn written(origin: &Provenance, train: &TrainConfig) -> String {
     let changes = [
         "train.quantize_aware=true".to_owned(),
+        format!("train.quantize_weights={}", train.quantize_weights),
         format!("train.epochs={}", train.epochs),
         format!("train.learning_rate={}", train.learning_rate),
     ];
@@ -148,10 +153,8 @@ mod tests {
     #[test]
     fn what_cannot_be_trained_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(check_train(folder.path(), false).is_ok());
-        let told = |run: &Path, full_range| check_train(run, full_range).unwrap_err().to_string();
-        assert!(told(folder.path(), true).contains("leave --full-range out"));
-        let error = told(&folder.path().join("student.onnx"), false);
+        assert!(check_train(folder.path()).is_ok());
+        let error = check_train(&folder.path().join("student.onnx")).unwrap_err().to_string();
         assert!(error.contains("student.onnx: --train") && error.contains("run's output folder"), "{error}");
     }
 
@@ -161,7 +164,7 @@ mod tests {
                     student: {size: small}, distillation: {generations: {count: 2}}, train: {patience: 3, batch: 4}}";
         let before: Experiment = serde_yaml::from_str(text).unwrap();
         let (run, output) = (Path::new("/runs/my"), Path::new("/runs/my/int8_aware"));
-        let aware = aware_experiment(before.clone(), run, output, 6);
+        let aware = aware_experiment(before.clone(), run, output, 6, WeightRange::Unsigned);
         assert_eq!((aware.name.as_str(), aware.output.as_path()), ("my_aware", output));
         assert_eq!(aware.targets_folder.as_deref(), Some(Path::new("/runs/my/targets")));
         assert_eq!(aware.student, StudentSection { inherit: Some(run.to_owned()), ..before.student });
@@ -169,17 +172,20 @@ mod tests {
         assert!(aware.distillation.retain.is_some_and(|retain| retain.run == run && retain.weight == 1.0));
         assert!(aware.train.quantize_aware && aware.train.learning_rate < 0.2 * before.train.learning_rate);
         assert_eq!((aware.train.epochs, aware.train.patience, aware.train.batch), (6, 0, 4));
+        assert_eq!(aware.train.quantize_weights, WeightRange::Unsigned);
     }
 
     #[test]
     fn the_bundle_tells_the_experiment_as_it_was_written() {
         let origin = Provenance { config: "name: my\ntrain: {epochs: 40}\n".to_owned(), ..Provenance::default() };
-        let train = TrainConfig { epochs: 6, learning_rate: 0.0002, ..TrainConfig::default() };
+        let quantize_weights = WeightRange::Full;
+        let train = TrainConfig { epochs: 6, learning_rate: 0.0002, quantize_weights, ..TrainConfig::default() };
         let told = written(&origin, &train);
         assert!(
             told.contains("epochs: 6") && told.contains("quantize_aware: true") && told.contains("name: my"),
             "{told}"
         );
+        assert!(told.contains("quantize_weights: full"), "{told}");
         assert_eq!(written(&Provenance { config: "[".to_owned(), ..origin }, &train), "[");
     }
 }

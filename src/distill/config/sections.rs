@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::distill::{
+    compress::quantize::WeightRange,
     split::Block,
     student::{Channels, Convolution, Size},
     train::{DEVICES, device},
@@ -130,6 +131,10 @@ pub struct TrainConfig {
     /// convolutions. What comes out is a float student that loses less when `distill quantize` rounds it. Default false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub quantize_aware: bool,
+    /// The weights that `quantize_aware` rounds to, as `distill quantize --weights` names them: `clear`, `full` or `unsigned`. That command
+    /// then takes the same. Default `clear`.
+    #[serde(skip_serializing_if = "is_clear")]
+    pub quantize_weights: WeightRange,
     /// The optimiser. Default `adam_w`.
     pub optimizer: Optimizer,
     /// Highest learning rate, reached after the warm-up. Default 0.002.
@@ -171,6 +176,7 @@ impl Default for TrainConfig {
             batch: 8,
             shards: 2,
             quantize_aware: false,
+            quantize_weights: WeightRange::default(),
             optimizer: Optimizer::default(),
             learning_rate: 2e-3,
             final_share: 0.02,
@@ -188,6 +194,11 @@ impl Default for TrainConfig {
             tensorboard: false,
         }
     }
+}
+
+/// What is usual is not written, so that checkpoints and finished stages stay valid.
+fn is_clear(weights: &WeightRange) -> bool {
+    *weights == WeightRange::Clear
 }
 
 impl TrainConfig {
@@ -210,6 +221,10 @@ impl TrainConfig {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));
             }
+        }
+        if !(self.quantize_aware || is_clear(&self.quantize_weights)) {
+            let mend = "is of training as int8 hardware computes; set `train.quantize_aware` as well, or leave it out";
+            return Err(("train.quantize_weights", mend.into()));
         }
         if self.workers > MOST_THREADS {
             return Err(("train.workers", format!("{} is more than {MOST_THREADS}", self.workers)));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::distill::compress::quantize::WeightRange;
 
 const SMALL: &str = "
 name: small
@@ -102,6 +103,16 @@ fn training_as_int8_computes_starts_from_a_finished_student() {
     assert!(aware.train.quantize_aware && aware.to_yaml().unwrap().contains("quantize_aware: true"));
     // Where it is not wanted nothing of it is written, and finished stages stay finished.
     assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("quantize_aware"));
+    let unsigned = ["train.quantize_aware=true", "train.quantize_weights=unsigned", "student.inherit=old"];
+    let weights = read(SMALL, &unsigned).unwrap();
+    assert_eq!(
+        (aware.train.quantize_weights, weights.train.quantize_weights),
+        (WeightRange::Clear, WeightRange::Unsigned)
+    );
+    assert!(weights.to_yaml().unwrap().contains("quantize_weights: unsigned"));
+    assert!(!aware.to_yaml().unwrap().contains("quantize_weights"));
+    let error = read(SMALL, &["train.quantize_weights=full"]).unwrap_err().to_string();
+    assert!(error.contains("train.quantize_weights") && error.contains("set `train.quantize_aware`"), "{error}");
     let error = read(SMALL, &["train.quantize_aware=true"]).unwrap_err().to_string();
     assert!(error.contains("train.quantize_aware") && error.contains("student.inherit"), "{error}");
     let generations = ["train.quantize_aware=true", "student.inherit=old", "distillation.generations={count: 1}"];

@@ -74,6 +74,10 @@ fn weights_are_rounded_by_channel_and_their_gradient_passes_straight_through() {
     for (found, expected) in numbers(&rounded).into_iter().zip([127.0, 2.0, -4.0, 12.7, 0.3, -0.4]) {
         assert!((found - expected).abs() < 1e-4, "{found} for {expected}");
     }
+    // Unsigned weights stand for the same numbers; clear ones leave room in the first channel for the next greatest weight.
+    let by = |range| numbers(&Rounding { weights: range, ..rounding.clone() }.round_weights(weights.clone()));
+    assert_eq!(by(WeightRange::Unsigned), numbers(&rounded));
+    assert_ne!(by(WeightRange::Clear), numbers(&rounded));
     let factors: Vec<f32> = (1..=6).map(|place| place as f32).collect();
     let factor = Tensor::<4>::from_data(TensorData::new(factors.clone(), [2, 3, 1, 1]), &Device::flex().autodiff());
     let gradients = (rounded * factor).sum().backward();

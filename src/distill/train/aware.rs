@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     distill::{
-        compress::quantize::{WeightRange, frames::FrameLimits},
+        compress::quantize::frames::FrameLimits,
         config::{AugmentConfig, Experiment},
         student::{CameraStudent, Rounding},
     },
@@ -38,7 +38,7 @@ pub(super) fn calibrated(
         let is_enough = batches.len() * loader.batch_size() >= FrameLimits::default().calibration;
         Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let rounding = Rounding::calibrate(student, &batches, WeightRange::default());
+    let rounding = Rounding::calibrate(student, &batches, experiment.train.quantize_weights);
     tracing::info!("train: ranges to round in by {}", rounding.method());
     Ok(rounding)
 }

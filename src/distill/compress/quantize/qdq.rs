@@ -1,8 +1,8 @@
 //! A graph in QDQ form: floats, with pairs of QuantizeLinear and DequantizeLinear that tell a runtime what may be computed in int8.
 //!
 //! Any runtime computes such a graph right; those that know the form compute convolutions, additions and what lies between in int8.
-//! ONNX Runtime's CPU kernels want uint8 activations, int8 weights with a scale for each output channel, and int32 biases whose scale is
-//! that of the input times that of the weights.
+//! ONNX Runtime's CPU kernels want uint8 activations, int8 weights with a scale for each output channel (or uint8 ones, whose zero point
+//! has to be the same in all channels), and int32 biases whose scale is that of the input times that of the weights.
 //!
 //! A rounded tensor keeps its name: what its node makes is called `name/float`, the eight bits `name/quantized`. So outputs, and the
 //! anchor points that further students learn from, are found where they were.
@@ -15,7 +15,7 @@ use super::{
     graph::{Layer, constants, drop_unused, set_constant},
     plan::Plan,
     range::Range,
-    scale::{Affine, WeightRange, fit_bias, quantize_bias, quantize_weights, weight_scales},
+    scale::{Affine, WeightRange, fit_bias, quantize_bias, quantize_weights, unsigned_weights, weight_scales},
     tensor::{float_tensor, floats, int8_tensor, int32_tensor, shape, uint8_tensor},
 };
 
@@ -54,11 +54,12 @@ pub(super) fn write_qdq(
             let (weight, bias) = (format!("{}/dequantized", layer.weight), format!("{}/bias", layer.name));
             if let Some(constants) = constants {
                 if written.insert(layer.weight.clone()) {
-                    let zeros = format!("zero_points/{}", constants.scales.len());
+                    let channels = constants.scales.len();
+                    let (zeros, bits) = (format!("zero_points/{channels}"), quantized_name(&layer.weight));
                     nodes.push(dequantize(&layer.weight, &[&zeros], &weight, layer.axis));
-                    added.push(int8_tensor(&zeros, &[constants.scales.len()], &vec![0; constants.scales.len()]));
-                    added.push(int8_tensor(&quantized_name(&layer.weight), &constants.shape, &constants.weights));
-                    added.push(float_tensor(&scale_name(&layer.weight), &[constants.scales.len()], &constants.scales));
+                    added.push(weight_tensor(&zeros, &[channels], &vec![0; channels], weights));
+                    added.push(weight_tensor(&bits, &constants.shape, &constants.weights, weights));
+                    added.push(float_tensor(&scale_name(&layer.weight), &[channels], &constants.scales));
                 }
                 node.input[1] = weight;
                 if let Some((values, steps)) = &constants.bias {
@@ -125,6 +126,14 @@ impl LayerConstants {
         let weights = quantize_weights(&values, &shape, layer.axis, &scales);
         let bias = bias.map(|bias| quantize_bias(&bias, &scales, input_scale));
         Some(Self { shape, weights, scales, bias })
+    }
+}
+
+/// int8 weights, or their zero points, in the form that they are stored in.
+fn weight_tensor(name: &str, shape: &[usize], values: &[i8], range: WeightRange) -> TensorProto {
+    match range {
+        WeightRange::Clear | WeightRange::Full => int8_tensor(name, shape, values),
+        WeightRange::Unsigned => uint8_tensor(name, shape, &unsigned_weights(values)),
     }
 }
 
@@ -226,6 +235,33 @@ mod tests {
     }
 
     #[test]
+    fn unsigned_weights_are_full_ones_128_steps_up_in_the_same_graph() {
+        let model = small_model();
+        let plan = Plan::new(&model.graph, &Default::default());
+        let ranges = plan.roots().into_iter().map(|root| (root, Range { min: -1.0, max: 3.0 })).collect();
+        let [full, unsigned] =
+            [WeightRange::Full, WeightRange::Unsigned].map(|weights| write_qdq(&model, &plan, &ranges, weights));
+        assert_eq!(unsigned.graph.node, full.graph.node);
+        let (full, unsigned) = (constants(&full.graph), constants(&unsigned.graph));
+        assert_eq!(full.len(), unsigned.len());
+        let is_weight = |name: &str| name.ends_with(".weight/quantized") || name.starts_with("zero_points/");
+        for (&name, &tensor) in &full {
+            let other = unsigned[name];
+            if !is_weight(name) {
+                assert_eq!(other, tensor, "{name}");
+                continue;
+            }
+            assert_eq!(other, &uint8_tensor(name, &shape(tensor), &other.raw_data), "{name}");
+            for (signed, unsigned) in tensor.raw_data.iter().zip(other.raw_data.iter()) {
+                assert_eq!(i32::from(i8::from_le_bytes([*signed])) + 128, i32::from(*unsigned), "{name}");
+            }
+        }
+        assert_eq!(unsigned["zero_points/4"].raw_data.to_vec(), [128; 4]);
+        let weights = unsigned["a.weight/quantized"].raw_data.to_vec();
+        assert!(weights.contains(&1) || weights.contains(&255), "all eight bits are used: {weights:?}");
+    }
+
+    #[test]
     fn onnx_runtime_computes_nearly_what_the_floats_give() {
         if !has_runtime() {
             return;
@@ -239,9 +275,12 @@ mod tests {
         let seen = measured.observe(&model, &plan.roots()).unwrap();
         for method in RangeMethod::ALL {
             let ranges = seen.iter().map(|(name, seen)| (name.clone(), method.range(seen))).collect();
-            let quantized = write_qdq(&model, &plan, &ranges, WeightRange::default());
-            let loss = reference.loss(measured, &quantized).unwrap();
-            assert!(loss > 0.0 && loss < 0.01, "{method}: {loss}");
+            // Both forms that no CPU spoils.
+            for weights in [WeightRange::Clear, WeightRange::Unsigned] {
+                let quantized = write_qdq(&model, &plan, &ranges, weights);
+                let loss = reference.loss(measured, &quantized).unwrap();
+                assert!(loss > 0.0 && loss < 0.01, "{method}, {weights}: {loss}");
+            }
         }
         // Ranges that are far too narrow show.
         let narrow = plan.roots().into_iter().map(|root| (root, Range { min: -0.01, max: 0.01 })).collect();

@@ -92,7 +92,7 @@ pub struct QuantizeReport {
     /// For how many epochs it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_epochs: Option<usize>,
-    /// How far int8 weights reach.
+    /// How far weights reach, and how they are stored.
     pub weights: WeightRange,
     /// Frames that ranges were found on.
     pub calibration_frames: usize,
@@ -161,9 +161,12 @@ impl QuantizeReport {
             text += &format!("trained for {epochs} epochs as int8 hardware computes\n");
         }
         let ([before, after], [slow, fast]) = (self.bytes, self.latency_ms);
+        let precision = match self.precision {
+            Precision::Int8 => format!("int8, {} weights", self.weights),
+            Precision::Float16 => self.precision.to_string(),
+        };
         text += &format!(
-            "{}: loss {:.2e}, {}\n{:.1} kB -> {:.1} kB; {slow:.2} ms -> {fast:.2} ms on one thread of this machine (medians, in turn)\n",
-            self.precision,
+            "{precision}: loss {:.2e}, {}\n{:.1} kB -> {:.1} kB; {slow:.2} ms -> {fast:.2} ms on one thread of this machine (medians, in turn)\n",
             self.loss,
             self.worth.words(),
             before as f64 / 1e3,
@@ -172,6 +175,9 @@ impl QuantizeReport {
         if self.precision == Precision::Int8 && fast >= slow {
             text += "int8 is no faster here: CPUs without VNNI or dot products gain little from it. Other boards may, `distill \
                      evaluate` measures it there\n";
+            if self.weights == WeightRange::Unsigned {
+                text += "unsigned weights are slower on x86 than those of `--weights clear`\n";
+            }
         }
         text
     }
@@ -274,6 +280,10 @@ pub(super) mod tests {
         let trained = report.clone().after_training(Some(7));
         assert!(trained.trained && trained.to_text().contains("trained for 7 epochs"), "{}", trained.to_text());
         assert!(!report.to_text().contains("trained"));
+        assert!(!report.to_text().contains("weights"), "float16 has none of eight bits");
+        let int8 = QuantizeReport { precision: Precision::Int8, weights: WeightRange::Unsigned, ..report.clone() };
+        let told = int8.to_text();
+        assert!(told.contains("int8, unsigned weights: loss") && told.contains("--weights clear"), "{told}");
         report.worth.agreement = 0.5;
         assert!(report.excess().is_some_and(|excess| excess.contains("0.500, below 0.970")));
     }

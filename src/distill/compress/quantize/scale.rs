@@ -1,5 +1,7 @@
 //! Numbers to eight bits: scales, zero points and rounding.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::range::Range;
@@ -48,18 +50,38 @@ impl Affine {
     }
 }
 
-/// How far int8 weights may reach.
+/// How far weights of eight bits may reach, and how they are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightRange {
-    /// So far that no CPU cuts sums off. x86 without VNNI instructions adds two products of uint8 and int8 in 16 bits and cuts off what
-    /// does not fit (ONNX Runtime, "Quantize ONNX models", on U8S8 and AVX2), which ruins a student whose weights use all of eight
-    /// bits. Here the two greatest weights of one sign of an output channel are together at most 128, whichever of them meet. Most
+    /// int8, and so far that no CPU cuts sums off. x86 without VNNI instructions adds two products of uint8 and int8 in 16 bits and cuts
+    /// off what does not fit (ONNX Runtime, "Quantize ONNX models", on U8S8 and AVX2), which ruins a student whose weights use all of
+    /// eight bits. Here the two greatest weights of one sign of an output channel are together at most 128, whichever of them meet. Most
     /// channels thus have a little more than seven bits, those with a lone great weight all eight.
     #[default]
-    SaturationFree,
-    /// All eight bits for every channel: for CPUs with VNNI or Arm's dot products, and for GPUs.
+    Clear,
+    /// int8, all eight bits for every channel: for CPUs with VNNI or Arm's dot products, and for GPUs.
     Full,
+    /// uint8, all eight bits for every channel, 128 standing for 0. The values are those of [`WeightRange::Full`]; ONNX Runtime computes uint8
+    /// weights by other kernels, which cut nothing off on any CPU, and are slower on x86.
+    Unsigned,
+}
+
+impl WeightRange {
+    /// Its name in YAML and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clear => "clear",
+            Self::Full => "full",
+            Self::Unsigned => "unsigned",
+        }
+    }
+}
+
+impl fmt::Display for WeightRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Where an element of a tensor lies along an axis.
@@ -86,8 +108,8 @@ pub(in crate::distill) fn weight_scales(values: &[f32], shape: &[usize], axis: u
     let scale = |[above, below]: &[[f32; 2]; 2]| {
         let full = above[0].max(below[0]) / MOST_WEIGHT;
         let scale = match range {
-            WeightRange::Full => full,
-            WeightRange::SaturationFree => full.max((above[0] + above[1]).max(below[0] + below[1]) / MOST_PAIR),
+            WeightRange::Full | WeightRange::Unsigned => full,
+            WeightRange::Clear => full.max((above[0] + above[1]).max(below[0] + below[1]) / MOST_PAIR),
         };
         scale.max(LEAST_SCALE)
     };
@@ -101,6 +123,11 @@ pub(in crate::distill) fn quantize_weights(values: &[f32], shape: &[usize], axis
         (value / scales[channel(element)]).round_ties_even().clamp(-MOST_WEIGHT, MOST_WEIGHT) as i8
     };
     values.iter().enumerate().map(round).collect()
+}
+
+/// int8 weights as uint8: 128 stands for 0. The scales stay the same.
+pub(super) fn unsigned_weights(weights: &[i8]) -> Vec<u8> {
+    weights.iter().map(|weight| weight.abs_diff(i8::MIN)).collect()
 }
 
 /// Makes scales of weights so large that biases fit into int32 with `input_scale` times them.
@@ -150,7 +177,7 @@ mod tests {
         assert_eq!(quantize_weights(&values, &[2, 3], 0, &scales), [95, -127, 32, 127, 51, -32]);
         let scales = weight_scales(&values, &[2, 3], 1, WeightRange::Full);
         assert_eq!(scales, [100.0 / 127.0, 40.0 / 127.0, 25.0 / 127.0]);
-        assert_eq!(weight_scales(&[0.0; 4], &[2, 2], 0, WeightRange::SaturationFree), [LEAST_SCALE; 2]);
+        assert_eq!(weight_scales(&[0.0; 4], &[2, 2], 0, WeightRange::Clear), [LEAST_SCALE; 2]);
     }
 
     #[test]
@@ -158,7 +185,7 @@ mod tests {
         let mut values = noise(8 * 90, 11);
         values[3] = 9.0;
         let shape = [8, 10, 3, 3];
-        let scales = weight_scales(&values, &shape, 0, WeightRange::SaturationFree);
+        let scales = weight_scales(&values, &shape, 0, WeightRange::Clear);
         let rounded = quantize_weights(&values, &shape, 0, &scales);
         for channel in rounded.chunks(90) {
             let mut sorted: Vec<i32> = channel.iter().map(|&weight| i32::from(weight)).collect();
@@ -168,6 +195,27 @@ mod tests {
             assert!(greatest > 100 || least < -100, "eight bits are not left idle: {least} {greatest}");
         }
         assert_eq!(rounded[..90].iter().max(), Some(&115), "a lone great weight has nearly all of them");
+    }
+
+    #[test]
+    fn unsigned_weights_stand_for_the_numbers_of_full_ones() {
+        assert_eq!(unsigned_weights(&[0, -127, 127, -1, -128]), [128, 1, 255, 127, 0]);
+        let (values, shape) = (noise(4 * 18, 5), [4, 2, 3, 3]);
+        let scales = weight_scales(&values, &shape, 0, WeightRange::Unsigned);
+        assert_eq!(scales, weight_scales(&values, &shape, 0, WeightRange::Full));
+        let signed = quantize_weights(&values, &shape, 0, &scales);
+        for (place, (signed, unsigned)) in signed.iter().zip(unsigned_weights(&signed)).enumerate() {
+            let back = (f32::from(unsigned) - 128.0) * scales[place / 18];
+            assert_eq!(back, f32::from(*signed) * scales[place / 18]);
+            assert!((back - values[place]).abs() <= 0.501 * scales[place / 18], "{back} for {}", values[place]);
+        }
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_yaml() {
+        for range in [WeightRange::Clear, WeightRange::Full, WeightRange::Unsigned] {
+            assert_eq!(serde_yaml::from_str::<WeightRange>(range.name()).unwrap(), range);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::distill::export::read_onnx;
 pub struct QuantizeOptions {
     /// How ranges are found: the best of these by measured loss.
     pub methods: Vec<RangeMethod>,
-    /// How far int8 weights reach.
+    /// How far weights reach, and how they are stored.
     pub weights: WeightRange,
     /// Layers that stay float whatever comes; `first` and `last` are layers, too.
     pub keep_float: Vec<String>,
