@@ -59,7 +59,8 @@ use crate::{
 ///
 /// What is finished and whose inputs have not changed is not made again: after Ctrl-C, a power cut or another line in the file the same
 /// command goes on. Times are measured anew each time. An int8 form that loses more than the gate allows (`gate: {budget: 1.0, agreement:
-/// 0.97}`, see `distill quantize --help`) is refused and left out.
+/// 0.97}`, see `distill quantize --help`) is refused and left out. `weights: unsigned` or `full` makes int8 with other weights than clear
+/// ones.
 ///
 /// See first what would run, or try it out quickly:
 ///

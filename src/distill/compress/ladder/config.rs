@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::{Constraints, LadderError};
 use crate::distill::{
     ablate::{Settings, check_name, check_settings},
-    compress::{prune::Measure, quantize::Budget},
+    compress::{
+        prune::Measure,
+        quantize::{Budget, WeightRange},
+    },
     config::{ConfigError, read_resolved},
     student::Size,
 };
@@ -73,6 +76,9 @@ pub struct LadderConfig {
     /// What an int8 bundle may lose against the float one that it was made of; what loses more is refused.
     #[serde(default)]
     pub gate: GateSection,
+    /// The weights of int8 bundles: `clear`, `full` or `unsigned`, as of `distill quantize --weights`. Default `clear`.
+    #[serde(default)]
+    pub weights: Option<WeightRange>,
     /// What the chosen student must be like.
     #[serde(default)]
     pub constraints: Constraints,
@@ -306,6 +312,9 @@ constraints: {size_kb: 500, speedup_over: {model: yolox.onnx, times: 9.4}}
         assert!(config.experiment.is_absolute() && config.experiment.ends_with("base.yaml"));
         let rival = config.constraints.speedup_over.unwrap().model;
         assert!(rival.is_absolute() && rival.ends_with("yolox.onnx"));
+        assert_eq!(config.weights, None);
+        let unsigned = load(&format!("{TWO}weights: unsigned\n")).unwrap();
+        assert_eq!(unsigned.weights, Some(WeightRange::Unsigned));
         let plain = load("name: a\nexperiment: b.yaml\noutput: c").unwrap();
         assert_eq!(plain.ladder.precisions, [PointPrecision::Fp32, PointPrecision::Int8]);
     }
@@ -317,6 +326,7 @@ constraints: {size_kb: 500, speedup_over: {model: yolox.onnx, times: 9.4}}
             ("name: two", "name: two\nepochs: 0", &["epochs", "at least 1"]),
             ("name: two", "name: two\nlatency_rounds: 0", &["latency_rounds"]),
             ("name: two", "name: two\ngate: {agreement: 2}", &["gate.agreement", "F1"]),
+            ("name: two", "name: two\nweights: large", &["weights", "large", "unsigned"]),
             ("sizes:", "size:", &["ladder.size", "did you mean `ladder.sizes`"]),
             ("[small, micro]", "[micro, micro]", &["ladder.sizes", "twice"]),
             ("{time: 0.5}", "{time: 0.7}", &["ladder.prune.1", "less than the one before"]),

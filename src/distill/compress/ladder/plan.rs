@@ -277,6 +277,10 @@ impl Ladder {
         arguments.extend([OsString::from(&bundle), "--report".into(), verdict.clone().into()]);
         arguments.extend([OsString::from("--budget"), gate.budget.to_string().into()]);
         arguments.extend([OsString::from("--agreement"), gate.agreement.to_string().into()]);
+        // Said only where it is wanted, so that bundles of ladders that do not name it are not made again.
+        if let Some(weights) = self.config.weights {
+            arguments.extend(["--weights", weights.name()].map(OsString::from));
+        }
         if precision == PointPrecision::Int8Aware {
             arguments.extend([OsString::from("--train"), self.config.aware_epochs.to_string().into()]);
         }

@@ -118,6 +118,17 @@ fn trainings_take_the_settings_and_share_their_targets() {
 }
 
 #[test]
+fn weights_are_those_of_every_quantisation() {
+    let weights = |change| -> Vec<bool> {
+        let ladder = plan(change, &[]).unwrap();
+        let quantizations = ladder.steps.iter().map(words).filter(|words| words[0] == "quantize");
+        quantizations.map(|words| words.windows(2).any(|pair| pair == ["--weights", "unsigned"])).collect()
+    };
+    assert_eq!(weights(("seed: 7", "seed: 7\nweights: unsigned")), [true; 24]);
+    assert_eq!(weights(("", "")), [false; 24]);
+}
+
+#[test]
 fn wrong_rungs_are_named_before_anything_runs() {
     let told = |change, set: &[&str]| plan(change, set).unwrap_err().to_string();
     let error = told(("[256, 160]", "[250, 160]"), &[]);
