@@ -14,6 +14,7 @@ SETTINGS = {
     "u8s8": (QuantType.QUInt8, QuantType.QInt8, True, False),
     "u8s7": (QuantType.QUInt8, QuantType.QInt8, True, True),
     "u8u8": (QuantType.QUInt8, QuantType.QUInt8, False, False),
+    "u8u8c": (QuantType.QUInt8, QuantType.QUInt8, True, False),
     "s8s8": (QuantType.QInt8, QuantType.QInt8, True, False),
 }
 METHODS = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}

@@ -20,44 +20,75 @@ def instructions():
     return [name for name in known if name in flags]
 
 
+# Ours, and how the weights are stored in them.
+OURS = {"ours_clear": "int8", "ours_unsigned": "uint8"}
+
+
+def stored(name):
+    """How a student's weights are stored: theirs are named after the types of activations and weights, `theirs_u8s8_minmax`."""
+    if name.startswith("theirs_"):
+        return "uint8" if name.split("_")[1][2] == "u" else "int8"
+    return OURS.get(name, "float32")
+
+
+def found(report):
+    """How the ranges of one of ours were found."""
+    taken = report["taken"]
+    changes = [word for key, word in [("equalized", "layers equalised"), ("bias_corrected", "biases corrected")] if taken[key]]
+    return ", ".join([taken["method"], *changes])
+
+
+def compared(name, models):
+    """One of ours against the best and the fastest of theirs whose weights are stored alike, and those two in words."""
+    ours, alike = models[name], {key: model for key, model in models.items() if key.startswith("theirs_") and stored(key) == stored(name)}
+    best, fastest = max(alike, key=lambda key: alike[key]["ap"]), min(alike, key=lambda key: alike[key]["ms_p50"])
+    text = [
+        f"{name} against the best of theirs with {stored(name)} weights by AP ({best}): AP {ours['ap']:.4f} and {alike[best]['ap']:.4f}, "
+        f"AP50 {ours['ap50']:.4f} and {alike[best]['ap50']:.4f};",
+        f"against the fastest of these ({fastest}): {ours['ms_p50']:.3f} ms and {alike[fastest]['ms_p50']:.3f} ms",
+    ]
+    return {"weights": stored(name), "their_best": best, "their_fastest": fastest}, text
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--command", required=True)
     arguments = parser.parse_args()
     evaluation = json.loads((arguments.run / "evaluation.json").read_text())
-    ours = json.loads((arguments.run / "ours.json").read_text())
+    ours = {name: json.loads((arguments.run / f"{name}.json").read_text()) for name in OURS}
+    frames = ours["ours_clear"]["calibration_frames"]
     models = {
         Path(model["path"]).stem: {
             "ap50": model["ap50"], "ap": model["ap"], "bytes": model["bytes"], "ms_p50": model["latency_ms"]["p50"], "ms_p90": model["latency_ms"]["p90"],
         }
         for model in evaluation["models"]
     }
-    theirs = {name: model for name, model in models.items() if name.startswith("theirs_")}
-    best, fastest = max(theirs, key=lambda name: theirs[name]["ap"]), min(theirs, key=lambda name: theirs[name]["ms_p50"])
+    comparisons = {name: compared(name, models) for name in OURS}
     result = {
         "command": arguments.command, "commit": commit(), "seed": 1, "machine": machine(), "instructions": instructions(),
         "frames": evaluation["frames"], "objects": evaluation["truths"], "truth": evaluation["truth"], "rounds": evaluation["latency_rounds"],
-        "calibration_frames": ours["calibration_frames"], "taken": ours["taken"], "models": models, "their_best": best, "their_fastest": fastest,
+        "calibration_frames": frames, "models": models,
+        "ours": {name: {"form": report["weights"], "taken": report["taken"], **comparisons[name][0]} for name, report in ours.items()},
     }
     rows = [
-        [name, f"{model['ap50']:.4f}", f"{model['ap']:.4f}", f"{model['bytes'] / 1e3:.1f}", f"{model['ms_p50']:.3f}", f"{model['ms_p90']:.3f}"]
+        [name, stored(name), f"{model['ap50']:.4f}", f"{model['ap']:.4f}", f"{model['bytes'] / 1e3:.1f}", f"{model['ms_p50']:.3f}", f"{model['ms_p90']:.3f}"]
         for name, model in models.items()
     ]
     text = "\n".join([
         "Students in int8 after training: ours beside those of ONNX Runtime's quantiser (onnxruntime.quantization.quantize_static) on the same",
-        f"{ours['calibration_frames']} calibration frames, judged on the test block that none of them has seen. In their names: activations and weights",
-        "(s7: seven bits), then how ranges are found. Sizes of Resize were spelled out for theirs, which ONNX Runtime else does not load.",
+        f"{frames} calibration frames, judged on the test block that none of them has seen. In their names: activations and weights (s7: seven",
+        "bits; u8c: unsigned with a scale for each channel, as signed ones have anyway), then how ranges are found. Those whose weights are",
+        "stored alike are of the same form. Sizes of Resize were spelled out for theirs, which ONNX Runtime else does not load.",
         "",
         f"command  {result['command']}   (commit {result['commit']}; seed 1)",
         f"data     indoor_person, {result['frames']} test frames, {result['objects']} persons; truth: {result['truth']}",
         f"machine  {result['machine']}, one thread, {result['rounds']} rounds in turn; of int8's instructions it has: {', '.join(result['instructions']) or 'none'}",
-        f"ours     {ours['taken']['method']}{', layers equalised' if ours['taken']['equalized'] else ''}{', biases corrected' if ours['taken']['bias_corrected'] else ''}",
+        f"ours     {'; '.join(f'{name}: {found(report)}' for name, report in ours.items())}",
         "",
-        table(["student", "AP50", "AP", "kB", "ms (median)", "ms (p90)"], rows),
+        table(["student", "weights", "AP50", "AP", "kB", "ms (median)", "ms (p90)"], rows),
         "",
-        f"ours against the best of theirs by AP ({best}): AP {models['ours']['ap']:.4f} and {theirs[best]['ap']:.4f}, AP50 {models['ours']['ap50']:.4f} and {theirs[best]['ap50']:.4f};",
-        f"against the fastest of theirs ({fastest}): {models['ours']['ms_p50']:.3f} ms and {theirs[fastest]['ms_p50']:.3f} ms",
+        *(line for _, lines in comparisons.values() for line in lines),
     ])
     target = Path("docs/results/quantize_against_onnxruntime")
     Path(f"{target}.json").write_text(json.dumps(result, indent=2) + "\n")
