@@ -20,9 +20,9 @@ use super::{
 use crate::{
     bench::Machine,
     distill::{
+        child::Watch,
         compress::ladder::{
-            Climber, Contest, Front, Ladder, LadderConfig, LadderPoint, Measured, Onlooker, StepEnd, fused_ap50,
-            test_figures,
+            Climber, Contest, Front, Ladder, LadderConfig, LadderPoint, Measured, StepEnd, fused_ap50, test_figures,
         },
         durable,
         evaluate::{EvaluateError, bundle_path},
@@ -263,7 +263,7 @@ struct Display<'a> {
     start: Option<Instant>,
 }
 
-impl Onlooker for Display<'_> {
+impl Watch<StepEnd> for Display<'_> {
     fn started(&mut self, step: usize) {
         let (number, all) = (step + 1, self.ladder.steps.len());
         self.start = Some(Instant::now());
