@@ -131,7 +131,8 @@ fn hash_of_step(step: &Step) -> String {
     hash_of(&(env!("CARGO_PKG_VERSION"), arguments, &step.settings, inputs))
 }
 
-/// Removes what an earlier time has left: a child that is stopped ends as one that has finished, and only the output tells.
+/// Removes what an earlier time has left: a child that is stopped ends as one that has finished, and only the output tells. So a bundle
+/// of a looser gate is gone where a stricter one refuses it.
 fn clear(step: &Step) -> io::Result<()> {
     durable::remove_file(&step.output)?;
     if let Some(verdict) = &step.verdict {
@@ -267,6 +268,28 @@ mod tests {
         assert_eq!(climb_with(f64::INFINITY), (StepEnd::Refused("refused".into()), true));
         let (end, started) = climb_with(f64::INFINITY);
         assert!(matches!(end, StepEnd::Refused(_)) && !started, "{end:?}");
+    }
+
+    #[test]
+    fn what_a_looser_gate_let_pass_is_gone_once_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let strict = ladder(folder.path());
+        let [bundle, verdict, within] = ["int8", "verdict.json", "within"].map(|name| folder.path().join(name));
+        std::fs::write(&within, serde_json::to_string(&example_report()).unwrap()).unwrap();
+        let script = format!("cat {} > {}; echo x > {}", within.display(), verdict.display(), bundle.display());
+        let mut loose = strict.clone();
+        loose.steps[2].arguments = vec!["-c".into(), script.into()];
+        let own = folder.path().join("rung").join("mine.onnx");
+        std::fs::create_dir(folder.path().join("rung")).unwrap();
+        std::fs::write(&own, "").unwrap();
+        // There and back twice: the second time the refusal is in the book, and the report on disk is of the looser gate.
+        for _ in 0..2 {
+            let (ends, _) = climb(&loose, &Interrupts::default());
+            assert!(ends[2] == done(false) && bundle.exists(), "{ends:?}");
+            let (ends, ear) = climb(&strict, &Interrupts::default());
+            assert!(matches!(ends[2], StepEnd::Refused(_)) && ear.started == [2], "{ends:?}");
+            assert!(!bundle.exists() && own.exists());
+        }
     }
 
     #[test]
