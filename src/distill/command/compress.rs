@@ -61,10 +61,12 @@ use crate::{
 /// command goes on. Times are measured anew each time. An int8 form that loses more than the gate allows (`gate: {budget: 1.0, agreement:
 /// 0.97}`, see `distill quantize --help`) is refused and left out.
 ///
-/// See first what would run, or try it out quickly:
+/// See first what would run, or try it out quickly. --set changes values of the ladder (seed, epochs, recovery_epochs, aware_epochs,
+/// latency_rounds, and what is in ladder, gate and constraints); all other keys are those of the experiment:
 ///
 ///   distill compress small.yaml --dry-run
-///   distill compress small.yaml --set train.epochs=1 --output /tmp/small
+///   distill compress small.yaml --set epochs=1 --set recovery_epochs=1 --set aware_epochs=1 --output /tmp/small
+///   distill compress small.yaml --set 'ladder.precisions=[fp32]' --set train.batch=4
 ///
 /// In the output folder: front.html (to look at: the front, what each step cost in AP of each class), the same as front.json and
 /// front.txt, student.onnx, and a folder for each rung with its log.txt.
@@ -80,18 +82,19 @@ pub struct CompressArgs {
     /// Print the commands, and do nothing else.
     #[arg(long)]
     dry_run: bool,
-    /// Change a value of the experiment for all rungs; may be given several times.
+    /// Change a value of the ladder, or one of the experiment for all rungs; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 /// Plans, makes, measures, chooses.
 pub fn run(args: CompressArgs) -> anyhow::Result<Outcome> {
-    let mut config = LadderConfig::load(&args.config)?;
+    let (own, set) = LadderConfig::part_changes(args.set);
+    let mut config = LadderConfig::load(&args.config, &own)?;
     if let Some(output) = &args.output {
         config.output = std::path::absolute(output).with_context(|| output.display().to_string())?;
     }
-    let ladder = Ladder::plan(config, args.set)?;
+    let ladder = Ladder::plan(config, set)?;
     if args.dry_run {
         print_plan(&ladder);
         return Ok(Outcome::Done);
