@@ -54,8 +54,8 @@ use crate::{
 ///
 /// Every student is made by commands of their own (`distill run`, `distill prune`, `distill quantize`), one after the other. Then all of
 /// them and the teachers are timed in turns, and judged on the validation block. The most accurate one that keeps all limits is copied to
-/// student.onnx of the output folder; the test block is looked at last, for that one and the first of the ladder. Where none keeps them
-/// the exit code is 1, and the nearest is named with what it misses.
+/// student.onnx of the output folder; the test block is looked at last, and nothing is chosen by it. Where none keeps them the exit code
+/// is 1, and the nearest is named with what it misses.
 ///
 /// What is finished and whose inputs have not changed is not made again: after Ctrl-C, a power cut or another line in the file the same
 /// command goes on. Times are measured anew each time. An int8 form that loses more than the gate allows (`gate: {budget: 1.0, agreement:
@@ -140,10 +140,11 @@ fn measure(ladder: &Ladder, ends: &[StepEnd], stop: &AtomicBool) -> anyhow::Resu
     let is_made = |point: &usize| matches!(ends.get(ladder.points[*point].step), Some(StepEnd::Done { .. }));
     let students: Vec<usize> = (0..ladder.points.len()).filter(is_made).collect();
     let mut lost_data = ends.iter().any(|end| matches!(end, StepEnd::Done { lost_data: true, .. }));
-    let contest = Contest::new(ladder, students.clone());
+    let any_made = !students.is_empty();
+    let contest = Contest::new(ladder, students);
     let mut measured = None;
     let mut truth = (String::new(), 0);
-    if !students.is_empty() {
+    if any_made {
         let Some(report) = unless_stopped(evaluate_shown(&contest.validation()?, stop))? else { return Ok(None) };
         tell_losses(&report);
         lost_data |= report.lost_data;
@@ -154,14 +155,13 @@ fn measure(ladder: &Ladder, ends: &[StepEnd], stop: &AtomicBool) -> anyhow::Resu
     }
     let mut front = front_of(ladder, ends, measured, truth);
     front.choose();
-    let chosen = students.iter().copied().filter(|point| Some(&ladder.points[*point].name) == front.chosen.as_ref());
-    let mut shown: Vec<usize> = chosen.collect();
-    if !shown.is_empty() {
-        // The first student beside it, unless it is that itself.
-        let first = students.first().copied().filter(|first| !shown.contains(first));
-        shown.extend(first);
-        match evaluate_shown(&contest.test(&shown)?, stop) {
-            Ok(report) => (front.test, front.test_frames) = (test_figures(&report), report.frames),
+    if any_made {
+        // All of them, also where none is chosen: what a step costs is believed where nobody was chosen by it.
+        match evaluate_shown(&contest.test()?, stop) {
+            Ok(report) => {
+                (front.test, front.test_frames) = (test_figures(&report), report.frames);
+                front.test_truth = report.truth;
+            }
             Err(EvaluateError::Stopped) => return Ok(None),
             // There may be no test block, or none with truth.
             Err(EvaluateError::NoTruth { .. }) => {}
@@ -216,6 +216,7 @@ fn front_of(ladder: &Ladder, ends: &[StepEnd], measured: Option<Measured>, truth
         chosen: None,
         nearest: None,
         test: Vec::new(),
+        test_truth: String::new(),
         test_frames: 0,
     }
 }

@@ -82,7 +82,9 @@ pub(in crate::distill::report) fn of(front: &Front) -> Section {
         }
         if !front.test.is_empty() {
             html.leaf("h3", &[], "On the test block");
-            html.append(&figure_table(&front.test_table(), Some(0)));
+            let name = front.marked().map(|marked| marked.name.as_str());
+            let marked = front.test.iter().position(|model| Some(model.name.as_str()) == name);
+            html.append(&figure_table(&front.test_table(), marked));
         }
         let left_out: Vec<&LadderPoint> = front.points.iter().filter(|point| point.reason.is_some()).collect();
         if !left_out.is_empty() {
@@ -215,6 +217,7 @@ mod tests {
         for words in [
             "Chosen: micro_int8.",
             "<tr class=\"student\"><td>chosen</td>",
+            "<tr class=\"student\"><td>micro_int8</td><td>0.630</td>",
             "What each step cost",
             "AP50 pallet",
             "<strong>micro_time_50_int8_aware</strong> refused: loses &lt;3&gt; points.",
