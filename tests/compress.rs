@@ -88,7 +88,12 @@ fn the_most_accurate_student_within_the_limits_is_found_and_nothing_is_made_twic
     assert_eq!(chosen["figures"]["ap50"].as_f64(), Some(best));
     let bundle = std::fs::read(chosen["bundle"].as_str().unwrap()).unwrap();
     assert_eq!(bundle, std::fs::read(scene.path("small/student.onnx")).unwrap());
-    assert_eq!(front["test"][0]["name"], chosen["name"]);
+    let tested = |front: &Value| -> Vec<String> {
+        let models = front["test"].as_array().unwrap().iter();
+        models.map(|model| model["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(tested(&front), names);
+    assert_eq!(front["test_truth"], "labels");
     assert!(front["test_frames"].as_u64().is_some_and(|frames| frames > 0), "{front}");
     let text = std::fs::read_to_string(scene.path("small/front.txt")).unwrap();
     assert!(told.starts_with(&text) && text.contains("chosen: micro_96x64"), "{told}");
@@ -120,6 +125,7 @@ fn the_most_accurate_student_within_the_limits_is_found_and_nothing_is_made_twic
     let front = scene.front();
     assert_eq!((&front["chosen"], &front["nearest"]), (&Value::Null, &Value::from("micro_96x64_int8")));
     assert_eq!(front["points"][0]["misses"][0]["constraint"], "size_kb");
+    assert_eq!(tested(&front).len(), 2, "all are shown on the test block, whether one is chosen or not");
     assert!(!scene.path("small/student.onnx").exists());
 }
 

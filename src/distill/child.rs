@@ -32,6 +32,37 @@ pub struct Interrupts {
     pub kill: AtomicBool,
 }
 
+/// Hears how pieces of work go that children do; the numbers are the places of these in the list of all. `End` is how one can end.
+pub trait Watch<End> {
+    /// A piece of work starts.
+    fn started(&mut self, place: usize);
+    /// One that trains has made so many epochs, those of an earlier process included.
+    fn epochs(&mut self, _place: usize, _epochs: usize) {}
+    /// A piece of work ended.
+    fn ended(&mut self, place: usize, end: &End);
+}
+
+/// Notes what it hears of, in that order.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(in crate::distill) struct Ear {
+    /// What started.
+    pub started: Vec<usize>,
+    /// What ended.
+    pub ended: Vec<usize>,
+}
+
+#[cfg(test)]
+impl<End> Watch<End> for Ear {
+    fn started(&mut self, place: usize) {
+        self.started.push(place);
+    }
+
+    fn ended(&mut self, place: usize, _: &End) {
+        self.ended.push(place);
+    }
+}
+
 /// A child at work. None outlives this, not even in a panic.
 #[derive(Debug)]
 pub struct LoggedChild {

@@ -86,7 +86,7 @@ impl AblationConfig {
     /// [`AblationError`] that names the file and the key, and the mend.
     pub fn load(path: &Path) -> Result<Self, AblationError> {
         let unread = |source| AblationError::Read { path: path.to_owned(), source };
-        let config: Self = read_resolved(path, unread, |config: &mut Self, paths| {
+        let config: Self = read_resolved(path, &[], unread, |config: &mut Self, paths| {
             paths.resolve("experiment", &mut config.experiment)?;
             paths.resolve("output", &mut config.output)
         })?;

@@ -26,5 +26,5 @@ pub use plan::{Choice, Plan, PlannedRun};
 #[cfg(test)]
 pub(in crate::distill) use result::tests::ablation as example;
 pub use result::{Ablation, ClassSpread, RunFigures, RunResult, RunState, VariantResult};
-pub use runner::{RunEnd, Runner, Watch};
+pub use runner::{RunEnd, Runner};
 pub use statistics::{Difference, Spread, Verdict, chance_beyond};

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, path::Path, process::ExitStatus, sync::atomic::Ordering, thread};
 
 use super::{Plan, PlannedRun, RunFigures};
-use crate::distill::child::{DATA_LOST, Interrupts, LoggedChild, POLL, complaint};
+use crate::distill::child::{DATA_LOST, Interrupts, LoggedChild, POLL, Watch, complaint};
 
 /// How a run went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +19,6 @@ pub enum RunEnd {
     Interrupted,
     /// It failed, and why.
     Failed(String),
-}
-
-/// Hears how the runs go; the numbers are indices into [`Plan::runs`].
-pub trait Watch {
-    /// A run starts.
-    fn started(&mut self, run: usize);
-    /// A run has made so many epochs, those of an earlier process included.
-    fn epochs(&mut self, run: usize, epochs: usize);
-    /// A run ended.
-    fn ended(&mut self, run: usize, end: &RunEnd);
 }
 
 /// Runs trainings as child processes.
@@ -51,8 +41,8 @@ struct Running {
 }
 
 impl Runner<'_> {
-    /// Runs what is queued, indices into [`Plan::runs`], and says of every run of the plan how it went.
-    pub fn run(&self, mut queue: VecDeque<usize>, watch: &mut dyn Watch) -> Vec<RunEnd> {
+    /// Runs what is queued, indices into [`Plan::runs`] as those that `watch` is told, and says of every run of the plan how it went.
+    pub fn run(&self, mut queue: VecDeque<usize>, watch: &mut dyn Watch<RunEnd>) -> Vec<RunEnd> {
         let mut ends = vec![RunEnd::NotRun; self.plan.runs.len()];
         let mut running: Vec<Running> = Vec::new();
         let (mut asked, mut killed) = (false, false);
@@ -125,26 +115,7 @@ fn how_it_ended(run: &PlannedRun, status: ExitStatus, stopping: bool) -> RunEnd 
 #[cfg(test)]
 mod tests {
     use super::{super::Choice, *};
-    use crate::distill::ablate::plan::tests::plan;
-
-    /// Counts what is heard.
-    #[derive(Default)]
-    struct Ear {
-        started: Vec<usize>,
-        ended: Vec<usize>,
-    }
-
-    impl Watch for Ear {
-        fn started(&mut self, run: usize) {
-            self.started.push(run);
-        }
-
-        fn epochs(&mut self, _: usize, _: usize) {}
-
-        fn ended(&mut self, run: usize, _: &RunEnd) {
-            self.ended.push(run);
-        }
-    }
+    use crate::distill::{ablate::plan::tests::plan, child::Ear};
 
     /// Runs all runs of a plan by a program that is not `distill`.
     fn run_by(program: &str, interrupts: &Interrupts) -> (tempfile::TempDir, Vec<RunEnd>, Ear) {

@@ -16,8 +16,8 @@ use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Outcome, WorkFailed, one_line, run::label_stage, train::check_inputs};
 use crate::distill::{
-    ablate::{Ablation, AblationConfig, Choice, Plan, PlannedRun, RunEnd, RunFigures, Runner, Settings, Watch},
-    child::Interrupts,
+    ablate::{Ablation, AblationConfig, Choice, Plan, PlannedRun, RunEnd, RunFigures, Runner, Settings},
+    child::{Interrupts, Watch},
     config::Experiment,
     durable,
     report::{ablation_page, ablation_svg},
@@ -306,7 +306,7 @@ fn bar(length: u64, template: &str) -> ProgressBar {
         .with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-impl Watch for Display<'_> {
+impl Watch<RunEnd> for Display<'_> {
     fn started(&mut self, run: usize) {
         let planned = &self.plan.runs[run];
         let title = self.plan.title(planned);

@@ -20,9 +20,9 @@ use super::{
 use crate::{
     bench::Machine,
     distill::{
+        child::Watch,
         compress::ladder::{
-            Climber, Contest, Front, Ladder, LadderConfig, LadderPoint, Measured, Onlooker, StepEnd, fused_ap50,
-            test_figures,
+            Climber, Contest, Front, Ladder, LadderConfig, LadderPoint, Measured, StepEnd, fused_ap50, test_figures,
         },
         durable,
         evaluate::{EvaluateError, bundle_path},
@@ -54,18 +54,20 @@ use crate::{
 ///
 /// Every student is made by commands of their own (`distill run`, `distill prune`, `distill quantize`), one after the other. Then all of
 /// them and the teachers are timed in turns, and judged on the validation block. The most accurate one that keeps all limits is copied to
-/// student.onnx of the output folder; the test block is looked at last, for that one and the first of the ladder. Where none keeps them
-/// the exit code is 1, and the nearest is named with what it misses.
+/// student.onnx of the output folder; the test block is looked at last, and nothing is chosen by it. Where none keeps them the exit code
+/// is 1, and the nearest is named with what it misses.
 ///
 /// What is finished and whose inputs have not changed is not made again: after Ctrl-C, a power cut or another line in the file the same
 /// command goes on. Times are measured anew each time. An int8 form that loses more than the gate allows (`gate: {budget: 1.0, agreement:
 /// 0.97}`, see `distill quantize --help`) is refused and left out. `weights: unsigned` or `full` makes int8 with other weights than clear
 /// ones.
 ///
-/// See first what would run, or try it out quickly:
+/// See first what would run, or try it out quickly. --set changes values of the ladder (seed, epochs, recovery_epochs, aware_epochs,
+/// latency_rounds, and what is in ladder, gate and constraints); all other keys are those of the experiment:
 ///
 ///   distill compress small.yaml --dry-run
-///   distill compress small.yaml --set train.epochs=1 --output /tmp/small
+///   distill compress small.yaml --set epochs=1 --set recovery_epochs=1 --set aware_epochs=1 --output /tmp/small
+///   distill compress small.yaml --set 'ladder.precisions=[fp32]' --set train.batch=4
 ///
 /// In the output folder: front.html (to look at: the front, what each step cost in AP of each class), the same as front.json and
 /// front.txt, student.onnx, and a folder for each rung with its log.txt.
@@ -81,18 +83,19 @@ pub struct CompressArgs {
     /// Print the commands, and do nothing else.
     #[arg(long)]
     dry_run: bool,
-    /// Change a value of the experiment for all rungs; may be given several times.
+    /// Change a value of the ladder, or one of the experiment for all rungs; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 /// Plans, makes, measures, chooses.
 pub fn run(args: CompressArgs) -> anyhow::Result<Outcome> {
-    let mut config = LadderConfig::load(&args.config)?;
+    let (own, set) = LadderConfig::part_changes(args.set);
+    let mut config = LadderConfig::load(&args.config, &own)?;
     if let Some(output) = &args.output {
         config.output = std::path::absolute(output).with_context(|| output.display().to_string())?;
     }
-    let ladder = Ladder::plan(config, args.set)?;
+    let ladder = Ladder::plan(config, set)?;
     if args.dry_run {
         print_plan(&ladder);
         return Ok(Outcome::Done);
@@ -138,10 +141,11 @@ fn measure(ladder: &Ladder, ends: &[StepEnd], stop: &AtomicBool) -> anyhow::Resu
     let is_made = |point: &usize| matches!(ends.get(ladder.points[*point].step), Some(StepEnd::Done { .. }));
     let students: Vec<usize> = (0..ladder.points.len()).filter(is_made).collect();
     let mut lost_data = ends.iter().any(|end| matches!(end, StepEnd::Done { lost_data: true, .. }));
-    let contest = Contest::new(ladder, students.clone());
+    let any_made = !students.is_empty();
+    let contest = Contest::new(ladder, students);
     let mut measured = None;
     let mut truth = (String::new(), 0);
-    if !students.is_empty() {
+    if any_made {
         let Some(report) = unless_stopped(evaluate_shown(&contest.validation()?, stop))? else { return Ok(None) };
         tell_losses(&report);
         lost_data |= report.lost_data;
@@ -152,14 +156,13 @@ fn measure(ladder: &Ladder, ends: &[StepEnd], stop: &AtomicBool) -> anyhow::Resu
     }
     let mut front = front_of(ladder, ends, measured, truth);
     front.choose();
-    let chosen = students.iter().copied().filter(|point| Some(&ladder.points[*point].name) == front.chosen.as_ref());
-    let mut shown: Vec<usize> = chosen.collect();
-    if !shown.is_empty() {
-        // The first student beside it, unless it is that itself.
-        let first = students.first().copied().filter(|first| !shown.contains(first));
-        shown.extend(first);
-        match evaluate_shown(&contest.test(&shown)?, stop) {
-            Ok(report) => (front.test, front.test_frames) = (test_figures(&report), report.frames),
+    if any_made {
+        // All of them, also where none is chosen: what a step costs is believed where nobody was chosen by it.
+        match evaluate_shown(&contest.test()?, stop) {
+            Ok(report) => {
+                (front.test, front.test_frames) = (test_figures(&report), report.frames);
+                front.test_truth = report.truth;
+            }
             Err(EvaluateError::Stopped) => return Ok(None),
             // There may be no test block, or none with truth.
             Err(EvaluateError::NoTruth { .. }) => {}
@@ -214,6 +217,7 @@ fn front_of(ladder: &Ladder, ends: &[StepEnd], measured: Option<Measured>, truth
         chosen: None,
         nearest: None,
         test: Vec::new(),
+        test_truth: String::new(),
         test_frames: 0,
     }
 }
@@ -264,7 +268,7 @@ struct Display<'a> {
     start: Option<Instant>,
 }
 
-impl Onlooker for Display<'_> {
+impl Watch<StepEnd> for Display<'_> {
     fn started(&mut self, step: usize) {
         let (number, all) = (step + 1, self.ladder.steps.len());
         self.start = Some(Instant::now());

@@ -7,7 +7,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::ConfigError;
+use super::{ConfigError, read_yaml};
 
 /// The absolute folder that a file lies in.
 ///
@@ -25,19 +25,19 @@ pub(in crate::distill) fn absolute_path(path: &Path) -> io::Result<PathBuf> {
     Ok(without_dots(&std::path::absolute(path)?))
 }
 
-/// Reads a configuration file that unknown keys are refused in, and has `resolve` make its paths absolute; `unread` tells that the file
-/// cannot be read.
+/// Reads a configuration file that unknown keys are refused in, changes single values by `overrides` (`key.path=value`), and has
+/// `resolve` make its paths absolute; `unread` tells that the file cannot be read.
 ///
 /// # Errors
 /// When the file cannot be read, is not what it should be, or `resolve` fails.
 pub(in crate::distill) fn read_resolved<T: DeserializeOwned, E: From<ConfigError>>(
     path: &Path,
+    overrides: &[String],
     unread: impl Fn(io::Error) -> E,
     resolve: impl FnOnce(&mut T, &PathResolver<'_>) -> Result<(), ConfigError>,
 ) -> Result<T, E> {
     let text = std::fs::read_to_string(path).map_err(&unread)?;
-    let mut config: T = serde_yaml::from_str(&text)
-        .map_err(|error| ConfigError::from_yaml(&path.display().to_string(), &error, true))?;
+    let (mut config, _): (T, String) = read_yaml(&text, &path.display().to_string(), overrides)?;
     let variable = |name: &str| std::env::var(name).ok();
     let paths = PathResolver { file: path, folder: folder_of(path).map_err(&unread)?, variable: &variable };
     resolve(&mut config, &paths)?;

@@ -4,7 +4,7 @@ use std::{io, path::Path, process::ExitStatus, sync::atomic::Ordering, thread};
 
 use super::{Ladder, Step};
 use crate::distill::{
-    child::{DATA_LOST, Interrupts, LoggedChild, POLL, complaint},
+    child::{DATA_LOST, Interrupts, LoggedChild, POLL, Watch, complaint},
     compress::quantize::QuantizeReport,
     durable,
     stage::{StageBook, hash_of, input_hash},
@@ -35,14 +35,6 @@ pub enum StepEnd {
     Without(usize),
 }
 
-/// Hears how the steps go; the numbers are indices into [`Ladder::steps`].
-pub trait Onlooker {
-    /// A step starts.
-    fn started(&mut self, step: usize);
-    /// A step ended, or was done already.
-    fn ended(&mut self, step: usize, end: &StepEnd);
-}
-
 /// Runs the commands of a ladder.
 #[derive(Debug)]
 pub struct Climber<'a> {
@@ -56,7 +48,8 @@ pub struct Climber<'a> {
 
 impl Climber<'_> {
     /// Runs what is not done yet with the same inputs, and says of every step how it went. A step that fails costs those that need it.
-    pub fn climb(&self, onlooker: &mut dyn Onlooker) -> Vec<StepEnd> {
+    /// `watch` is told indices into [`Ladder::steps`], and of what is done already only that it ended.
+    pub fn climb(&self, watch: &mut dyn Watch<StepEnd>) -> Vec<StepEnd> {
         let steps = &self.ladder.steps;
         let mut ends: Vec<StepEnd> = Vec::with_capacity(steps.len());
         for (place, step) in steps.iter().enumerate() {
@@ -66,8 +59,8 @@ impl Climber<'_> {
             } else if let Some(before) = needed {
                 StepEnd::Without(before)
             } else {
-                let end = self.take(step, &mut || onlooker.started(place));
-                onlooker.ended(place, &end);
+                let end = self.take(step, &mut || watch.started(place));
+                watch.ended(place, &end);
                 end
             };
             ends.push(end);
@@ -138,7 +131,8 @@ fn hash_of_step(step: &Step) -> String {
     hash_of(&(env!("CARGO_PKG_VERSION"), arguments, &step.settings, inputs))
 }
 
-/// Removes what an earlier time has left: a child that is stopped ends as one that has finished, and only the output tells.
+/// Removes what an earlier time has left: a child that is stopped ends as one that has finished, and only the output tells. So a bundle
+/// of a looser gate is gone where a stricter one refuses it.
 fn clear(step: &Step) -> io::Result<()> {
     durable::remove_file(&step.output)?;
     if let Some(verdict) = &step.verdict {
@@ -181,23 +175,7 @@ fn how_it_ended(step: &Step, status: ExitStatus, asked_to_stop: bool) -> StepEnd
 #[cfg(test)]
 mod tests {
     use super::{super::plan_tests::plan, *};
-    use crate::distill::compress::quantize::example_report;
-
-    #[derive(Default)]
-    struct Ear {
-        started: Vec<usize>,
-        ended: Vec<usize>,
-    }
-
-    impl Onlooker for Ear {
-        fn started(&mut self, step: usize) {
-            self.started.push(step);
-        }
-
-        fn ended(&mut self, step: usize, _: &StepEnd) {
-            self.ended.push(step);
-        }
-    }
+    use crate::distill::{child::Ear, compress::quantize::example_report};
 
     /// A ladder of four steps by a shell: one that makes a file, one that makes another of it, one that is refused, one that needs that.
     fn ladder(folder: &Path) -> Ladder {
@@ -290,6 +268,28 @@ mod tests {
         assert_eq!(climb_with(f64::INFINITY), (StepEnd::Refused("refused".into()), true));
         let (end, started) = climb_with(f64::INFINITY);
         assert!(matches!(end, StepEnd::Refused(_)) && !started, "{end:?}");
+    }
+
+    #[test]
+    fn what_a_looser_gate_let_pass_is_gone_once_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let strict = ladder(folder.path());
+        let [bundle, verdict, within] = ["int8", "verdict.json", "within"].map(|name| folder.path().join(name));
+        std::fs::write(&within, serde_json::to_string(&example_report()).unwrap()).unwrap();
+        let script = format!("cat {} > {}; echo x > {}", within.display(), verdict.display(), bundle.display());
+        let mut loose = strict.clone();
+        loose.steps[2].arguments = vec!["-c".into(), script.into()];
+        let own = folder.path().join("rung").join("mine.onnx");
+        std::fs::create_dir(folder.path().join("rung")).unwrap();
+        std::fs::write(&own, "").unwrap();
+        // There and back twice: the second time the refusal is in the book, and the report on disk is of the looser gate.
+        for _ in 0..2 {
+            let (ends, _) = climb(&loose, &Interrupts::default());
+            assert!(ends[2] == done(false) && bundle.exists(), "{ends:?}");
+            let (ends, ear) = climb(&strict, &Interrupts::default());
+            assert!(matches!(ends[2], StepEnd::Refused(_)) && ear.started == [2], "{ends:?}");
+            assert!(!bundle.exists() && own.exists());
+        }
     }
 
     #[test]

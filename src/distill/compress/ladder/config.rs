@@ -38,6 +38,10 @@ pub(super) const OWN_KEYS: [(&str, &str); 6] = [
     ("student.height", "list widths and heights under `ladder.inputs`"),
 ];
 
+/// Keys of the ladder that `--set` changes; the experiment has none of these but `seed`, which the ladder gives it.
+const SETTABLE: [&str; 8] =
+    ["seed", "epochs", "recovery_epochs", "aware_epochs", "ladder", "gate", "constraints", "latency_rounds"];
+
 /// A rung may have at most this share of the time of the one before it; less of a step is not worth a training.
 const MOST_SHARE: f64 = 0.98;
 /// More rounds for one rung are not worth their trainings.
@@ -187,13 +191,23 @@ impl PointPrecision {
 }
 
 impl LadderConfig {
-    /// Reads a ladder, resolves its paths and checks it; the rungs' experiments are read by [`super::Ladder::plan`].
+    /// Parts the changes of a command line (`key.path=value`) into those of the ladder, for [`Self::load`], and those of its experiment,
+    /// for [`super::Ladder::plan`].
+    pub fn part_changes(set: Vec<String>) -> (Vec<String>, Vec<String>) {
+        set.into_iter().partition(|text| {
+            let key = text.split(['=', '.']).next().unwrap_or_default();
+            SETTABLE.contains(&key.trim())
+        })
+    }
+
+    /// Reads a ladder, changes single values by `overrides` (`key.path=value`), resolves its paths and checks it; the rungs' experiments
+    /// are read by [`super::Ladder::plan`].
     ///
     /// # Errors
     /// [`LadderError`] that names the file and the key, and the mend.
-    pub fn load(path: &Path) -> Result<Self, LadderError> {
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, LadderError> {
         let unread = |source| LadderError::Read { path: path.to_owned(), source };
-        let config: Self = read_resolved(path, unread, |config: &mut Self, paths| {
+        let config: Self = read_resolved(path, overrides, unread, |config: &mut Self, paths| {
             paths.resolve("experiment", &mut config.experiment)?;
             paths.resolve("output", &mut config.output)?;
             match &mut config.constraints.speedup_over {
@@ -299,7 +313,7 @@ constraints: {size_kb: 500, speedup_over: {model: yolox.onnx, times: 9.4}}
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ladder.yaml");
         std::fs::write(&path, text).unwrap();
-        LadderConfig::load(&path)
+        LadderConfig::load(&path, &[])
     }
 
     #[test]
@@ -343,6 +357,6 @@ constraints: {size_kb: 500, speedup_over: {model: yolox.onnx, times: 9.4}}
                 assert!(error.contains(word), "`{word}` is not in: {error}");
             }
         }
-        assert!(matches!(LadderConfig::load(Path::new("/no/such.yaml")), Err(LadderError::Read { .. })));
+        assert!(matches!(LadderConfig::load(Path::new("/no/such.yaml"), &[]), Err(LadderError::Read { .. })));
     }
 }

@@ -92,7 +92,14 @@ pub(in crate::distill) fn example() -> Front {
         points,
         chosen: None,
         nearest: None,
-        test: vec![test("micro_int8", 0.84), test("micro", 0.88), test("yolox", 0.93)],
+        test: vec![
+            test("micro", 0.88),
+            test("micro_int8", 0.84),
+            test("micro_time_50", 0.83),
+            test("micro_time_50_int8", 0.82),
+            test("yolox", 0.93),
+        ],
+        test_truth: "labels".into(),
         test_frames: 174,
     };
     front.choose();

@@ -50,8 +50,11 @@ pub struct Front {
     pub chosen: Option<String>,
     /// Where none does: the name of the one that is least beyond them.
     pub nearest: Option<String>,
-    /// Figures on the test block, which nothing was chosen by: of the chosen student, the first one of the ladder, and the teachers.
+    /// Figures on the test block, which nothing was chosen by: of the students in the order of the ladder, then of the teachers.
     pub test: Vec<TestFigures>,
+    /// What counted as true there; files of earlier versions lack it.
+    #[serde(default)]
+    pub test_truth: String,
     /// Frames of the test block.
     pub test_frames: usize,
 }

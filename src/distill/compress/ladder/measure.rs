@@ -76,12 +76,12 @@ impl<'a> Contest<'a> {
         Ok(EvaluateJob { models, latency_rounds: 0, ..EvaluateJob::of_validation(&self.ladder.experiment)? })
     }
 
-    /// The evaluation on the test block of these students, beside the teachers. Nothing must be chosen by it.
+    /// The evaluation on the test block: the students, then the teachers. Nothing must be chosen by it.
     ///
     /// # Errors
     /// When soft targets or a recording cannot be read.
-    pub fn test(&self, students: &[usize]) -> Result<EvaluateJob, TrainError> {
-        let points = students.iter().map(|point| student(&self.ladder.points[*point]));
+    pub fn test(&self) -> Result<EvaluateJob, TrainError> {
+        let points = self.students.iter().map(|point| student(&self.ladder.points[*point]));
         let teachers = self.teachers.iter().map(|teacher| part(teacher, Role::Teacher));
         let job = EvaluateJob::of_experiment(&self.ladder.experiment)?;
         Ok(EvaluateJob { models: points.chain(teachers).collect(), latency_rounds: 0, ..job })

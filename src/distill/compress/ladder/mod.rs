@@ -30,7 +30,7 @@ mod plan;
 mod plan_tests;
 mod table;
 
-pub use climb::{Climber, Onlooker, StepEnd};
+pub use climb::{Climber, StepEnd};
 pub use config::{GateSection, LadderConfig, LadderSection, PointPrecision, PruneShare};
 pub use constraint::{Constraints, Miss, Speedup};
 pub use error::LadderError;

@@ -89,7 +89,7 @@ struct Standing {
 
 impl Ladder {
     /// Plans all rungs. Every unpruned student's experiment is read and checked; `set` are further changes of all of them
-    /// (`key.path=value`), which win over the ladder's, over its `epochs` too.
+    /// (`key.path=value`), which win over the ladder's, over its `epochs` too. The ladder's own are those of [`LadderConfig::load`].
     ///
     /// # Errors
     /// [`LadderError`] that names the rung and the key.

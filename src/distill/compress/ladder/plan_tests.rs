@@ -34,7 +34,8 @@ pub fn plan(change: (&str, &str), set: &[&str]) -> Result<Ladder, LadderError> {
     std::fs::write(folder.path().join("base.yaml"), BASE).unwrap();
     let path = folder.path().join("small.yaml");
     std::fs::write(&path, LADDER.replace(change.0, change.1)).unwrap();
-    Ladder::plan(LadderConfig::load(&path)?, set.iter().map(|text| (*text).to_owned()).collect())
+    let (own, set) = LadderConfig::part_changes(set.iter().map(|text| (*text).to_owned()).collect());
+    Ladder::plan(LadderConfig::load(&path, &own)?, set)
 }
 
 fn words(step: &Step) -> Vec<String> {
@@ -126,6 +127,33 @@ fn weights_are_those_of_every_quantisation() {
     };
     assert_eq!(weights(("seed: 7", "seed: 7\nweights: unsigned")), [true; 24]);
     assert_eq!(weights(("", "")), [false; 24]);
+}
+
+#[test]
+fn the_command_line_changes_the_ladder_too() {
+    let long = ("seed: 7", "seed: 7\nepochs: 40\nrecovery_epochs: 10\naware_epochs: 12");
+    let set = ["epochs=1", "recovery_epochs=2", "aware_epochs=3", "ladder.sizes=[micro]", "seed=8", "train.batch=2"];
+    let tried = plan(long, &set).unwrap();
+    assert_eq!((tried.experiment.train.epochs, tried.experiment.train.batch, tried.experiment.seed), (1, 2, 8));
+    assert_eq!(tried.set, ["train.batch=2"], "the rest is the experiment's");
+    assert!(tried.points.iter().all(|point| point.name.starts_with("micro_")));
+    let last_word = |start: &str| {
+        let step = tried.steps.iter().find(|step| step.stage.starts_with(start)).unwrap();
+        words(step).last().cloned().unwrap_or_default()
+    };
+    assert_eq!([last_word("prune"), last_word("int8_aware")], ["2", "3"]);
+    let told = |set: &str| plan(("", ""), &[set]).unwrap_err().to_string();
+    for (set, words) in [
+        ("epochs=0", &["epochs", "at least 1"][..]),
+        ("aware_epochs", &["--set aware_epochs", "key=value"]),
+        ("ladder.size=[micro]", &["--set", "ladder.size", "did you mean `ladder.sizes`"]),
+        ("constraints.retention=97", &["constraints.retention", "0.97"]),
+    ] {
+        let error = told(set);
+        for word in words {
+            assert!(error.contains(word), "`{word}` is not in: {error}");
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Front, LadderPoint, Miss, PointFigures, PointState};
 use crate::distill::figure_table::{FigureTable, figure};
 
 impl Front {
-    /// The result for people: all students, what each step cost, the chosen one on the test block, and how to read it.
+    /// The result for people: all students, what each step cost, all on the test block, and how to read it.
     pub fn to_text(&self) -> String {
         let made = self.points.iter().filter(|point| point.state == PointState::Made).count();
         let mut text = format!("{}: {made} students of {}\n", self.name, self.experiment);
@@ -76,7 +76,7 @@ impl Front {
         table
     }
 
-    /// The chosen student, the first one and the teachers on the test block.
+    /// The students and the teachers on the test block.
     pub fn test_table(&self) -> FigureTable {
         let names = self.test.first().map(|model| model.per_class.iter().map(|class| format!("AP50 {}", class.class)));
         let classes: Vec<String> = names.into_iter().flatten().collect();
@@ -102,7 +102,8 @@ impl Front {
         });
         let test = match self.test_frames {
             0 => String::new(),
-            frames => format!(" The test block ({frames} frames) has chosen nothing."),
+            frames if self.test_truth.is_empty() => format!(" The test block ({frames} frames) has chosen nothing."),
+            frames => format!(" The test block ({frames} frames; truth: {}) has chosen nothing.", self.test_truth),
         };
         format!(
             "AP on the validation block, {} frames; truth: {}.{yardstick} ms: the network alone on one thread, the median over {} rounds in \
@@ -205,7 +206,7 @@ mod tests {
             "AP50 pallet",
             "refused: micro_time_50_int8_aware: loses <3> points",
             "share of that of fused teachers (1.000)",
-            "The test block (174 frames) has chosen nothing",
+            "The test block (174 frames; truth: labels) has chosen nothing",
             "chosen: micro_int8",
         ] {
             assert!(text.contains(words), "{words}: {text}");

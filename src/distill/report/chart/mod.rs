@@ -20,7 +20,7 @@ pub(super) use bars::{Bar, BarRow, bars};
 pub(super) use dots::{DotPlot, DotRow};
 pub(super) use lines::{Mark, Series, lines};
 pub(super) use reliability::reliability;
-pub(super) use scatter::{Dot, scatter, scatter_with_front};
+pub(super) use scatter::{Dot, Sign, scatter, scatter_with_front};
 
 use super::markup::{Markup, pixels};
 

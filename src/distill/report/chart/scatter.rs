@@ -9,7 +9,7 @@ const LINE: f64 = 15.0;
 /// One dot.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::distill::report) struct Dot {
-    /// What is written beside it.
+    /// What is written beside it; nothing where it is empty.
     pub name: String,
     /// Its place.
     pub x: f64,
@@ -21,21 +21,44 @@ pub(in crate::distill::report) struct Dot {
     pub emphasis: bool,
 }
 
+/// A sign that a legend explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::distill::report) enum Sign {
+    /// The disc of a [`Dot`] with emphasis, in the colour of this number.
+    Disc(usize),
+    /// The ring of another one.
+    Ring(usize),
+    /// The line of steps.
+    Front,
+}
+
+impl Sign {
+    fn class(self) -> String {
+        match self {
+            Self::Disc(number) => format!("disc {}", color(number)),
+            Self::Ring(number) => format!("hollow {}", color(number)),
+            Self::Front => "steps".to_owned(),
+        }
+    }
+}
+
 /// A rectangle of the chart in pixels: left, top, right, bottom.
 type Area = [f64; 4];
 
 /// A chart of dots. Names stand where they cover neither each other nor a dot, as far as there is room.
 pub(in crate::distill::report) fn scatter(title: &str, x: &Axis, y: &Axis, dots: &[Dot]) -> Markup {
-    scatter_with_front(title, x, y, dots, &[])
+    scatter_with_front(title, x, y, dots, &[], &[])
 }
 
-/// A chart of dots with a line of steps under the dots at these places, from left to right: what lies on it is beaten by none.
+/// A chart of dots with a line of steps under the dots at these places, from left to right: what lies on it is beaten by none. The legend
+/// has a name for each sign.
 pub(in crate::distill::report) fn scatter_with_front(
     title: &str,
     x: &Axis,
     y: &Axis,
     dots: &[Dot],
     front: &[usize],
+    legend: &[(&str, Sign)],
 ) -> Markup {
     let plot = Plot { x, y };
     let places: Vec<(f64, f64)> = dots.iter().map(|dot| (plot.x(dot.x), plot.y(dot.y))).collect();
@@ -45,19 +68,22 @@ pub(in crate::distill::report) fn scatter_with_front(
         if !path.is_empty() {
             svg.void("path", &[("class", "front"), ("d", &path)]);
         }
-        for (dot, &(x, y)) in dots.iter().zip(&places) {
+        // The one that the chart is about lies over the others, and its name takes its place first.
+        let with = |emphasis: bool| dots.iter().zip(&places).filter(move |(dot, _)| dot.emphasis == emphasis);
+        for (dot, &(x, y)) in with(false).chain(with(true)) {
             let (kind, radius) = if dot.emphasis { ("dot", "7") } else { ("ring", "5.5") };
             let class = format!("{kind} {}", color(dot.color));
             svg.void("circle", &[("class", &class), ("cx", &pixels(x)), ("cy", &pixels(y)), ("r", radius)]);
         }
-        for (dot, &(x, y)) in dots.iter().zip(&places) {
+        for (dot, &(x, y)) in with(true).chain(with(false)).filter(|(dot, _)| !dot.name.is_empty()) {
             let area = place(x, y, LETTER * dot.name.chars().count() as f64, &taken);
             taken.push(area);
             let class = if dot.emphasis { "name strong" } else { "name" };
             svg.leaf("text", &[("class", class), ("x", &pixels(area[0])), ("y", &pixels(area[3] - 4.0))], &dot.name);
         }
     });
-    figure(title, &chart, &[])
+    let legend: Vec<(&str, String)> = legend.iter().map(|(name, sign)| (*name, sign.class())).collect();
+    figure(title, &chart, &legend)
 }
 
 /// A path to the right and then up to each of the places, which lie from left to right; none for a single one.
@@ -111,22 +137,31 @@ mod tests {
         let dot = |x, y| Dot { name: "a".into(), x, y, color: 0, emphasis: false };
         let dots = [dot(1.0, 0.5), dot(2.0, 0.25), dot(2.0, 1.0)];
         let (x, y) = (Axis::linear("ms", 0.0, 2.0), Axis::linear("AP50", 0.0, 1.0));
-        let chart = |front: &[usize]| scatter_with_front("Front", &x, &y, &dots, front);
+        let legend = [("chosen <one>", Sign::Disc(0)), ("teachers", Sign::Ring(1)), ("beaten by none", Sign::Front)];
+        let chart = |front: &[usize]| scatter_with_front("Front", &x, &y, &dots, front, &legend);
         let plot = Plot { x: &x, y: &y };
         let [left, right, low, high] = [plot.x(1.0), plot.x(2.0), plot.y(0.5), plot.y(1.0)].map(pixels);
         let path = format!("<path class=\"front\" d=\"M{left} {low}H{right}V{high}\"/>");
         assert!(chart(&[0, 2]).as_str().contains(&path), "{path}");
-        assert!(!chart(&[2]).as_str().contains("front"));
+        let single = chart(&[2]);
+        assert!(!single.as_str().contains("front"));
+        for (class, name) in [("disc c0", "chosen &lt;one&gt;"), ("hollow c1", "teachers"), ("steps", "beaten by none")]
+        {
+            let item = format!("<span class=\"key {class}\"></span>{name}</li>");
+            assert!(single.as_str().contains(&item), "{item}: {}", single.as_str());
+        }
     }
 
     #[test]
-    fn every_dot_has_its_name() {
+    fn every_dot_has_its_name_and_none_covers_the_student() {
         let dot = |name: &str, x, emphasis| Dot { name: name.into(), x, y: 0.9, color: 0, emphasis };
-        let dots = [dot("student", 0.3, true), dot("a <teacher>", 0.9, false)];
+        let dots = [dot("student", 0.3, true), dot("a <teacher>", 0.9, false), dot("", 0.3, false)];
         let x = Axis::logarithmic("M", dots.iter().map(|dot| dot.x));
         let html = scatter("Accuracy over size", &x, &Axis::linear("AP50", 0.0, 1.0), &dots);
         let html = html.as_str();
-        assert_eq!((html.matches("class=\"dot c0\"").count(), html.matches("class=\"ring c0\"").count()), (1, 1));
+        assert_eq!((html.matches("class=\"dot c0\"").count(), html.matches("class=\"ring c0\"").count()), (1, 2));
+        assert!(html.find("dot c0") > html.rfind("ring c0"), "the student is covered: {html}");
+        assert!(!html.contains("></text>"), "{html}");
         assert!(html.contains(">student</text>") && html.contains(">a &lt;teacher&gt;</text>"), "{html}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn section(boards: &Boards) -> Option<Section> {
     let body = Markup::of(|html| {
         html.element("div", &[("class", "charts")], |part| {
             for (board, dots) in boards.boards.iter().zip(&charts).filter(|(_, dots)| !dots.is_empty()) {
-                part.append(&scatter_with_front(&board.board, &x, &y, dots, &front(dots)));
+                part.append(&scatter_with_front(&board.board, &x, &y, dots, &front(dots), &[]));
             }
         });
         for (board, dots) in boards.boards.iter().zip(&charts) {

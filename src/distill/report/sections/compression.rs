@@ -8,7 +8,7 @@ use crate::distill::{
     compress::ladder::{Front, LadderPoint, PointFigures, PointState},
     report::{
         boards::pareto_front,
-        chart::{Axis, Dot, scatter_with_front},
+        chart::{Axis, Dot, Sign, scatter_with_front},
         folder::RunFolder,
         markup::Markup,
     },
@@ -19,6 +19,20 @@ use crate::distill::{
 const STUDENT: usize = 0;
 /// Colour of teachers, and of what else students are compared with.
 const REFERENCE: usize = 1;
+
+/// Students whose AP50 lies within this of each other are not told apart by it.
+const CLOSE: f64 = 0.01;
+
+/// The figure of accuracy that the charts show.
+#[derive(Clone, Copy)]
+struct Accuracy {
+    /// What the axis calls it.
+    label: &'static str,
+    /// Why it is not AP50, where it is another.
+    why: Option<&'static str>,
+    /// The figure.
+    of: fn(&PointFigures) -> Option<f64>,
+}
 
 /// The ladder that the run is a rung of; none when it is of none.
 pub(super) fn section(folder: &RunFolder) -> Option<Section> {
@@ -36,6 +50,7 @@ pub(super) fn section(folder: &RunFolder) -> Option<Section> {
 
 /// Charts and tables of a ladder.
 pub(in crate::distill::report) fn of(front: &Front) -> Section {
+    let accuracy = accuracy(front);
     let body = Markup::of(|html| {
         let class = if front.chosen.is_some() { "note" } else { "note warning" };
         html.leaf("p", &[("class", class)], &format!("{}.", sentence(&front.verdict())));
@@ -46,10 +61,14 @@ pub(in crate::distill::report) fn of(front: &Front) -> Section {
                 "Accuracy over time",
                 "milliseconds of the network (median, one thread)",
                 time,
+                accuracy,
             ));
             let size = |figures: &PointFigures| Some(figures.bytes as f64 / 1e3);
-            charts.append(&chart(front, "Accuracy over size", "kilobytes of the file", size));
+            charts.append(&chart(front, "Accuracy over size", "kilobytes of the file", size, accuracy));
         });
+        if let Some(why) = accuracy.why {
+            html.leaf("p", &[("class", "note")], why);
+        }
         let marked = front.marked().and_then(|marked| front.points.iter().position(|point| point.name == marked.name));
         html.append(&figure_table(&front.table(), marked));
         html.leaf("p", &[("class", "note")], &front.notes());
@@ -63,7 +82,9 @@ pub(in crate::distill::report) fn of(front: &Front) -> Section {
         }
         if !front.test.is_empty() {
             html.leaf("h3", &[], "On the test block");
-            html.append(&figure_table(&front.test_table(), Some(0)));
+            let name = front.marked().map(|marked| marked.name.as_str());
+            let marked = front.test.iter().position(|model| Some(model.name.as_str()) == name);
+            html.append(&figure_table(&front.test_table(), marked));
         }
         let left_out: Vec<&LadderPoint> = front.points.iter().filter(|point| point.reason.is_some()).collect();
         if !left_out.is_empty() {
@@ -85,36 +106,75 @@ pub(in crate::distill::report) fn of(front: &Front) -> Section {
         title: "Compression",
         how_to_read: format!(
             "Students of several widths, inputs, cuts and precisions, all timed in turns on this machine ({}; {}). Higher is more accurate, \
-             further left is faster or smaller; the dashed line joins the students that no other beats in both. The filled dot is {}.",
+             further left is faster or smaller; the dashed line joins the students that no other beats in both. The filled dot is the \
+             {}.",
             front.machine.to_text(),
             front.machine.int8_text(),
-            if front.chosen.is_some() { "the chosen one" } else { "the one that is least beyond the limits" }
+            marked_words(front)
         ),
         body,
     }
 }
 
-/// AP50 over a figure of the students and of what they are compared with.
-fn chart(front: &Front, title: &str, label: &str, figure: fn(&PointFigures) -> Option<f64>) -> Markup {
+/// The student that the filled dot stands for.
+fn marked_words(front: &Front) -> &'static str {
+    if front.chosen.is_some() { "chosen student" } else { "student that is least beyond the limits" }
+}
+
+/// AP50, by which students are chosen first; AP over all thresholds where AP50 is all but the same for all students.
+fn accuracy(front: &Front) -> Accuracy {
+    let students = front.points.iter().filter(|point| point.offered).filter_map(|point| point.figures.as_ref());
+    let pairs: Option<Vec<(f64, f64)>> = students.map(|figures| figures.ap50.zip(figures.ap)).collect();
+    let pairs = pairs.unwrap_or_default();
+    let high = pairs.iter().map(|(ap50, _)| *ap50).fold(f64::NEG_INFINITY, f64::max);
+    let low = pairs.iter().map(|(ap50, _)| *ap50).fold(f64::INFINITY, f64::min);
+    // 1 - 0.99 is a little more than 0.01.
+    if pairs.len() > 1 && high - low <= CLOSE + 1e-9 {
+        let why = "The charts show AP at IoU 0.50:0.95, which asks for close boxes: AP50 of all students lies within 0.01 and does not tell \
+                   them apart.";
+        return Accuracy { label: "AP (IoU 0.50:0.95), validation block", why: Some(why), of: |figures| figures.ap };
+    }
+    Accuracy { label: "AP50, validation block", why: None, of: |figures| figures.ap50 }
+}
+
+/// Accuracy over a cost of the students and of what they are compared with.
+fn chart(
+    front: &Front,
+    title: &str,
+    label: &str,
+    cost: fn(&PointFigures) -> Option<f64>,
+    accuracy: Accuracy,
+) -> Markup {
     let marked = front.marked().map(|point| point.name.as_str());
     let dot = |name: &str, figures: Option<&PointFigures>, color: usize, emphasis: bool| -> Option<Dot> {
         let figures = figures?;
-        let x = figure(figures).filter(|value| *value > 0.0)?;
-        Some(Dot { name: name.to_owned(), x, y: figures.ap50?, color, emphasis })
+        let x = cost(figures).filter(|value| *value > 0.0)?;
+        Some(Dot { name: name.to_owned(), x, y: (accuracy.of)(figures)?, color, emphasis })
     };
-    let student = |point: &LadderPoint| {
-        let is_marked = marked == Some(point.name.as_str());
-        // Names of all would cover the chart; the table has them.
-        let name = if is_marked || point.on_front { point.name.as_str() } else { "" };
-        dot(name, point.figures.as_ref(), STUDENT, is_marked)
-    };
+    let student =
+        |point: &LadderPoint| dot(&point.name, point.figures.as_ref(), STUDENT, marked == Some(point.name.as_str()));
     let mut dots: Vec<Dot> = front.points.iter().filter(|point| point.offered).filter_map(student).collect();
     let line = pareto_front(&dots.iter().map(|dot| (dot.x, dot.y)).collect::<Vec<_>>());
+    // Names of all would cover the chart; the table has them.
+    for (place, dot) in dots.iter_mut().enumerate() {
+        if !dot.emphasis && !line.contains(&place) {
+            dot.name.clear();
+        }
+    }
+    let students = dots.len();
     let references = front.references.iter();
     dots.extend(references.filter_map(|other| dot(&other.name, Some(&other.figures), REFERENCE, false)));
     let x = Axis::logarithmic(label, dots.iter().map(|dot| dot.x));
-    let y = Axis::shares("AP50 on the validation block", dots.iter().map(|dot| dot.y));
-    scatter_with_front(title, &x, &y, &dots, &line)
+    let y = Axis::shares(accuracy.label, dots.iter().map(|dot| dot.y));
+    let legend = [
+        (marked_words(front), Sign::Disc(STUDENT), dots.iter().any(|dot| dot.emphasis)),
+        ("other students", Sign::Ring(STUDENT), dots[..students].iter().any(|dot| !dot.emphasis)),
+        ("teachers and models to compare with", Sign::Ring(REFERENCE), dots.len() > students),
+        ("beaten by no student in both", Sign::Front, line.len() > 1),
+    ];
+    let legend: Vec<(&str, Sign)> =
+        legend.into_iter().filter(|entry| entry.2).map(|entry| (entry.0, entry.1)).collect();
+    scatter_with_front(title, &x, &y, &dots, &line, &legend)
 }
 
 /// Words as a sentence begins.
@@ -157,6 +217,7 @@ mod tests {
         for words in [
             "Chosen: micro_int8.",
             "<tr class=\"student\"><td>chosen</td>",
+            "<tr class=\"student\"><td>micro_int8</td><td>0.630</td>",
             "What each step cost",
             "AP50 pallet",
             "<strong>micro_time_50_int8_aware</strong> refused: loses &lt;3&gt; points.",
@@ -165,7 +226,32 @@ mod tests {
         ] {
             assert!(html.contains(words), "{words}: {html}");
         }
-        assert!(section.how_to_read.contains("the chosen one") && !html.contains("note warning"));
+        assert!(section.how_to_read.contains("the chosen student") && !html.contains("note warning"));
+        let legend = ["disc c0\"></span>chosen student</li>", "hollow c0\"></span>other students</li>"];
+        assert!(legend.iter().all(|item| html.matches(item).count() == 2), "{html}");
+        assert!(html.contains(">AP50, validation block</text>") && !html.contains("IoU 0.50:0.95"), "{html}");
+    }
+
+    #[test]
+    fn students_that_ap50_does_not_tell_apart_are_shown_by_ap() {
+        let mut front = example();
+        let charts = |front: &Front| {
+            let html = of(front).body.as_str().to_owned();
+            (html.matches(">AP (IoU 0.50:0.95), validation block</text>").count(), html.contains("within 0.01"))
+        };
+        for (place, point) in front.points.iter_mut().enumerate() {
+            if let Some(figures) = &mut point.figures {
+                figures.ap50 = Some(if place == 0 { 1.0 } else { 0.99 });
+            }
+        }
+        assert_eq!(charts(&front), (2, true));
+        // One that may not be chosen is not shown, and one whose AP is not known cannot be.
+        front.points[0].figures.as_mut().unwrap().ap50 = Some(0.5);
+        assert_eq!(charts(&front), (0, false));
+        front.points[0].offered = false;
+        assert_eq!(charts(&front), (2, true));
+        front.points[1].figures.as_mut().unwrap().ap = None;
+        assert_eq!(charts(&front), (0, false));
     }
 
     #[test]
