@@ -9,6 +9,7 @@ mod truth;
 use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf, time::Duration};
 
 use image::RgbImage;
+use rayon::prelude::*;
 
 pub use experiment::{bundle_path, judging_folder, targets_folder};
 pub use forgetting::{Forgetting, RetainedSkill, missing_inputs, seen_before};
@@ -205,9 +206,10 @@ pub fn evaluate(
                 });
                 truths += truth.iter().filter(|truth| truth.demand == Demand::Required).count();
             }
-            for model in &mut models {
-                model.judge(&frame, &image, truth.as_deref(), job.keep_detections)?;
-            }
+            // Each model computes on one thread.
+            models
+                .par_iter_mut()
+                .try_for_each(|model| model.judge(&frame, &image, truth.as_deref(), job.keep_detections))?;
             images.offer(image);
             frames += 1;
             if progress(frames).is_break() {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops::thumbnail};
+use rayon::prelude::*;
 
 use super::{folder::RunFolder, markup::data_address};
 use crate::{
@@ -213,14 +214,18 @@ fn compare_frame(
     models: &mut [Teacher],
 ) -> Result<(ComparedFrame, JudgedFrame), EvaluateError> {
     let truth = known.of(frame)?.unwrap_or_default();
-    let mut found = Vec::with_capacity(models.len());
-    let mut said: Vec<Vec<ScoredBox>> = Vec::with_capacity(models.len());
-    for model in models {
-        let threshold = model.own_threshold();
-        let (detections, _) = model.detect(image)?;
-        let boxes: Vec<ScoredBox> = detections.iter().map(scored).filter(|found| found.score >= threshold).collect();
+    // Each model computes on one thread.
+    let said = models
+        .par_iter_mut()
+        .map(|model| -> Result<Vec<ScoredBox>, EvaluateError> {
+            let threshold = model.own_threshold();
+            let (detections, _) = model.detect(image)?;
+            Ok(detections.iter().map(scored).filter(|found| found.score >= threshold).collect())
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut found = Vec::with_capacity(said.len());
+    for boxes in said.iter().cloned() {
         let verdicts = judge_image(&truth, &boxes, SAME_PLACE);
-        said.push(boxes.clone());
         let shown = boxes.into_iter().zip(verdicts).map(|(found, verdict)| ShownBox {
             bbox: found.bbox,
             class: found.class,
