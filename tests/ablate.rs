@@ -84,7 +84,15 @@ fn variants_and_seeds_are_compared_and_not_trained_twice() {
     }
     let scene = Scene::new(1, PLAIN_AND_GENTLE);
     let told = ended(&scene.ablate(&[]), 0);
-    for word in ["verdict", "baseline", "gentle: a lower rate", "ablation.svg", "ablation.html"] {
+    for word in [
+        "verdict",
+        "baseline",
+        "x smaller",
+        "Judged by labels (",
+        "gentle: a lower rate",
+        "ablation.svg",
+        "ablation.html",
+    ] {
         assert!(told.contains(word), "`{word}` is not in: {told}");
     }
     let result = scene.result();
@@ -105,6 +113,8 @@ fn variants_and_seeds_are_compared_and_not_trained_twice() {
             assert_eq!((&run["state"], &run["failure"]), (&Value::from("finished"), &Value::Null));
             assert!(run["figures"]["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{run}");
             assert!(run["figures"]["latency_ms"].is_f64() && run["figures"]["parameters"].is_u64(), "{run}");
+            assert_eq!((&run["figures"]["truth"], &run["figures"]["teacher"]), (&Value::from("labels"), &Value::Null));
+            assert!(run["figures"]["truths"].as_u64().is_some_and(|objects| objects > 0), "{run}");
         }
     }
     assert_eq!((&variants[0]["verdict"], &variants[0]["difference"]), (&Value::from("baseline"), &Value::Null));
@@ -193,6 +203,62 @@ fn labels_are_made_once_for_all_that_can_share_them() {
     assert!((figures["teacher_ap50"].as_f64().unwrap() - 1.0).abs() < 1e-9, "a teacher agrees with itself: {figures}");
     let [retention, ap50] = ["retention", "ap50"].map(|key| figures[key].as_f64().unwrap());
     assert!((retention - ap50).abs() < 1e-9, "{figures}");
+    assert_eq!(figures["teacher"], "tiny");
+    let [smaller, faster] = ["smaller", "faster"].map(|key| figures[key].as_f64().unwrap());
+    let parameters = figures["parameters"].as_f64().unwrap();
+    assert!(smaller > 0.0 && smaller * parameters < 1e6 && faster > 0.0, "{figures}");
+    assert_eq!(result["variants"][0]["smaller"]["mean"].as_f64(), Some(smaller));
+    assert!(figures.get("per_recording").is_none(), "there is one recording: {figures}");
+}
+
+#[test]
+fn another_judge_trains_nothing_and_the_first_one_comes_back() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new(1, "  - {name: plain}\n");
+    let teachers = |name: &str| {
+        let model = support::tiny_model("tiny_yolov8.onnx");
+        format!("[{{name: {name}, model: {}, class_map: {{class_1: crate}}}}]", model.display())
+    };
+    std::fs::write(scene.path("judges.yaml"), teachers("outsider")).unwrap();
+    let (images, judge) = (scene.path("images"), scene.path("judge"));
+    let mut label = Command::new(env!("CARGO_BIN_EXE_distill"));
+    label.arg("label").arg("--data").arg(&images).arg("--teachers").arg(scene.path("judges.yaml"));
+    ended(&label.args(["--classes", "crate", "--out"]).arg(&judge).stdin(Stdio::null()).output().unwrap(), 0);
+
+    let teacher = format!("teachers={}", teachers("tiny"));
+    let settings = ["--seeds", "1", "--set", "targets=teachers", "--set", &teacher, "--set", "data.0.truth=null"];
+    let truth = |result: &Value| result["variants"][0]["runs"][0]["figures"]["truth"].as_str().unwrap().to_owned();
+    ended(&scene.ablate(&settings), 0);
+    let first = scene.result();
+    assert!(truth(&first).starts_with("boxes of tiny of score"), "{first}");
+    let trained = |scene: &Scene| {
+        let files = ["train/metrics.jsonl", "train/best.bpk"].map(|file| scene.path("kinds/plain/seed_1").join(file));
+        files.map(|file| std::fs::metadata(file).unwrap().modified().unwrap())
+    };
+    let before = trained(&scene);
+
+    // Paths start from the experiment's folder.
+    let by_judge = scene.path("by_judge");
+    let other = [&settings[..], &["--set", "evaluate.targets=judge", "--result", by_judge.to_str().unwrap()]].concat();
+    let told = ended(&scene.ablate(&other), 0);
+    assert!(told.contains("Judged by boxes of outsider of score"), "{told}");
+    let read = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
+    assert!(truth(&read(&by_judge.join("ablation.json"))).starts_with("boxes of outsider of score"));
+    assert!(by_judge.join("ablation.txt").is_file() && by_judge.join("ablation.svg").is_file());
+    assert_eq!(scene.result(), first, "the first judge's result is left alone");
+    assert_eq!(
+        read(&scene.path("kinds/plain/seed_1/report.json"))["truth"],
+        truth(&read(&by_judge.join("ablation.json")))
+    );
+    let log = std::fs::read_to_string(scene.path("kinds/plain/seed_1/log.txt")).unwrap();
+    assert!(log.contains("train: done already") && log.contains("export: done already"), "{log}");
+    assert!(!log.contains("evaluate: done already"), "{log}");
+
+    ended(&scene.ablate(&settings), 0);
+    assert_eq!(truth(&scene.result()), truth(&first));
+    assert_eq!(trained(&scene), before, "nothing is trained again");
 }
 
 #[test]

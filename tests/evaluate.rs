@@ -4,10 +4,16 @@
 mod support;
 
 use std::{
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
+use distilled_perception::distill::{
+    bag::TruthSource,
+    evaluate::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role, evaluate as judge},
+    teacher::TeacherConfig,
+};
 use serde_json::Value;
 use support::recording::{self, Shot};
 
@@ -137,6 +143,51 @@ fn a_topic_and_a_coco_file_with_the_same_truth_give_the_same_figures() {
     // The one COCO file that lies in a folder of images needs no option.
     std::fs::rename(&labels, images.join("labels.json")).unwrap();
     assert_eq!(figures(&report(&evaluate(&images, &["--json"]), 0), 0), figures(&by_topic, 0));
+}
+
+#[test]
+fn each_of_several_recordings_has_figures_of_its_own() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    // One with boxes that lie beside their objects and objects that are missed, and one where all is found as it is.
+    let (folder, mixed) = bag(9);
+    let easy = folder.path().join("easy");
+    recording::write_bag(&easy, &shots(START, 9).into_iter().step_by(3).collect::<Vec<_>>());
+    let of = |paths: &[&PathBuf]| {
+        let truth = EvaluationTruth::Labels(TruthSource::Topic(recording::TRUTH.into()));
+        let recordings = paths.iter().map(|path| EvaluatedRecording {
+            path: (*path).clone(),
+            topic: None,
+            truth: truth.clone(),
+            block: None,
+        });
+        let model = TeacherConfig::new(support::tiny_model("tiny_yolov8.onnx"));
+        let job = EvaluateJob {
+            recordings: recordings.collect(),
+            classes: vec![CLASS.into()],
+            models: vec![EvaluatedModel { config: model, role: Role::Student }],
+            target_score: 0.4,
+            max_frames: None,
+            latency_rounds: 0,
+            keep_detections: false,
+            allow_unjudged: false,
+        };
+        judge(&job, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let both = of(&[&mixed, &easy]);
+    assert_eq!((both.frames, both.truths, both.per_recording.len()), (12, 15, 2));
+    for (own, path) in both.per_recording.iter().zip([&mixed, &easy]) {
+        let alone = of(&[path]);
+        assert!(alone.per_recording.is_empty(), "they are the report's own");
+        assert_eq!((own.data.as_str(), own.frames, own.truths), (text(path), alone.frames, alone.truths));
+        assert_eq!((own.models[0].ap, own.models[0].ap50), (alone.models[0].ap, alone.models[0].ap50));
+    }
+    let [hard, whole, easy] =
+        [both.per_recording[0].models[0].ap50, both.models[0].ap50, both.per_recording[1].models[0].ap50]
+            .map(Option::unwrap);
+    assert!(hard < whole && whole < easy, "{hard} {whole} {easy}");
+    assert!(both.to_text().contains("tiny_yolov8 AP50"), "{}", both.to_text());
 }
 
 #[test]

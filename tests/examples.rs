@@ -9,10 +9,11 @@ use std::{
 };
 
 use distilled_perception::distill::{
+    ablate::{AblationConfig, Choice, Plan},
     config::Experiment,
     lidar::{LidarExperiment, labels::LidarData},
     split::Block,
-    train::Tutors,
+    train::{Tutoring, Tutors},
 };
 use serde_yaml::Value;
 
@@ -227,6 +228,18 @@ fn every_ladder_can_be_planned() {
     }
 }
 
+/// What a training of an experiment asks of its teachers, once it is sure that they have it; nothing where a teacher is not there.
+fn fitting(experiment: &Experiment, name: &str) -> Option<Tutoring> {
+    if let Some(teacher) = experiment.teachers.iter().find(|teacher| !teacher.model.exists()) {
+        println!("{name} left out: {} is not there", teacher.model.display());
+        return None;
+    }
+    let (_, tutoring) = Tutors::load(experiment).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let fit = tutoring.plan.check_channels(&experiment.student_config(), &tutoring.channels);
+    assert_eq!(fit, Ok(()), "{name}");
+    Some(tutoring)
+}
+
 #[test]
 fn teachers_have_the_tensors_that_examples_name_and_they_fit_the_student() {
     if !support::onnx_runtime() {
@@ -235,16 +248,38 @@ fn teachers_have_the_tensors_that_examples_name_and_they_fit_the_student() {
     let data = support::test_data("models/yolox_nano_416.onnx").unwrap_or_else(|| PathBuf::from("/nowhere/data"));
     for written in experiments() {
         let (_, experiment) = resolved(&written, &data);
-        if let Some(teacher) = experiment.teachers.iter().find(|teacher| !teacher.model.exists()) {
-            println!("{} left out: {} is not there", written.name(), teacher.model.display());
-            continue;
-        }
-        let (_, tutoring) = Tutors::load(&experiment).unwrap_or_else(|error| panic!("{}: {error}", written.name()));
-        let fit = tutoring.plan.check_channels(&experiment.student_config(), &tutoring.channels);
-        assert_eq!(fit, Ok(()), "{}", written.name());
+        let Some(tutoring) = fitting(&experiment, written.name()) else { continue };
         // Those that a strategy chooses are told in its comment.
         for hint in tutoring.plan.hints() {
             assert!(written.text.contains(&hint.tensor), "{} does not tell of {}", written.name(), hint.tensor);
+        }
+    }
+}
+
+#[test]
+fn teachers_have_the_tensors_that_variants_of_ablations_name() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    for written in written().into_iter().filter(|written| written.is_ablation) {
+        // The folder of test data is the environment's, or its usual place.
+        let config = AblationConfig::load(&written.path).unwrap();
+        let plan = Plan::make(config, &Choice { seeds: vec![1], ..Choice::default() }).unwrap();
+        assert_eq!(plan.runs.len(), plan.config.variants.len());
+        for run in &plan.runs {
+            fitting(&run.experiment, &format!("{}, {}", written.name(), plan.title(run)));
+        }
+    }
+}
+
+#[test]
+fn told_settings_start_from_the_files_own_folder() {
+    for written in written() {
+        for word in written.text.lines().filter(|line| line.starts_with('#')).flat_map(str::split_whitespace) {
+            let is_path_of = |key: &str| key == "output" || key.contains('.');
+            let is_wrong =
+                word.split_once('=').is_some_and(|(key, value)| is_path_of(key) && value.starts_with("runs/"));
+            assert!(!is_wrong, "{}: `{word}` is a path in config/distill; write ../../runs", written.name());
         }
     }
 }

@@ -102,6 +102,17 @@ impl ApAccumulator {
         }
     }
 
+    /// Takes in everything that was added to another accumulator of the same classes, as if its images had been added here.
+    pub fn append(&mut self, other: Self) {
+        self.images += other.images;
+        for (own, more) in self.judged.iter_mut().zip(other.judged) {
+            own.extend(more);
+        }
+        for (own, more) in self.truths.iter_mut().zip(other.truths) {
+            *own += more;
+        }
+    }
+
     /// The figures over everything added so far.
     pub fn finish(&self) -> ApSummary {
         let per_class: Vec<ClassAp> = (0..self.classes.len())
@@ -264,6 +275,25 @@ mod tests {
         let counts: Vec<usize> = calibration.bins.iter().map(|bin| bin.count).collect();
         assert_eq!(counts, [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
         assert_eq!(ap.curves()[0].calibration, calibration, "there is one class");
+    }
+
+    #[test]
+    fn parts_come_to_the_whole() {
+        let images = [
+            (vec![truth(0.0), truth(50.0)], vec![claim(0.0, 0.9), claim(200.0, 0.8)]),
+            (vec![truth(0.0)], vec![claim(1.0, 0.85), claim(300.0, 0.6)]),
+        ];
+        let (mut whole, mut parts) = (accumulator(), accumulator());
+        for (truths, claims) in &images {
+            whole.add_image(truths, claims);
+            let mut part = accumulator();
+            part.add_image(truths, claims);
+            parts.append(part);
+        }
+        assert_eq!((parts.finish(), parts.curves()), (whole.finish(), whole.curves()));
+        assert_eq!((parts.finish().images, parts.finish().per_class[0].truths), (2, 3));
+        parts.append(accumulator());
+        assert_eq!(parts.finish(), whole.finish());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The YAML of an ablation.
 //!
 //! ```yaml
-//! name: warehouse_kinds
+//! name: kinds_warehouse
 //! experiment: warehouse.yaml           # relative paths start from this file's folder
 //! output: ../../runs/ablate_warehouse
 //! seeds: [1, 2, 3]

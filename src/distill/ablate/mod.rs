@@ -12,6 +12,7 @@
 
 mod config;
 mod error;
+mod figures;
 mod plan;
 mod result;
 mod runner;
@@ -21,10 +22,11 @@ mod table;
 pub use config::{AblationConfig, Settings, VariantConfig};
 pub(in crate::distill) use config::{check_key, check_name, check_settings, overrides};
 pub use error::AblationError;
+pub use figures::{RecordingFigures, RunFigures};
 pub(in crate::distill) use plan::path_override;
 pub use plan::{Choice, Plan, PlannedRun};
 #[cfg(test)]
 pub(in crate::distill) use result::tests::ablation as example;
-pub use result::{Ablation, ClassSpread, RunFigures, RunResult, RunState, VariantResult};
+pub use result::{Ablation, ClassSpread, RecordingSpread, RunResult, RunState, VariantResult};
 pub use runner::{RunEnd, Runner};
 pub use statistics::{Difference, Spread, Verdict, chance_beyond};

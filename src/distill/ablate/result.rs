@@ -1,14 +1,9 @@
 //! What an ablation found, read from the folders of its runs.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Difference, Plan, PlannedRun, RunEnd, Settings, Spread, Verdict};
-use crate::{
-    distill::{evaluate::EvaluationReport, stage::StageBook, train::training_seconds},
-    metrics::ClassAp,
-};
+use super::{Difference, Plan, PlannedRun, RecordingFigures, RunEnd, RunFigures, Settings, Spread, Verdict};
+use crate::metrics::ClassAp;
 
 /// Everything that an ablation found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +47,9 @@ pub struct VariantResult {
     pub ap75: Option<Spread>,
     /// The same for each class.
     pub per_class: Vec<ClassSpread>,
+    /// The same for each recording, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_recording: Vec<RecordingSpread>,
     /// Learnt parameters of the student.
     pub parameters: Option<u64>,
     /// Median of the network alone on one thread, milliseconds; the median over the seeds.
@@ -60,6 +58,12 @@ pub struct VariantResult {
     pub seconds: Option<Spread>,
     /// AP50 as a share of the best teacher's.
     pub retention: Option<Spread>,
+    /// How many times more parameters the best teacher has.
+    #[serde(default)]
+    pub smaller: Option<Spread>,
+    /// How many times longer the best teacher takes for an image on one thread, by medians that were measured in turn.
+    #[serde(default)]
+    pub faster: Option<Spread>,
     /// AP in comparison with the baseline.
     pub difference: Option<Difference>,
     /// AP50 in comparison with the baseline.
@@ -73,6 +77,17 @@ pub struct VariantResult {
 pub struct ClassSpread {
     /// The class.
     pub class: String,
+    /// AP at IoU 0.50:0.95.
+    pub ap: Option<Spread>,
+    /// AP at IoU 0.50.
+    pub ap50: Option<Spread>,
+}
+
+/// A recording over the seeds of a variant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordingSpread {
+    /// The recording.
+    pub data: String,
     /// AP at IoU 0.50:0.95.
     pub ap: Option<Spread>,
     /// AP at IoU 0.50.
@@ -104,65 +119,6 @@ pub struct RunResult {
     pub failure: Option<String>,
     /// Its figures.
     pub figures: Option<RunFigures>,
-}
-
-/// The figures of one training, on the test block.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunFigures {
-    /// AP at IoU 0.50:0.95.
-    pub ap: Option<f64>,
-    /// AP at IoU 0.50.
-    pub ap50: Option<f64>,
-    /// AP at IoU 0.75.
-    pub ap75: Option<f64>,
-    /// The same for each class.
-    pub per_class: Vec<ClassAp>,
-    /// Learnt parameters.
-    pub parameters: u64,
-    /// Median of the network alone on one thread, milliseconds.
-    pub latency_ms: Option<f64>,
-    /// Seconds of training, validation not counted.
-    pub seconds: f64,
-    /// AP50 of the best teacher on the same frames, where teachers were judged.
-    pub teacher_ap50: Option<f64>,
-    /// AP50 as a share of that.
-    pub retention: Option<f64>,
-    /// Whether part of the recordings could not be read.
-    pub lost_data: bool,
-}
-
-impl RunFigures {
-    /// Reads the figures of a run that finished with just these settings; nothing of one that did not.
-    pub fn read(run: &PlannedRun) -> Option<Self> {
-        let same = std::fs::read_to_string(run.folder.join("config.yaml")).ok()? == run.experiment.to_yaml().ok()?;
-        if !same || !StageBook::open(&run.folder).is_finished("evaluate") {
-            return None;
-        }
-        let report = EvaluationReport::read(&run.folder.join("report.json"))?;
-        // Each generation has figures of its own; those of the run are then a copy of the chosen one's.
-        let generations =
-            (0..).map(|number| run.folder.join(format!("generation_{number}"))).take_while(|at| at.is_dir());
-        let folders: Vec<PathBuf> = generations.collect();
-        let folders = if folders.is_empty() { vec![run.folder.clone()] } else { folders };
-        let seconds = folders.iter().map(|folder| training_seconds(&folder.join("train"))).sum();
-        Self::new(&report, seconds)
-    }
-
-    fn new(report: &EvaluationReport, seconds: f64) -> Option<Self> {
-        let student = report.student()?;
-        Some(Self {
-            ap: student.ap,
-            ap50: student.ap50,
-            ap75: student.ap75,
-            per_class: student.per_class.clone(),
-            parameters: student.parameters,
-            latency_ms: student.latency_ms.map(|latency| latency.p50),
-            seconds,
-            teacher_ap50: report.best_teacher().and_then(|teacher| teacher.ap50),
-            retention: report.retention(),
-            lost_data: report.lost_data,
-        })
-    }
 }
 
 impl Ablation {
@@ -242,6 +198,19 @@ impl VariantResult {
             let values: Vec<f64> = figures.iter().filter_map(|run| figure(run)).collect();
             Spread::of(&values)
         };
+        let recordings = figures.first().map(|run| run.per_recording.as_slice()).unwrap_or_default();
+        let per_recording = recordings
+            .iter()
+            .enumerate()
+            .map(|(index, recording)| {
+                let of = |figure: fn(&RecordingFigures) -> Option<f64>| {
+                    let values: Vec<f64> =
+                        figures.iter().filter_map(|run| run.per_recording.get(index)).filter_map(figure).collect();
+                    Spread::of(&values)
+                };
+                RecordingSpread { data: recording.data.clone(), ap: of(|own| own.ap), ap50: of(|own| own.ap50) }
+            })
+            .collect();
         let classes = figures.first().map(|run| run.per_class.as_slice()).unwrap_or_default();
         let per_class = classes
             .iter()
@@ -261,10 +230,13 @@ impl VariantResult {
             ap50: spread(|run| run.ap50),
             ap75: spread(|run| run.ap75),
             per_class,
+            per_recording,
             parameters: figures.first().map(|run| run.parameters),
             latency_ms: median(&mut latencies),
             seconds: spread(|run| Some(run.seconds)),
             retention: spread(|run| run.retention),
+            smaller: spread(|run| run.smaller),
+            faster: spread(|run| run.faster),
             difference: None,
             difference50: None,
             verdict: Verdict::Unknown,
@@ -305,16 +277,31 @@ pub(super) mod tests {
             ap50: Some(ap + 0.2),
             ap75: None,
         };
+        let recording = |data: &str, ap: f64| RecordingFigures {
+            data: data.to_owned(),
+            frames: 15,
+            truths: 5,
+            ap: Some(ap),
+            ap50: Some(ap + 0.2),
+            teacher_ap50: Some(0.8),
+        };
         let figures = ap.map(|ap| RunFigures {
             ap: Some(ap),
             ap50: Some(ap + 0.2),
             ap75: None,
             per_class: vec![class("person", ap - 0.1), class("pallet", ap + 0.1)],
+            per_recording: vec![recording("bags/hall", ap + 0.05), recording("bags/yard", ap - 0.05)],
+            truth: "boxes of a and b of score >= 0.4".into(),
+            frames: 30,
+            truths: 10,
             parameters: 1_250_000,
             latency_ms: Some(seed as f64),
             seconds: 12.0,
+            teacher: Some("base".into()),
             teacher_ap50: Some(0.8),
             retention: Some((ap + 0.2) / 0.8),
+            smaller: Some(8.0),
+            faster: Some(9.0 + 0.5 * seed as f64),
             lost_data: false,
         });
         RunResult {
@@ -370,6 +357,12 @@ pub(super) mod tests {
         assert_eq!((broken.verdict, broken.ap, broken.difference), (Verdict::Unknown, None, None));
         assert!((hard.retention.unwrap().mean - 0.75).abs() < 1e-12);
         assert!((hard.per_class[1].ap.unwrap().mean - 0.5).abs() < 1e-12);
+        let [hall, yard] = hard.per_recording.as_slice() else { panic!() };
+        assert!((hall.ap.unwrap().mean - 0.45).abs() < 1e-12 && (yard.ap50.unwrap().mean - 0.55).abs() < 1e-12);
+        assert!((yard.ap.unwrap().deviation.unwrap() - 0.02).abs() < 1e-12);
+        let faster = better.faster.unwrap();
+        assert!((faster.mean - 10.0).abs() < 1e-12 && (faster.deviation.unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(better.smaller.unwrap().mean, 8.0);
         let failed: Vec<_> = ablation.failed().iter().map(|(name, run)| (*name, run.seed)).collect();
         assert_eq!(failed, [("shaky", 1), ("broken", 1), ("broken", 2), ("broken", 3)]);
     }
@@ -389,5 +382,26 @@ pub(super) mod tests {
         let ablation = ablation();
         let json = serde_json::to_string(&ablation).unwrap();
         assert_eq!(serde_json::from_str::<Ablation>(&json).unwrap(), ablation);
+    }
+
+    #[test]
+    fn results_of_earlier_versions_are_still_read() {
+        let mut json = serde_json::to_value(ablation()).unwrap();
+        for variant in json["variants"].as_array_mut().unwrap() {
+            for key in ["per_recording", "smaller", "faster"] {
+                variant.as_object_mut().unwrap().remove(key);
+            }
+            for run in variant["runs"].as_array_mut().unwrap() {
+                let Some(figures) = run["figures"].as_object_mut() else { continue };
+                for key in ["per_recording", "truth", "frames", "truths", "teacher", "smaller", "faster"] {
+                    figures.remove(key);
+                }
+            }
+        }
+        let earlier: Ablation = serde_json::from_value(json).unwrap();
+        assert_eq!((earlier.variants[0].smaller, earlier.variants[0].per_recording.len()), (None, 0));
+        assert_eq!(earlier.variants[0].ap50, ablation().variants[0].ap50);
+        let text = earlier.to_text();
+        assert!(!text.contains("Judged by") && !text.contains("AP by recording"), "{text}");
     }
 }

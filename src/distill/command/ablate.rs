@@ -48,6 +48,11 @@ use crate::distill::{
 ///   distill ablate sizes.yaml --only micro,small --seeds 1,2
 ///   distill ablate sizes.yaml --set train.epochs=1 --seeds 1 --output /tmp/sizes
 ///
+/// Have finished students judged by somebody else, for instance by the boxes of a detector that taught nobody (the folder of soft targets
+/// starts from the experiment's own). Nothing is trained again, and the first result stays where it is:
+///
+///   distill ablate sizes.yaml --set evaluate.targets=../../runs/judge --result runs/sizes/by_judge
+///
 /// In the output folder: ablation.html (the result as a page to look at; figures of the test block), the same as ablation.json,
 /// ablation.txt and ablation.svg, and VARIANT/seed_N/ with what `distill run` writes and its log.txt. `distill report` of one of
 /// these runs shows the whole ablation, too.
@@ -66,6 +71,9 @@ pub struct AblateArgs {
     /// Folder instead of that of the file.
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Folder of the result's files instead of the output folder: for another judge, whose figures are not to take the others' place.
+    #[arg(long, value_name = "FOLDER")]
+    result: Option<PathBuf>,
     /// Trainings at a time; 0 makes it one per core, and one where a graphics card trains.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     jobs: Option<u16>,
@@ -112,7 +120,7 @@ pub fn run(args: AblateArgs) -> anyhow::Result<Outcome> {
 
     let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let ablation = Ablation::collect(&plan, &ends, command);
-    write(&plan.config.output, &ablation)?;
+    write(args.result.as_deref().unwrap_or(&plan.config.output), &ablation)?;
     if interrupts.stop.load(Ordering::Relaxed) {
         outln!("stopped; the same command goes on");
         return Ok(Outcome::Done);

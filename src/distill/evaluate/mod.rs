@@ -3,7 +3,9 @@
 
 mod experiment;
 mod forgetting;
+mod recording;
 mod report;
+mod standing;
 mod truth;
 
 use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf, time::Duration};
@@ -13,7 +15,10 @@ use rayon::prelude::*;
 
 pub use experiment::{bundle_path, judging_folder, targets_folder};
 pub use forgetting::{Forgetting, RetainedSkill, missing_inputs, seen_before};
+pub(in crate::distill) use recording::short_names;
+pub use recording::{RecordingAp, RecordingReport};
 pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
+pub use standing::Standing;
 pub(in crate::distill) use truth::RecordingTruth;
 pub use truth::judged_truth;
 
@@ -170,20 +175,21 @@ pub fn evaluate(
             model,
             teacher: Teacher::load(&model.config, &job.classes, options)?,
             precision: ApAccumulator::new(&job.classes),
+            own_precision: ApAccumulator::new(&job.classes),
             kept: Vec::new(),
         });
     }
 
     let (mut images, mut seen) = (Few::new(LATENCY_IMAGES), Vec::new());
     let (mut frames, mut truths, mut undecodable, mut losses) = (0, 0, 0, Vec::new());
-    let mut judges = BTreeSet::new();
+    let (mut judges, mut per_recording) = (BTreeSet::new(), Vec::new());
     for recording in &job.recordings {
         if job.max_frames.is_some_and(|limit| frames >= limit) {
             break;
         }
         let truth_of = RecordingTruth::new(job, recording);
         let mut stream = Frames::open(&recording.path, recording.topic.as_deref(), truth_of.source())?;
-        let before = frames;
+        let (frames_before, truths_before) = (frames, truths);
         for frame in &mut stream {
             let frame = frame?;
             if !recording.is_in_block(frame.stamp) {
@@ -219,8 +225,15 @@ pub fn evaluate(
                 break;
             }
         }
-        if frames > before {
-            seen.push(recording.path.display().to_string());
+        if frames > frames_before {
+            let data = recording.path.display().to_string();
+            seen.push(data.clone());
+            per_recording.push(RecordingReport {
+                data,
+                frames: frames - frames_before,
+                truths: truths - truths_before,
+                models: models.iter_mut().map(|model| model.end_recording(&job.classes)).collect(),
+            });
         }
         if !stream.loss().is_empty() {
             losses.push(format!("{}: {}", recording.path.display(), stream.loss()));
@@ -228,6 +241,10 @@ pub fn evaluate(
     }
     if frames == 0 {
         return Err(nothing_done(job));
+    }
+    if per_recording.len() < 2 {
+        // They are the report's own.
+        per_recording.clear();
     }
     let latencies = measure_latency(&mut models, &images.kept, job.latency_rounds)?;
     let models = models
@@ -249,6 +266,7 @@ pub fn evaluate(
         lost_data: !losses.is_empty() || undecodable > 0,
         losses,
         latency_rounds: job.latency_rounds,
+        per_recording,
         models,
     })
 }
@@ -270,7 +288,10 @@ fn nothing_done(job: &EvaluateJob) -> EvaluateError {
 struct UnderTest<'j> {
     model: &'j EvaluatedModel,
     teacher: Teacher,
+    /// Over the recordings that are done.
     precision: ApAccumulator,
+    /// Over the recording at hand.
+    own_precision: ApAccumulator,
     kept: Vec<FrameDetections>,
 }
 
@@ -285,7 +306,7 @@ impl UnderTest<'_> {
         let (found, _) = self.teacher.detect(image)?;
         let scored: Vec<ScoredBox> = found.iter().map(scored).collect();
         if let Some(truth) = truth {
-            self.precision.add_image(truth, &scored);
+            self.own_precision.add_image(truth, &scored);
         }
         if keep {
             let boxes = scored
@@ -296,6 +317,14 @@ impl UnderTest<'_> {
             self.kept.push(FrameDetections { stamp: frame.stamp, name: frame.name.clone(), boxes });
         }
         Ok(())
+    }
+
+    /// Ends a recording: its figures are told, and its frames count for the whole.
+    fn end_recording(&mut self, classes: &[String]) -> RecordingAp {
+        let own = std::mem::replace(&mut self.own_precision, ApAccumulator::new(classes));
+        let summary = own.finish();
+        self.precision.append(own);
+        RecordingAp { name: self.teacher.name(), ap: summary.ap, ap50: summary.ap50 }
     }
 
     fn report(self, latency: Laps) -> Result<ModelReport, EvaluateError> {

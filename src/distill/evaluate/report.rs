@@ -5,6 +5,7 @@ use std::{cmp::Ordering, path::Path};
 use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde::{Deserialize, Serialize};
 
+use super::RecordingReport;
 use crate::{
     distill::{figure_table::figure, split::Block},
     geometry::Box2,
@@ -45,6 +46,9 @@ pub struct EvaluationReport {
     pub losses: Vec<String>,
     /// How often each latency was measured.
     pub latency_rounds: usize,
+    /// The same recording by recording, where there are several; reports of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_recording: Vec<RecordingReport>,
     /// The models in the order they were named.
     pub models: Vec<ModelReport>,
 }
@@ -134,11 +138,6 @@ impl EvaluationReport {
         })
     }
 
-    /// The student's AP50 as a share of the best teacher's.
-    pub fn retention(&self) -> Option<f64> {
-        self.student()?.share_of(self.best_teacher()?)
-    }
-
     /// The report for people.
     pub fn to_text(&self) -> String {
         let block = self.block.map(|block| format!(", {block:?} block").to_lowercase()).unwrap_or_default();
@@ -199,6 +198,9 @@ impl EvaluationReport {
             }
             text.push_str(&table.to_string());
             text.push('\n');
+        }
+        if let Some(table) = self.recording_table() {
+            text.push_str(&format!("{table}\n"));
         }
         text.push_str("Latency: the network alone, one thread, models in turn; speed-up: that model's median over the student's.\n");
         text

@@ -195,3 +195,40 @@ impl LossConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_out_of_their_range_are_named() {
+        let default = LossConfig::default;
+        assert_eq!(default().check(), Ok(()));
+        let edges =
+            LossConfig { class: 0.0, truth: 0.0, temperature: 0.1, hard_threshold: 1.0, cells_per_box: 1, ..default() };
+        assert_eq!(edges.check(), Ok(()));
+        let late = WeightSchedule { start: 1.0, ..WeightSchedule::default() };
+        for (field, config) in [
+            ("class", LossConfig { class: -0.5, ..default() }),
+            ("giou", LossConfig { giou: f32::NAN, ..default() }),
+            ("distribution", LossConfig { distribution: f32::INFINITY, ..default() }),
+            ("focus", LossConfig { focus: -1.0, ..default() }),
+            ("alignment_score", LossConfig { alignment_score: -1.0, ..default() }),
+            ("alignment_iou", LossConfig { alignment_iou: -1.0, ..default() }),
+            ("truth", LossConfig { truth: -0.1, ..default() }),
+            ("temperature", LossConfig { temperature: 0.05, ..default() }),
+            ("temperature", LossConfig { temperature: 101.0, ..default() }),
+            ("temperature", LossConfig { temperature: 2.0, labels: LabelKind::Hard, ..default() }),
+            ("hard_threshold", LossConfig { hard_threshold: 1.01, ..default() }),
+            ("hard_threshold", LossConfig { hard_threshold: -0.01, ..default() }),
+            ("schedule", LossConfig { schedule: late, ..default() }),
+            ("cells_per_box", LossConfig { cells_per_box: 0, ..default() }),
+        ] {
+            let error = config.check().unwrap_err();
+            assert_eq!(error.field, field);
+            assert!(error.to_string().starts_with(&format!("losses.{field}: ")), "{error}");
+        }
+        let hard = LossConfig { labels: LabelKind::Hard, hard_threshold: 0.0, ..default() };
+        assert_eq!(hard.check(), Ok(()));
+    }
+}

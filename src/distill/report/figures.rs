@@ -1,6 +1,4 @@
-//! Figures as people read them, and how the student stands to its teachers.
-
-use crate::distill::evaluate::{EvaluationReport, ModelReport};
+//! Figures as people read them.
 
 /// A share with three decimals, as in the tables of papers; a dash where there is none.
 pub(super) fn share(value: Option<f64>) -> String {
@@ -44,39 +42,6 @@ pub(super) fn times(ratio: f64, less: &str, more: &str, alike: &str) -> String {
         format!("{} times {more}", factor(1.0 / ratio))
     } else {
         format!("about as {alike}")
-    }
-}
-
-/// The student beside its best teacher.
-pub(super) struct Standing<'r> {
-    /// The student.
-    pub student: &'r ModelReport,
-    /// See [`EvaluationReport::best_teacher`].
-    pub teacher: Option<&'r ModelReport>,
-}
-
-impl<'r> Standing<'r> {
-    /// How the first student of an evaluation stands; `None` without a student.
-    pub fn of(report: &'r EvaluationReport) -> Option<Self> {
-        Some(Self { student: report.student()?, teacher: report.best_teacher() })
-    }
-
-    /// The student's AP50 as a share of the teacher's.
-    pub fn share(&self) -> Option<f64> {
-        self.student.share_of(self.teacher?)
-    }
-
-    /// How many times more parameters the teacher has.
-    pub fn smaller(&self) -> Option<f64> {
-        let student = self.student.parameters;
-        self.teacher.filter(|_| student > 0).map(|teacher| teacher.parameters as f64 / student as f64)
-    }
-
-    /// How many times longer the teacher takes for an image, by the medians.
-    pub fn faster(&self) -> Option<f64> {
-        let student = self.student.latency_ms?.p50;
-        let teacher = self.teacher?.latency_ms?.p50;
-        (student > 0.0).then(|| teacher / student)
     }
 }
 

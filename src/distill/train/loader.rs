@@ -257,15 +257,19 @@ pub(in crate::distill) fn shuffled(count: usize, seed: u64, epoch: usize) -> Vec
     order
 }
 
-/// A random generator of its own for each list of numbers (mixed by SplitMix64, Steele et al. 2014).
+/// A random generator of its own for each list of numbers.
 pub(in crate::distill) fn generator(numbers: &[u64]) -> Pcg64Mcg {
-    let mixed = numbers.iter().fold(0u64, |state, number| {
+    Pcg64Mcg::seed_from_u64(mixed(numbers))
+}
+
+/// A number of its own for each list of numbers (mixed by SplitMix64, Steele et al. 2014).
+pub(in crate::distill) fn mixed(numbers: &[u64]) -> u64 {
+    numbers.iter().fold(0u64, |state, number| {
         let mut z = state.wrapping_add(*number).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
-    });
-    Pcg64Mcg::seed_from_u64(mixed)
+    })
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub use gather::{BlockCounts, Gathered, gather, split_of, truth_source};
 pub use journal::{EpochRecord, best_validation, training_seconds};
 pub use lineage::{Generation, Lineage};
 pub use loader::{Batch, Epoch, Hint, Loader};
-pub(in crate::distill) use loader::{generator, shuffled};
+pub(in crate::distill) use loader::{generator, mixed, shuffled};
 pub(in crate::distill) use optimizer::Stepper;
 pub use retain::{Retained, retained_run};
 pub use schedule::Schedule;

@@ -294,6 +294,7 @@ mod tests {
             lost_data: false,
             losses: Vec::new(),
             latency_rounds: 0,
+            per_recording: Vec::new(),
             models,
         }
     }

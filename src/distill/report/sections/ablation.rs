@@ -53,6 +53,10 @@ pub(in crate::distill::report) fn of(ablation: &Ablation, own: Option<&str>) -> 
         if let Some(classes) = ablation.class_table() {
             html.append(&folded("AP50 of each class", &figure_table(&classes, None)));
         }
+        for recordings in ablation.recording_tables() {
+            let title = recordings.header.first().cloned().unwrap_or_default();
+            html.append(&folded(&title, &figure_table(&recordings, place)));
+        }
         html.append(&folded("How it was made", &origin(ablation)));
     });
     Section { id: "ablation", title: "Ablation", how_to_read: how_to_read(ablation, place), body }
@@ -137,6 +141,11 @@ mod tests {
             "no figures. Seed 1 failed: training &lt;diverged&gt; &amp; ended.",
             "<tr class=\"student\"><td>better</td>",
             "AP50 of each class",
+            "<th>x smaller</th><th>x faster</th>",
+            "<td>8.0 ± 0.0</td><td>10.0 ± 0.5</td>",
+            "<summary>AP50 by recording</summary>",
+            "<th>hall</th><th>yard</th>",
+            "Judged by boxes of a and b",
         ] {
             assert!(html.contains(words), "{words}: {html}");
         }

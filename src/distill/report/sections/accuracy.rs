@@ -2,7 +2,7 @@
 
 use super::{
     Section,
-    table::{Row, table},
+    table::{Row, figure_table, table},
 };
 use crate::distill::{
     evaluate::{ModelReport, Role},
@@ -25,6 +25,10 @@ pub(super) fn section(folder: &RunFolder) -> Section {
             charts.append(&chart("Accuracy and time", "milliseconds an image (median, one thread)", &times));
         });
         html.append(&figures(models));
+        if let Some(recordings) = folder.evaluation.recording_table() {
+            html.leaf("h3", &[], "Each recording");
+            html.append(&figure_table(&recordings, None));
+        }
     });
     Section {
         id: "accuracy",

@@ -3,9 +3,9 @@
 use super::Section;
 use crate::{
     distill::{
-        evaluate::EvaluationReport,
+        evaluate::{EvaluationReport, Standing},
         report::{
-            figures::{Standing, factor, percent, share, times},
+            figures::{factor, percent, share, times},
             folder::RunFolder,
             markup::Markup,
         },
@@ -148,6 +148,7 @@ pub(super) mod tests {
             lost_data: false,
             losses: Vec::new(),
             latency_rounds: 10,
+            per_recording: Vec::new(),
             models: vec![
                 model("student", Role::Student, 0.9, 300_000, 2.0),
                 model("quick", Role::Teacher, 1.0, 900_000, 12.0),
