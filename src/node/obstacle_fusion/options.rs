@@ -13,8 +13,16 @@ use crate::{
 /// How tracks begin, live and end.
 pub(super) fn tracker_options(parameters: &ObstacleFusionParameters, classes: &[String]) -> TrackerOptions {
     let options = TrackerOptions::for_classes(classes);
-    let doubted_hits = u32::try_from(parameters.doubted_hits).unwrap_or(options.doubted_hits);
-    TrackerOptions { late_seconds: parameters.late, doubted_hits, ..options }
+    let count = |number: i64, otherwise| u32::try_from(number).unwrap_or(otherwise);
+    TrackerOptions {
+        late_seconds: parameters.late,
+        doubted_hits: count(parameters.doubted_hits, options.doubted_hits),
+        confirm_hits: count(parameters.confirm_hits, options.confirm_hits),
+        max_missed_seconds: parameters.max_missed,
+        visible_misses: count(parameters.visible_misses, options.visible_misses),
+        visible_missed_seconds: parameters.visible_missed,
+        ..options
+    }
 }
 
 /// How detections become places.
@@ -55,10 +63,20 @@ mod tests {
     fn default_parameters_make_valid_options() {
         let parameters = ObstacleFusionParameters::default();
         let classes = ["person".to_owned(), "dinosaur".to_owned()];
+        assert_eq!(tracker_options(&parameters, &classes), TrackerOptions::for_classes(&classes));
         assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
         assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
         // The ends of what the parameters may be.
-        let parameters = ObstacleFusionParameters { late: 1.0, camera_range: 0.5, doubted_hits: 1, ..parameters };
+        let parameters = ObstacleFusionParameters {
+            late: 1.0,
+            camera_range: 0.5,
+            doubted_hits: 1,
+            confirm_hits: 1,
+            max_missed: 0.1,
+            visible_misses: 1,
+            visible_missed: 0.0,
+            ..parameters
+        };
         assert_eq!(tracker_options(&parameters, &classes).validate(), Ok(()));
         assert_eq!(fusion_options(&parameters, &classes).validate(), Ok(()));
     }

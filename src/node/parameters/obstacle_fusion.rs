@@ -56,6 +56,14 @@ pub struct ObstacleFusionParameters {
     pub camera_range: f64,
     /// Detections that confirm a track which cameras alone report where the lidar should see it, 3 being enough for others; 1: as for others. Read on configure.
     pub doubted_hits: i64,
+    /// Detections within a second that confirm a track: with fewer, objects are reported sooner, and false ones more often. Read on configure.
+    pub confirm_hits: i64,
+    /// Seconds without a detection after which a track ends: about how long a shelf hides somebody. Until then it is carried on at its velocity. Read on configure.
+    pub max_missed: f64,
+    /// Detections in a row that an object in view must be without before its track ends sooner .. Read on configure.
+    pub visible_misses: i64,
+    /// .. and the seconds that they must last. Longer ones go on with people who are hard to see, and show those who have left for as long. Read on configure.
+    pub visible_missed: f64,
     /// Metres to an object of slow_classes under which the robot's speed is limited; 0: no speed limits are published. Read on configure.
     pub slow_distance: f64,
     /// Speed near such objects in percent of the full speed; never 0, which Nav2 takes for no limit at all.
@@ -109,6 +117,10 @@ impl Default for ObstacleFusionParameters {
             lidar_field_of_view: std::f64::consts::TAU,
             camera_range: 8.0,
             doubted_hits: 8,
+            confirm_hits: 3,
+            max_missed: 1.5,
+            visible_misses: 5,
+            visible_missed: 0.5,
             slow_distance: 0.0,
             slow_percentage: 50.0,
             slow_classes: TextList(vec!["person".into()]),
@@ -143,6 +155,10 @@ impl NodeParameters for ObstacleFusionParameters {
         ("lidar_field_of_view", 0.01, std::f64::consts::TAU),
         ("camera_range", 0.5, 200.0),
         ("doubted_hits", 1.0, 100.0),
+        ("confirm_hits", 1.0, 100.0),
+        ("max_missed", 0.1, 60.0),
+        ("visible_misses", 1.0, 1000.0),
+        ("visible_missed", 0.0, 60.0),
         ("slow_distance", 0.0, 100.0),
         ("slow_percentage", 1.0, 100.0),
         ("bond_timeout", 0.0, 3600.0),
