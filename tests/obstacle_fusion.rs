@@ -86,8 +86,10 @@ struct Status {
     values: BTreeMap<String, String>,
 }
 
+/// With speed limits, which the node must go on without where it was built without nav2_msgs.
 fn start() -> Node {
-    let parameters = ["lidar:=/objects", "rate:=10.0", "lidar_range:=9.0", "keep_classes:=[person]"];
+    let parameters =
+        ["lidar:=/objects", "rate:=10.0", "lidar_range:=9.0", "keep_classes:=[person]", "slow_distance:=3.0"];
     Node::start(PROGRAM, &parameters.map(str::to_owned))
 }
 
