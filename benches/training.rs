@@ -5,7 +5,7 @@
 //! ```text
 //! steps N      trains N steps: {"seconds": s, "losses": [...]}
 //! operators    times single operators, forward and backward: {"operators": {name: milliseconds}}
-//! memory       {"peak_bytes": b}
+//! memory       {"peak_bytes": b}       of this process: a graphics card's own memory is not in it
 //! ```
 //!
 //! The number of threads is RAYON_NUM_THREADS, as in `distill train`.
@@ -157,7 +157,8 @@ fn main() -> anyhow::Result<()> {
 
     let mut output = std::io::stdout().lock();
     let threads = rayon::current_num_threads();
-    writeln!(output, "{}", json!({"ready": format!("{parameters} parameters, {threads} threads")}))?;
+    let ready = format!("{parameters} parameters, {threads} threads");
+    writeln!(output, "{}", json!({"ready": ready, "seed": SEED}))?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let answer = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -173,6 +174,7 @@ fn main() -> anyhow::Result<()> {
                         Step::NotFinite { what } => bail!("{what} is not finite"),
                     }
                 }
+                wait_for(&device);
                 json!({"seconds": start.elapsed().as_secs_f64(), "losses": found})
             }
             ["operators"] => {
@@ -311,13 +313,20 @@ fn time_operator(case: &OperatorCase, batch: usize, device: &Device) -> f64 {
     };
     (0..OPERATOR_RUNS)
         .map(|_| {
+            wait_for(device);
             let start = Instant::now();
             let gradients = run(input.clone()).backward();
             let gradient = input.grad(&gradients);
             assert!(gradient.is_some(), "an operator has an input gradient");
+            wait_for(device);
             start.elapsed().as_secs_f64() * 1e3
         })
         .fold(f64::INFINITY, f64::min)
+}
+
+/// Waits until all that was asked of a device is done. Graphics cards are only told what to do; the CPU has always done it already.
+fn wait_for(device: &Device) {
+    device.sync().expect("what a device is asked for can be computed");
 }
 
 /// The most memory that the process held at a time.

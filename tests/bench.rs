@@ -12,7 +12,7 @@ use std::{
 use distilled_perception::{
     bench::{BenchReport, picture},
     digest::file_sha256,
-    model::{Detector, SessionOptions, bundle::Task},
+    model::{Detector, ExecutionProvider, SessionOptions, bundle::Task},
 };
 
 fn text(path: &Path) -> &str {
@@ -162,6 +162,31 @@ fn recordings_serve_as_inputs() {
     support::refused(&bench(&["--model", text(&legs), "--data", text(&bag)]), 2, &[text(&bag), "has a point"]);
     let both = ["--model", text(&model), "--model", text(&legs), "--data", text(&bag), "--topic", recording::CAMERA];
     support::refused(&bench(&both), 2, &["--topic", "one after the other"]);
+}
+
+#[test]
+fn the_cpu_computes_what_a_missing_provider_cannot_and_that_is_told() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("board.json");
+    let model = support::tiny_model("tiny_yolov8.onnx");
+    let output = bench(&["--model", text(&model), "--rounds", "1", "--provider", "cuda", "--json", text(&json)]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains(", cuda, 1 thread"), "what was asked for: {stdout}");
+    let report = BenchReport::read(&json).unwrap();
+    assert_eq!(report.provider, ExecutionProvider::Cuda);
+    let told = "warning  tiny_yolov8 was computed by cpu, not cuda";
+    if report.models[0].provider == ExecutionProvider::Cuda {
+        // Here is a card, and a library that knows it.
+        assert!(!stdout.contains(told), "{stdout}");
+        return;
+    }
+    assert_eq!(report.models[0].provider, ExecutionProvider::Cpu);
+    assert!(stdout.contains(told), "{stdout}");
+    assert!(stderr.contains("execution provider cuda cannot be used, the CPU computes instead: "), "{stderr}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_obstacle_fusion");
 const RATE: f64 = 10.0;
 /// From cycle to cycle of the client's costmap, in seconds.
 const COSTMAP_PERIOD: f64 = 0.2;
-/// The costmap's `observation_persistence` in the client.
-const PERSISTENCE: f64 = 0.5;
 
 #[derive(Deserialize)]
 struct Heard {
     /// Seconds at which each phase began and ended.
     phases: Vec<[f64; 2]>,
+    /// The costmap's `observation_persistence`.
+    persistence: f64,
     clouds: Vec<Cloud>,
     costmap: Vec<Cycle>,
     actions: Vec<Action>,
@@ -33,7 +33,12 @@ struct Heard {
 
 #[derive(Deserialize, Debug)]
 struct Cloud {
+    /// When the client dealt with it.
     at: f64,
+    /// When it had arrived.
+    received: f64,
+    /// How late the client was at most since the cloud before.
+    late: f64,
     stamp: f64,
     age: f64,
     frame_id: String,
@@ -81,8 +86,10 @@ struct Status {
     values: BTreeMap<String, String>,
 }
 
+/// With speed limits, which the node must go on without where it was built without nav2_msgs.
 fn start() -> Node {
-    let parameters = ["lidar:=/objects", "rate:=10.0", "lidar_range:=9.0", "keep_classes:=[person]"];
+    let parameters =
+        ["lidar:=/objects", "rate:=10.0", "lidar_range:=9.0", "keep_classes:=[person]", "slow_distance:=3.0"];
     Node::start(PROGRAM, &parameters.map(str::to_owned))
 }
 
@@ -90,9 +97,21 @@ fn play(node: &Node, phases: &[Value]) -> Heard {
     node.hear("fusion_client.py", &json!({ "phases": phases }))
 }
 
-/// Seconds between clouds, the shortest first.
+/// Seconds between the arrivals of clouds, the shortest first.
 fn gaps(clouds: &[Cloud]) -> Vec<f64> {
-    sorted(clouds.windows(2).map(|pair| pair[1].at - pair[0].at))
+    sorted(clouds.windows(2).map(|pair| pair[1].received - pair[0].received))
+}
+
+/// Asserts that Nav2 never waits for longer than 1.5 periods. A longer gap during which the client, too, was late is the machine's,
+/// which stopped both; such gaps stay rare and short. One that the client was on time in is the node's own; there may be one all the
+/// same: the client does not see when another process takes the node's core alone.
+fn assert_steady(clouds: &[Cloud]) {
+    let longest = 1.5 / RATE;
+    let pairs = clouds.windows(2).map(|pair| (pair[1].received - pair[0].received, pair[1].late));
+    let own: Vec<(f64, f64)> = pairs.filter(|(gap, late)| *gap > longest && *late < 0.1 / RATE).collect();
+    assert!(own.len() <= 1, "seconds without a cloud, and how late the client was meanwhile: {own:?}");
+    let gaps = gaps(clouds);
+    assert!(usual(&gaps) <= longest && gaps[gaps.len() - 1] <= 5.0 / RATE, "seconds between clouds: {gaps:?}");
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -139,8 +158,7 @@ fn a_person_before_the_robot_is_marked_and_cleared_again() {
     let first = heard.clouds.first().expect("clouds come");
     assert!(first.at < 1.5, "empty clouds come from the start, the first at {} s", first.at);
     assert!(heard.clouds.last().is_some_and(|cloud| cloud.at > end - 5.0 / RATE), "and to the end");
-    let gaps = gaps(&heard.clouds);
-    assert!(usual(&gaps) <= 1.5 / RATE && gaps[gaps.len() - 1] <= 5.0 / RATE, "seconds between clouds: {gaps:?}");
+    assert_steady(&heard.clouds);
     for cloud in &heard.clouds {
         assert_eq!((cloud.fields.join(" "), cloud.point_step), ("x y z".to_owned(), 12));
         assert_eq!(cloud.frame_id, "odom");
@@ -161,7 +179,10 @@ fn a_person_before_the_robot_is_marked_and_cleared_again() {
     let seen = *marked.first().expect("the person is marked");
     let gone = *marked.last().unwrap();
     assert!(seen >= came && seen - came < 1.5, "came at {came} s, was marked at {seen} s");
-    assert!(gone - left < 1.0 + PERSISTENCE + 1.5 * COSTMAP_PERIOD, "left at {left} s, was marked until {gone} s");
+    assert!(
+        gone - left < 1.0 + heard.persistence + 1.5 * COSTMAP_PERIOD,
+        "left at {left} s, was marked until {gone} s"
+    );
     let unmarked = heard.costmap.iter().filter(|cycle| cycle.at >= seen && cycle.at <= left && !is_marked(cycle));
     assert!(unmarked.count() <= 1, "nothing flickers while the person is there");
     assert!(
@@ -202,6 +223,41 @@ fn a_person_before_the_robot_is_marked_and_cleared_again() {
     let (code, took) = node.end("-INT");
     assert_eq!(code, Some(0), "SIGINT ends the node cleanly");
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// A number of a parameter file in config/ at this path.
+fn configured(file: &str, path: &[&str]) -> f64 {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file);
+    let whole: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let found = path.iter().fold(&whole, |value, key| &value[*key]);
+    found.as_f64().unwrap_or_else(|| panic!("{}: {path:?} is {found:?}", file.display()))
+}
+
+#[test]
+fn nav2_takes_what_is_published_by_the_shipped_parameters() {
+    let ours = |key: &str| configured("obstacle_fusion.yaml", &["/**", "ros__parameters", key]);
+    let layer = |source: &str, key: &str| {
+        let costmap = ["local_costmap", "local_costmap", "ros__parameters", "obstacle_layer", source, key];
+        configured("nav2_obstacles.yaml", &costmap)
+    };
+    let monitor =
+        |key: &str| configured("nav2_obstacles.yaml", &["collision_monitor", "ros__parameters", "detected", key]);
+    for (lowest, highest) in [
+        (layer("detected", "min_obstacle_height"), layer("detected", "max_obstacle_height")),
+        (monitor("min_height"), monitor("max_height")),
+    ] {
+        assert!(lowest <= ours("min_height") && highest >= ours("max_height"), "{lowest} to {highest}");
+    }
+    // What is marked can be cleared, and nothing waits for less than a cloud may take.
+    assert!(layer("detected", "obstacle_max_range") <= layer("scan", "raytrace_max_range"));
+    let longest = 1.5 / ours("rate");
+    for patience in [
+        layer("detected", "observation_persistence"),
+        layer("detected", "expected_update_rate"),
+        monitor("source_timeout"),
+    ] {
+        assert!(patience > longest, "{patience} s");
+    }
 }
 
 #[test]

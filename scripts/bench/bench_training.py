@@ -9,7 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-TOLERANCE = 2e-3
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+from origin import commit, machine  # noqa: E402
+
+# How far apart the first losses may be. On graphics cards PyTorch's convolutions round their inputs to ten bits (TF32).
+TOLERANCE = {"cpu": 2e-3, "cuda": 1e-2, "wgpu": 1e-2}
 
 
 class Trainer:
@@ -20,7 +25,7 @@ class Trainer:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        self.says = self.answer()["ready"]
+        self.hello = self.answer()
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -44,6 +49,11 @@ class Trainer:
 def command_of_ours(arguments, folder, size, convolution, shards=None):
     ours = [arguments.ours, folder, "--size", size, "--convolution", convolution, "--batch", str(arguments.batch)]
     return [*ours, "--device", arguments.device, "--shards", str(shards or arguments.shards)]
+
+
+def memory_key(device):
+    """What the most memory is called: beside a graphics card it is that of the host alone, on both sides."""
+    return "peak_bytes" if device == "cpu" else "host_peak_bytes"
 
 
 def measure_scaling(arguments, size, convolution):
@@ -88,7 +98,7 @@ def measure(arguments, size, convolution, threads):
             if name == "ours" and arguments.shards > 1:
                 continue
             for a, b in zip(losses["ours, whole"], found):
-                if abs(a - b) > TOLERANCE * abs(a):
+                if abs(a - b) > TOLERANCE[arguments.device] * abs(a):
                     raise SystemExit(f"not the same training: losses {losses['ours, whole']} here, {found} in {name}")
         rounds = {name: [] for name in sides}
         steps = {name: 3 for name in sides}
@@ -105,11 +115,12 @@ def measure(arguments, size, convolution, threads):
             "threads": threads,
             "batch": arguments.batch,
             "shards": arguments.shards,
-            "student": ours.says,
+            "seed": ours.hello["seed"],
+            "student": ours.hello["ready"],
             "losses": losses,
             "images_per_second": {name: statistics.median(values) for name, values in rounds.items()},
-            "peak_bytes": {name: side.ask("memory")["peak_bytes"] for name, side in sides.items()},
-            "pytorch": next(side.says for name, side in sides.items() if name.startswith("pytorch")),
+            memory_key(arguments.device): {name: side.ask("memory")["peak_bytes"] for name, side in sides.items()},
+            "pytorch": next(side.hello["ready"] for name, side in sides.items() if name.startswith("pytorch")),
         }
         best = max((name for name in sides if name.startswith("pytorch")), key=lambda name: result["images_per_second"][name])
         # Each turn against the turn beside it, so that a machine that slows down slows both.
@@ -127,24 +138,59 @@ def measure(arguments, size, convolution, threads):
         return result
 
 
-def show(result):
+class Printed:
+    """Everything that was printed, for the kept text."""
+
+    def __init__(self):
+        self.lines = []
+
+    def __call__(self, line):
+        self.lines += line.split("\n")
+        print(line, flush=True)
+
+
+def show(result, device, say):
     speeds = result["images_per_second"]
+    of_host = "" if device == "cpu" else " of host memory"
     for name, speed in speeds.items():
-        mebibytes = result["peak_bytes"][name] / 2**20
+        mebibytes = result[memory_key(device)][name] / 2**20
         note = f"   ratio {result['ratio']:.2f} (to the faster layout)" if name == "ours" else ""
         title = f"{result['size']} {result['convolution']}, {result['threads']} threads" if name == "ours" else ""
-        print(f"{title:28} {name:14} {speed:7.1f} images/s {mebibytes:7.0f} MiB{note}", flush=True)
+        say(f"{title:28} {name:14} {speed:7.1f} images/s {mebibytes:7.0f} MiB{of_host}{note}")
     if "operators" in result:
-        print(f"\n{'forward and backward, ' + str(result['threads']) + ' threads':60} {'ours':>9} {'PyTorch':>9} {'ratio':>6}")
+        say(f"\n{'forward and backward, ' + str(result['threads']) + ' threads':60} {'ours':>9} {'PyTorch':>9} {'ratio':>6}")
         ours, theirs = result["operators"]["ours"], result["operators"]["pytorch nchw"]
         for operator, time in ours.items():
-            print(f"{operator:60} {time:6.2f} ms {theirs[operator]:6.2f} ms {theirs[operator] / time:6.2f}")
-        print(flush=True)
+            say(f"{operator:60} {time:6.2f} ms {theirs[operator]:6.2f} ms {theirs[operator] / time:6.2f}")
+        say("")
+
+
+def keep(arguments, results, scaling, printed):
+    """Writes docs/results/bench-training.json and .txt, with the device in the name where it is not the CPU."""
+    first = results[0]
+    made = {"command": arguments.command, "commit": commit(), "seed": first["seed"], "machine": machine(), "device": arguments.device}
+    made |= {"pytorch": first["pytorch"], "batch": arguments.batch, "shards": arguments.shards}
+    shards = f"cut into {arguments.shards} shards here, whole in PyTorch" if arguments.shards > 1 else "whole on both sides"
+    lines = [
+        "The same student trained here and in PyTorch, turn by turn: the same weights, batch, loss and optimiser.",
+        "",
+        f"command  {made['command']}   (commit {made['commit']}; seed {made['seed']})",
+        f"machine  {made['machine']}, device {made['device']}; {made['pytorch']}",
+        f"batch    {made['batch']} images, {shards}",
+        f"turns    {arguments.rounds} of {arguments.seconds:g} s for each side; ratio: the median over neighbouring turns",
+    ]
+    if arguments.burn:
+        lines.append("burn     the same student with burn's own operators (gradient checkpointing on, batch whole); everything else as ours")
+    name = "bench-training" if arguments.device == "cpu" else f"bench-training-{arguments.device}"
+    to = Path(__file__).resolve().parents[2] / "docs/results"
+    (to / f"{name}.json").write_text(json.dumps({**made, "trainings": results, "scaling": scaling}, indent=1) + "\n")
+    (to / f"{name}.txt").write_text("\n".join([*lines, "", *printed.lines]).rstrip() + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench-training", description=__doc__)
     parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--command", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--sizes", nargs="+", default=["micro", "small"], metavar="SIZE", help="micro, small, base")
     parser.add_argument("--convolutions", nargs="+", default=["plain", "depthwise"], metavar="KIND")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
@@ -153,17 +199,25 @@ def main():
     parser.add_argument("--shards", type=int, default=2, help="of a batch, here alone: train.shards (default: 2)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--device", default="cpu", choices=TOLERANCE, help="cpu, cuda or wgpu; PyTorch uses cuda for both (default: cpu)"
+    )
     parser.add_argument("--burn", action="store_true", help="beside both, train with burn's own operators")
     parser.add_argument("--no-operators", dest="operators", action="store_false", help="leave the table of operators out")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file, too")
+    parser.add_argument(
+        "--keep", action="store_true", help="write what was printed and measured to docs/results/bench-training.txt and .json, too"
+    )
     arguments = parser.parse_args()
-    results = []
+    if arguments.device != "cpu":
+        # There a batch always stays whole.
+        arguments.shards = 1
+    say, results = Printed(), []
     for convolution in arguments.convolutions:
         for size in arguments.sizes:
             for threads in arguments.threads:
                 results.append(measure(arguments, size, convolution, threads))
-                show(results[-1])
+                show(results[-1], arguments.device, say)
             # One table for each number of threads is enough.
             arguments.operators = False
     scaling = []
@@ -172,13 +226,14 @@ def main():
             for size in arguments.sizes:
                 scaling.append(measure_scaling(arguments, size, convolution))
                 threads, processes = scaling[-1]["threads"], scaling[-1]["processes"]
-                print(
+                say(
                     f"{size} {convolution}: two threads train {threads:.2f} times as fast as one; "
-                    f"two trainings at once, of one thread each, {processes:.2f} times",
-                    flush=True,
+                    f"two trainings at once, of one thread each, {processes:.2f} times"
                 )
     if arguments.json:
         arguments.json.write_text(json.dumps({"trainings": results, "scaling": scaling}, indent=1) + "\n")
+    if arguments.keep:
+        keep(arguments, results, scaling, say)
 
 
 if __name__ == "__main__":

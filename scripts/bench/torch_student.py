@@ -4,7 +4,7 @@ Started by bench_training.py. Reads commands from standard input, one a line, an
 
     steps N      trains N steps: {"seconds": s, "losses": [...]}
     operators    times single operators, forward and backward: {"operators": {name: milliseconds}}
-    memory       {"peak_bytes": b}
+    memory       {"peak_bytes": b}, of this process: a graphics card's own memory is not in it
 
 The folder given holds what `benches/training.rs` wrote: student.json, weights.bin, images.bin.
 """
@@ -259,6 +259,12 @@ class Training:
         return loss.item()
 
 
+def wait_for(device):
+    """Waits until all that was asked of a graphics card is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def time_operators(setup):
     """Milliseconds of each operator, forward and backward, the best of several runs."""
     found = {}
@@ -273,10 +279,10 @@ def time_operators(setup):
         gradient = torch.randn_like(layer(x))
         best = float("inf")
         for _ in range(setup["operator_runs"]):
+            wait_for(x.device)
             start = time.perf_counter()
             layer(x).backward(gradient)
-            if x.is_cuda:
-                torch.cuda.synchronize()
+            wait_for(x.device)
             best = min(best, time.perf_counter() - start)
             x.grad = None
         found[case["name"]] = best * 1e3
@@ -292,12 +298,14 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     training = Training(arguments.folder, arguments.layout, arguments.device)
-    print(json.dumps({"ready": f"PyTorch {torch.__version__} {torch.backends.cpu.get_cpu_capability()}"}), flush=True)
+    computes = torch.cuda.get_device_name() if training.device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    print(json.dumps({"ready": f"PyTorch {torch.__version__} {computes}"}), flush=True)
     for line in sys.stdin:
         command, *rest = line.split()
         if command == "steps":
             start = time.perf_counter()
             losses = [training.step() for _ in range(int(rest[0]))]
+            wait_for(training.device)
             answer = {"seconds": time.perf_counter() - start, "losses": losses}
         elif command == "operators":
             setup = json.loads((arguments.folder / "student.json").read_text())

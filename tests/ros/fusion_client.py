@@ -4,11 +4,15 @@
 The plan (a JSON file, first argument): {"phases": [{"seconds", "people": [[x, y], ..] in odom, "detections": bool, "tf": bool,
 "frame": the detections' frame, "clock": seconds that stamps are set back by from here on}]}. The robot begins far from odom's origin
 and drives along x. Prints, as JSON, what came of it: clouds, costmap, collision monitor, tracks, markers, diagnostics.
+
+When a cloud came is told twice: `at` is when this client got round to it, `received` when it had arrived. Beside the latter stands
+how late the client itself was at most since the cloud before, that is, how far a gap may be its own or the machine's doing.
 """
 
 import json
 import math
 import sys
+import threading
 import time
 
 import rclpy
@@ -33,6 +37,29 @@ def set_stamp(header, seconds):
     header.stamp.sec, header.stamp.nanosec = divmod(nanoseconds, 10**9)
 
 
+class Metronome(threading.Thread):
+    """Wakes up at fixed times beside the client and notes when it really did."""
+
+    PERIOD = 0.01
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.ticks = []
+
+    def run(self):
+        due = time.monotonic()
+        while True:
+            due += self.PERIOD
+            time.sleep(max(0.0, due - time.monotonic()))
+            now = time.monotonic()
+            self.ticks.append((due, now))
+            due = max(due, now)
+
+    def latest(self, begin, end):
+        """By how many seconds it was late at most between two times."""
+        return max((now - due for due, now in self.ticks if due <= end and now >= begin), default=0.0)
+
+
 class Client:
     def __init__(self, node):
         self.node = node
@@ -43,15 +70,17 @@ class Client:
         self.detections = node.create_publisher(Detection3DArray, "/objects", reliable)
         self.tf = node.create_publisher(TFMessage, "/tf", QoSProfile(depth=100))
         self.tf_static = node.create_publisher(TFMessage, "/tf_static", latched)
-        node.create_subscription(PointCloud2, "/obstacle_fusion/obstacles", self.on_cloud, sensor_data)
+        self.layer, self.monitor = ObstacleLayer(), CollisionMonitor()
+        if self.layer.topic != self.monitor.topic:
+            raise SystemExit(f"two topics for one cloud: {self.layer.topic}, {self.monitor.topic}")
+        node.create_subscription(PointCloud2, self.layer.topic, self.on_cloud, sensor_data)
         node.create_subscription(Detection3DArray, "/obstacle_fusion/detections", self.on_tracks, 10)
         node.create_subscription(LabelInfo, "/obstacle_fusion/label_info", self.on_labels, latched)
         best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_subscription(MarkerArray, "/obstacle_fusion/markers", self.on_markers, best_effort)
         node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 10)
-        # As in config/nav2_obstacles.yaml.
-        self.layer = ObstacleLayer(min_height=0.0, max_height=2.0, obstacle_max_range=8.0, persistence=0.5)
-        self.monitor = CollisionMonitor(source_timeout=0.5, min_height=-1.0, max_height=2.0)
+        self.metronome = Metronome()
+        self.metronome.start()
         self.set_back = 0.0
         self.newest_tf = -math.inf
         self.poses = {}
@@ -103,10 +132,13 @@ class Client:
             array.detections.append(detection)
         self.detections.publish(array)
 
-    def on_cloud(self, cloud):
+    def on_cloud(self, cloud, info):
         points = points_of(cloud)
+        at = time.monotonic() - self.begin
+        # By the system's clock; some middlewares do not know it.
+        received = at - max(0.0, (time.time_ns() - info["received_timestamp"]) / 1e9) if info["received_timestamp"] > 0 else at
         self.clouds.append({
-            "at": time.monotonic() - self.begin, "stamp": stamp_of(cloud.header), "age": self.now() - stamp_of(cloud.header),
+            "at": at, "received": received, "stamp": stamp_of(cloud.header), "age": self.now() - stamp_of(cloud.header),
             "frame_id": cloud.header.frame_id, "fields": [field.name for field in cloud.fields],
             "point_step": cloud.point_step, "points": len(points),
             "z_min": float(points[:, 2].min()) if len(points) else None, "z_max": float(points[:, 2].max()) if len(points) else None,
@@ -114,6 +146,13 @@ class Client:
         # `sensor_frame: base_link`: ranges count from the robot, not from odom's origin.
         self.layer.buffer(cloud, self.now(), self.robot())
         self.monitor.buffer(cloud)
+
+    def add_lateness(self):
+        """Notes with each cloud how late this client was since the one before."""
+        begin = 0.0
+        for cloud in self.clouds:
+            cloud["late"] = self.metronome.latest(begin + self.begin, cloud["received"] + self.begin)
+            begin = cloud["received"]
 
     def on_tracks(self, array):
         self.tracks.append({
@@ -190,8 +229,9 @@ def main():
     client = Client(node)
     client.wait_for_node()
     phases = [client.run(phase) for phase in plan["phases"]]
+    client.add_lateness()
     print(json.dumps({
-        "phases": phases, "clouds": client.clouds, "costmap": client.costmap, "actions": client.actions, "tracks": client.tracks,
+        "phases": phases, "persistence": client.layer.persistence, "clouds": client.clouds, "costmap": client.costmap, "actions": client.actions, "tracks": client.tracks,
         "labels": client.labels, "markers": client.markers, "diagnostics": client.diagnostics,
     }))
     node.destroy_node()

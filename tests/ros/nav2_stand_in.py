@@ -4,15 +4,20 @@
 than `observation_persistence` when the newest arrives, drops points by height and range from `sensor_frame`, and in each cycle clears
 along the rays of the lidar first and then marks every buffered cloud. `CollisionMonitor` follows nav2_collision_monitor's PointCloud
 source: the newest cloud alone, too old or without TF means stop, else the points inside a polygon are counted; heights count in the
-robot's frame.
+robot's frame. Their parameters are those that users merge into their own, config/nav2_obstacles.yaml.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
+import yaml
 from sensor_msgs.msg import PointField
 
 RESOLUTION = 0.05
+PARAMETERS = yaml.safe_load((Path(__file__).resolve().parents[2] / "config/nav2_obstacles.yaml").read_text())
+LAYER = PARAMETERS["local_costmap"]["local_costmap"]["ros__parameters"]["obstacle_layer"]
+MONITOR = PARAMETERS["collision_monitor"]["ros__parameters"]
 
 
 def points_of(cloud):
@@ -37,12 +42,16 @@ def stamp_of(header):
 
 
 class ObstacleLayer:
-    """One obstacle layer with a clearing lidar and our cloud as a source that only marks."""
+    """One obstacle layer with a clearing lidar and our cloud as a source that only marks, whose ranges count from the robot."""
 
-    def __init__(self, min_height, max_height, obstacle_max_range, persistence, raytrace_max_range=6.0):
-        self.min_height, self.max_height = min_height, max_height
-        self.obstacle_max_range, self.persistence = obstacle_max_range, persistence
-        self.raytrace_max_range = raytrace_max_range
+    def __init__(self, parameters=LAYER):
+        lidar, cloud = (parameters[name] for name in parameters["observation_sources"].split())
+        if not (lidar["clearing"] and cloud["marking"] and not cloud["clearing"] and cloud["sensor_frame"] == "base_link"):
+            raise ValueError(f"these sources do not work together: {parameters}")
+        self.topic, self.persistence = cloud["topic"], cloud["observation_persistence"]
+        self.min_height, self.max_height = cloud["min_obstacle_height"], cloud["max_obstacle_height"]
+        self.obstacle_min_range, self.obstacle_max_range = cloud["obstacle_min_range"], cloud["obstacle_max_range"]
+        self.raytrace_max_range = lidar["raytrace_max_range"]
         self.observations, self.last_updated = [], -math.inf
         self.cells = set()
 
@@ -71,7 +80,7 @@ class ObstacleLayer:
         self.cells = {cell for cell in self.cells if math.hypot(*(self.center(cell) - [x, y])) > self.raytrace_max_range}
         for _, origin, points in self.observations:
             distance = np.hypot(points[:, 0] - origin[0], points[:, 1] - origin[1])
-            for point in points[distance < self.obstacle_max_range]:
+            for point in points[(distance >= self.obstacle_min_range) & (distance < self.obstacle_max_range)]:
                 self.cells.add((math.floor(point[0] / RESOLUTION), math.floor(point[1] / RESOLUTION)))
 
     @staticmethod
@@ -90,9 +99,13 @@ class ObstacleLayer:
 class CollisionMonitor:
     """A stop zone in front of the robot, whose frame is on the floor, with our cloud as its only source."""
 
-    def __init__(self, source_timeout, min_height, max_height, min_points=4, zone=(0.0, 2.0, -0.5, 0.5)):
-        self.source_timeout, self.min_points, self.zone = source_timeout, min_points, zone
-        self.min_height, self.max_height = min_height, max_height
+    def __init__(self, parameters=MONITOR, min_points=4, zone=(0.0, 2.0, -0.5, 0.5)):
+        if "detected" not in parameters["observation_sources"] or not parameters["base_shift_correction"]:
+            raise ValueError(f"the cloud is no source, or not moved to where the robot is: {parameters}")
+        source = parameters["detected"]
+        self.topic, self.source_timeout = source["topic"], source["source_timeout"]
+        self.min_height, self.max_height = source["min_height"], source["max_height"]
+        self.min_points, self.zone = min_points, zone
         self.cloud = None
 
     def buffer(self, cloud):
