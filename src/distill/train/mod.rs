@@ -7,6 +7,7 @@
 //!                                                                           -> validate -> checkpoint, metrics.jsonl, events, best.bpk
 //! ```
 
+mod ahead;
 mod augment;
 mod average;
 mod aware;
@@ -38,6 +39,7 @@ mod validate;
 #[cfg(test)]
 pub(in crate::distill) mod watcher;
 
+pub use ahead::Workers;
 pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Sample, Viewport};
 pub(in crate::distill) use average::WeightAverage;
 #[cfg(test)]
