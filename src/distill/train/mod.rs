@@ -36,6 +36,7 @@ mod trained;
 mod trainer;
 mod tutor;
 mod validate;
+mod waiting;
 #[cfg(test)]
 pub(in crate::distill) mod watcher;
 
@@ -70,3 +71,4 @@ pub use trained::trained_student;
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, train};
 pub use tutor::Tutors;
 pub use validate::Validator;
+pub use waiting::{Preparation, waiting_advice};
