@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use distilled_perception::digest::file_sha256;
 use serde_json::Value;
@@ -269,4 +272,29 @@ fn browsers_show_it_wide_and_narrow_light_and_dark() {
     let (folder, run) = run_folder();
     page(&run, &[]);
     assert_looks_right(&run.join("report.html"), folder.path());
+}
+
+#[test]
+fn a_missing_browser_fails_in_ci_and_is_told_elsewhere() {
+    let nothing = tempfile::tempdir().unwrap();
+    // The test above, where no browser is installed.
+    let look = |ci: &str| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["browsers_show_it_wide_and_narrow_light_and_dark", "--exact", "--nocapture"])
+            .env("CI", ci)
+            .env("DISTILLED_PERCEPTION_CACHE", nothing.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let told = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        (output.status.success(), told)
+    };
+    for ci in ["true", "1"] {
+        let (passed, told) = look(ci);
+        assert!(!passed && told.contains("which CI must have: scripts/screenshot --install"), "{ci}: {told}");
+    }
+    for ci in ["false", ""] {
+        let (passed, told) = look(ci);
+        assert!(passed && told.contains("skipped: no headless browser"), "{ci}: {told}");
+    }
 }

@@ -144,19 +144,30 @@ impl Binning {
     }
 }
 
-/// Per teacher and factor.
-pub(super) fn dependence(targets: &TargetSet, evidence: &[Evidence], options: AuditOptions) -> Vec<Vec<Dependence>> {
+/// Per teacher and factor, of the boxes and objects of one class or of all.
+pub(super) fn dependence(
+    targets: &TargetSet,
+    evidence: &[Evidence],
+    class: Option<usize>,
+    options: AuditOptions,
+) -> Vec<Vec<Dependence>> {
     let mut all: Vec<Vec<Dependence>> = vec![Vec::new(); evidence.len()];
     for factor in Factor::ALL {
-        let binning = binning(factor, targets, evidence, options);
+        let binning = binning(factor, targets, evidence, class, options);
         for (own, dependence) in evidence.iter().zip(&mut all) {
-            dependence.push(Dependence { factor, bins: bins(factor, &binning, targets, own, options) });
+            dependence.push(Dependence { factor, bins: bins(factor, &binning, targets, own, class, options) });
         }
     }
     all
 }
 
-fn binning(factor: Factor, targets: &TargetSet, evidence: &[Evidence], options: AuditOptions) -> Binning {
+fn binning(
+    factor: Factor,
+    targets: &TargetSet,
+    evidence: &[Evidence],
+    class: Option<usize>,
+    options: AuditOptions,
+) -> Binning {
     match factor {
         Factor::Position => Binning::cells(),
         Factor::Brightness | Factor::Blur => {
@@ -165,10 +176,8 @@ fn binning(factor: Factor, targets: &TargetSet, evidence: &[Evidence], options: 
         }
         Factor::Size => {
             let mut sizes = Vec::new();
-            for claim in evidence.iter().flat_map(|own| &own.claims) {
-                if claim.score >= options.confident_score {
-                    sizes.push(factor.value(&targets.frames[claim.frame], &claim.bbox));
-                }
+            for claim in evidence.iter().flat_map(|own| own.stood_by(class, options)) {
+                sizes.push(factor.value(&targets.frames[claim.frame], &claim.bbox));
             }
             Binning::quantiles(sizes)
         }
@@ -180,15 +189,16 @@ fn bins(
     binning: &Binning,
     targets: &TargetSet,
     own: &Evidence,
+    class: Option<usize>,
     options: AuditOptions,
 ) -> Vec<DependenceBin> {
     let bin_of = |frame: usize, bbox: &Box2| binning.bin(factor.value(&targets.frames[frame], bbox));
     let mut claims = vec![Vec::new(); binning.count()];
-    for claim in own.claims.iter().filter(|claim| claim.score >= options.confident_score) {
+    for claim in own.stood_by(class, options) {
         claims[bin_of(claim.frame, &claim.bbox)].push(claim);
     }
     let mut truths = vec![Vec::new(); binning.count()];
-    for object in &own.truths {
+    for object in own.truths.iter().filter(|object| class.is_none_or(|class| object.class == class)) {
         truths[bin_of(object.frame, &object.bbox)].push(object);
     }
     let mut bins = Vec::with_capacity(binning.count());

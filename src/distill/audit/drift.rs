@@ -80,8 +80,13 @@ struct Sums {
     per_class: Vec<usize>,
 }
 
-/// Per teacher and recording.
-pub(super) fn drift(targets: &TargetSet, evidence: &[Evidence], options: AuditOptions) -> Vec<Vec<RecordingDrift>> {
+/// Per teacher and recording, of the boxes of one class or of all.
+pub(super) fn drift(
+    targets: &TargetSet,
+    evidence: &[Evidence],
+    class: Option<usize>,
+    options: AuditOptions,
+) -> Vec<Vec<RecordingDrift>> {
     let mut drift: Vec<Vec<RecordingDrift>> = vec![Vec::new(); evidence.len()];
     for source in 0..targets.sources.len() {
         let slice_of = slices(targets, source);
@@ -93,7 +98,7 @@ pub(super) fn drift(targets: &TargetSet, evidence: &[Evidence], options: AuditOp
             .iter()
             .map(|own| {
                 let mut sums = vec![Sums { scores: 0.0, per_class: vec![0; targets.classes.len()] }; SLICES];
-                for claim in own.claims.iter().filter(|claim| claim.score >= options.confident_score) {
+                for claim in own.stood_by(class, options) {
                     if let Some(slice) = slice_of[claim.frame] {
                         sums[slice].scores += f64::from(claim.score);
                         sums[slice].per_class[claim.class] += 1;
@@ -105,7 +110,7 @@ pub(super) fn drift(targets: &TargetSet, evidence: &[Evidence], options: AuditOp
         for (teacher, drift) in drift.iter_mut().enumerate() {
             let slices: Vec<TimeSlice> = (0..SLICES)
                 .filter(|&slice| frames[slice] > 0)
-                .map(|slice| time_slice(slice, frames[slice], teacher, &sums, evidence))
+                .map(|slice| time_slice(slice, frames[slice], teacher, &sums, evidence, class))
                 .collect();
             drift.push(RecordingDrift {
                 source,
@@ -136,12 +141,20 @@ fn slices(targets: &TargetSet, source: usize) -> Vec<Option<usize>> {
         .collect()
 }
 
-fn time_slice(slice: usize, frames: usize, teacher: usize, sums: &[Vec<Sums>], evidence: &[Evidence]) -> TimeSlice {
+fn time_slice(
+    slice: usize,
+    frames: usize,
+    teacher: usize,
+    sums: &[Vec<Sums>],
+    evidence: &[Evidence],
+    class: Option<usize>,
+) -> TimeSlice {
     let own = &sums[teacher][slice];
     let boxes: usize = own.per_class.iter().sum();
     let mut differences = Vec::new();
     for (other, of_other) in sums.iter().enumerate() {
         let shared: Vec<usize> = (0..own.per_class.len())
+            .filter(|&known| class.is_none_or(|class| known == class))
             .filter(|&class| evidence[teacher].knows[class] && evidence[other].knows[class])
             .collect();
         if other != teacher && !shared.is_empty() {

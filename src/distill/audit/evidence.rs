@@ -19,6 +19,14 @@ pub(super) struct Evidence {
     pub truths: Vec<Object>,
 }
 
+impl Evidence {
+    /// The boxes that it stands by, of one class or of all.
+    pub fn stood_by(&self, class: Option<usize>, options: AuditOptions) -> impl Iterator<Item = &Claim> {
+        let is_wanted = move |claim: &&Claim| class.is_none_or(|class| claim.class == class);
+        self.claims.iter().filter(is_wanted).filter(move |claim| claim.score >= options.confident_score)
+    }
+}
+
 /// One box of a teacher.
 pub(super) struct Claim {
     /// Place of its frame in the targets.

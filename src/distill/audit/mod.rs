@@ -7,11 +7,13 @@
 //! | `evidence` | each box of a teacher: who confirms it, whether it is true; each object: whether it was found |
 //! | `drift` | scores and counts over a recording's time |
 //! | `dependence` | the same by brightness, blur, size and place |
+//! | `class` | the figures of each class |
 //! | `truth` | the recordings' truth, average precision and confusions |
 //! | `verdict` | what stands out, in words, and the trust that is proposed |
 //! | `inheritance` | which errors a student took over from its teachers |
 //! | `report` | the audit as text |
 
+mod class;
 mod dependence;
 mod drift;
 mod error;
@@ -26,6 +28,7 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+pub use class::ClassAudit;
 pub use dependence::{Dependence, DependenceBin, Factor};
 pub use drift::{RecordingDrift, TimeSlice, Trend};
 pub use error::AuditError;
@@ -119,36 +122,6 @@ pub struct TeacherAudit {
     pub truth: Option<TruthFigures>,
 }
 
-/// The figures of one teacher about one class.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassAudit {
-    /// The class.
-    pub class: String,
-    /// Other teachers who know it.
-    pub others: usize,
-    /// All boxes of which it is the best class.
-    pub detections: usize,
-    /// Those that the teacher stands by.
-    pub confident: usize,
-    /// Over the boxes that it stands by, the mean share of the other teachers who know the class and have a box of the same best
-    /// class at the same place, whatever its score.
-    pub agreement: Option<f64>,
-    /// Mean IoU with the boxes that confirm.
-    pub mean_iou: Option<f64>,
-    /// Objects that more than half of the others agree on, with a mean score of at least the confident one.
-    pub agreed: usize,
-    /// Share of these that it stands by.
-    pub agreed_recall: Option<f64>,
-    /// Share of the boxes it stands by that are true.
-    pub precision: Option<f64>,
-    /// Objects of the truth.
-    pub truths: usize,
-    /// Share of these that it stands by.
-    pub recall: Option<f64>,
-    /// Expected calibration error of this class alone, see [`Calibration`].
-    pub ece: Option<f64>,
-}
-
 /// Judges the teachers of a labelling. `truth` is what [`read_truth`] gives; without it, or when it is empty, the teachers judge each
 /// other.
 pub fn audit(targets: &TargetSet, truth: Option<&TruthFrames>, options: AuditOptions) -> Audit {
@@ -156,11 +129,13 @@ pub fn audit(targets: &TargetSet, truth: Option<&TruthFrames>, options: AuditOpt
     let truth = truth.unwrap_or(&none);
     let evidence = evidence::collect(targets, truth, options);
     let judged_by = if truth.is_empty() { JudgedBy::Agreement } else { JudgedBy::Truth };
-    let mut drift = drift::drift(targets, &evidence, options);
-    let mut dependence = dependence::dependence(targets, &evidence, options);
+    let mut conditions = Conditions::of(targets, &evidence, None, options);
+    let mut of_classes: Vec<Conditions> =
+        (0..targets.classes.len()).map(|class| Conditions::of(targets, &evidence, Some(class), options)).collect();
     let mut teachers = Vec::with_capacity(evidence.len());
     for (index, (teacher, own)) in targets.teachers.iter().zip(&evidence).enumerate() {
-        let confident = || own.claims.iter().filter(move |claim| claim.score >= options.confident_score);
+        let confident = || own.stood_by(None, options);
+        let (drift, dependence) = conditions.take(index);
         teachers.push(TeacherAudit {
             name: teacher.name.clone(),
             trust: teacher.trust,
@@ -169,10 +144,10 @@ pub fn audit(targets: &TargetSet, truth: Option<&TruthFrames>, options: AuditOpt
             confident: confident().count(),
             agreement: mean(confident().filter_map(|claim| claim.agreement())),
             agreed_recall: evidence::recall(own.agreed.iter()),
-            classes: class_audits(&targets.classes, &evidence, index, judged_by, options),
+            classes: class::audits(&targets.classes, &evidence, index, &mut of_classes, judged_by, options),
             calibration: Calibration::of(own.claims.iter().filter_map(|claim| claim.point(judged_by))),
-            drift: std::mem::take(&mut drift[index]),
-            dependence: std::mem::take(&mut dependence[index]),
+            drift,
+            dependence,
             truth: truth::figures(targets, truth, index, &own.knows, options),
         });
     }
@@ -201,42 +176,22 @@ pub fn audit(targets: &TargetSet, truth: Option<&TruthFrames>, options: AuditOpt
     }
 }
 
-/// The figures of each class that a teacher knows.
-fn class_audits(
-    classes: &[String],
-    evidence: &[Evidence],
-    teacher: usize,
-    judged_by: JudgedBy,
-    options: AuditOptions,
-) -> Vec<ClassAudit> {
-    let own = &evidence[teacher];
-    let mut audits = Vec::new();
-    for (class, name) in classes.iter().enumerate() {
-        if !own.knows[class] {
-            continue;
+/// How each teacher changes over time and what its worth depends on, of one class or of all.
+struct Conditions {
+    drift: Vec<Vec<RecordingDrift>>,
+    dependence: Vec<Vec<Dependence>>,
+}
+
+impl Conditions {
+    fn of(targets: &TargetSet, evidence: &[Evidence], class: Option<usize>, options: AuditOptions) -> Self {
+        Self {
+            drift: drift::drift(targets, evidence, class, options),
+            dependence: dependence::dependence(targets, evidence, class, options),
         }
-        let claims = || own.claims.iter().filter(move |claim| claim.class == class);
-        let confident = || claims().filter(move |claim| claim.score >= options.confident_score);
-        let agreed = || own.agreed.iter().filter(move |object| object.class == class);
-        let truths = || own.truths.iter().filter(move |object| object.class == class);
-        let confirming: usize = confident().map(|claim| claim.confirmed).sum();
-        let iou: f64 = confident().map(|claim| claim.iou_sum).sum();
-        let right = |claim: &evidence::Claim| claim.correct.map(|correct| if correct { 1.0 } else { 0.0 });
-        let knowing = evidence.iter().filter(|other| other.knows[class]).count();
-        audits.push(ClassAudit {
-            class: name.clone(),
-            others: knowing - 1,
-            detections: claims().count(),
-            confident: confident().count(),
-            agreement: mean(confident().filter_map(|claim| claim.agreement())),
-            mean_iou: (confirming > 0).then(|| iou / confirming as f64),
-            agreed: agreed().count(),
-            agreed_recall: evidence::recall(agreed()),
-            precision: mean(confident().filter_map(right)),
-            truths: truths().count(),
-            recall: evidence::recall(truths()),
-            ece: Calibration::of(claims().filter_map(|claim| claim.point(judged_by))).ece,
-        });
     }
-    audits
+
+    /// Takes a teacher's out.
+    fn take(&mut self, teacher: usize) -> (Vec<RecordingDrift>, Vec<Dependence>) {
+        (std::mem::take(&mut self.drift[teacher]), std::mem::take(&mut self.dependence[teacher]))
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Audit, Dependence, Factor, JudgedBy, Trend, TruthFigures, verdict::percent};
+use super::{
+    Audit, Dependence, Factor, JudgedBy, Trend, TruthFigures,
+    verdict::{ENOUGH, percent},
+};
 use crate::distill::figure_table::{FigureTable, figure};
 
 impl Audit {
@@ -58,6 +61,13 @@ impl Audit {
         push(&mut text, &self.dependence_table());
         text.push_str("\nDoes it change over a recording? From its beginning to its end, with the standard error.\n");
         push(&mut text, &self.drift_table());
+        let table = self.class_conditions_table();
+        if !table.rows.is_empty() {
+            text.push_str(
+                "\nThe same of single classes: the largest change over any recording, and where others confirm the fewest boxes.\n",
+            );
+            push(&mut text, &table);
+        }
         for teacher in &self.teachers {
             if let Some(truth) = &teacher.truth {
                 let _ = writeln!(text, "\nWhat {} calls what is really there.", teacher.name);
@@ -181,6 +191,25 @@ impl Audit {
         table
     }
 
+    /// A row a class of each teacher that knows several: its largest changes, and the range of a condition in which the fewest of its
+    /// boxes are confirmed. No rows in audits of earlier versions.
+    pub fn class_conditions_table(&self) -> FigureTable {
+        let header =
+            ["teacher", "class", "mean score", "boxes in a frame beside the others", "fewest confirmed (boxes)"];
+        let mut table = FigureTable::new(2, &header);
+        for teacher in self.teachers.iter().filter(|teacher| teacher.classes.len() > 1) {
+            for class in teacher.classes.iter().filter(|class| class.calibration.is_some()) {
+                let cells = [
+                    change(largest(class.drift.iter().filter_map(|drift| drift.score))),
+                    change(largest(class.drift.iter().filter_map(|drift| drift.excess))),
+                    fewest_confirmed(&class.dependence),
+                ];
+                table.add(&[&teacher.name, &class.class], &cells);
+            }
+        }
+        table
+    }
+
     /// A row a true class: what a teacher calls it.
     pub fn confusion_table(&self, truth: &TruthFigures) -> FigureTable {
         let names = || self.classes.iter().map(String::as_str);
@@ -209,6 +238,26 @@ fn share(share: Option<f64>) -> String {
 
 fn change(trend: Option<Trend>) -> String {
     trend.map_or("-".to_owned(), |trend| format!("{:+.2} +- {:.2}", trend.change, trend.standard_error))
+}
+
+fn largest(trends: impl Iterator<Item = Trend>) -> Option<Trend> {
+    trends.max_by(|a, b| a.change.abs().total_cmp(&b.change.abs()))
+}
+
+/// The range with the lowest share of confirmed boxes among those that hold enough.
+fn fewest_confirmed(dependences: &[Dependence]) -> String {
+    let mut fewest: Option<(f64, String)> = None;
+    for dependence in dependences {
+        for bin in dependence.bins.iter().filter(|bin| bin.boxes >= ENOUGH) {
+            if let Some(agreement) = bin.agreement
+                && fewest.as_ref().is_none_or(|(lowest, _)| agreement < *lowest)
+            {
+                let (factor, range) = (dependence.factor.name(), &bin.range);
+                fewest = Some((agreement, format!("{factor} {range}: {} ({})", percent(agreement), bin.boxes)));
+            }
+        }
+    }
+    fewest.map_or("-".to_owned(), |(_, words)| words)
 }
 
 /// The bins of a factor, a line each; of the position a line for each row of the picture.

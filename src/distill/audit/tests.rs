@@ -188,6 +188,91 @@ fn a_teacher_that_fails_in_the_dark_is_named() {
     assert!(text.text.contains("only 0 %") && text.text.contains("of all 80 %"), "{}", text.text);
 }
 
+/// A box of a pallet.
+fn pallet(x: f32, score: f32) -> SoftBox {
+    SoftBox { probabilities: vec![0.01, score], ..soft(x, score) }
+}
+
+#[test]
+fn a_teacher_good_in_one_class_and_drifting_in_another_is_told_per_class() {
+    let teachers = ["solid", "odd", "third"].map(|name| teacher(name, &["person", "pallet"])).into();
+    let set = targets(teachers, |index| {
+        let good = vec![soft(100.0, 0.8), pallet(400.0, 0.8)];
+        let fading = vec![soft(100.0, 0.8), pallet(400.0, 0.9 - 0.005 * index as f32)];
+        vec![good.clone(), fading, good]
+    });
+    let audit = audit(&set, None, AuditOptions::default());
+    let drifting = |audit: &Audit| -> Vec<(String, Option<String>)> {
+        let found = audit.findings.iter().filter(|finding| finding.kind == FindingKind::Drifting);
+        found.map(|finding| (finding.teacher.clone(), finding.class.clone())).collect()
+    };
+    // All boxes together change as well, by half as much; that is not told again.
+    assert!(audit.teachers[1].drift[0].score.unwrap().change < -0.2);
+    assert_eq!(drifting(&audit), [("odd".to_owned(), Some("pallet".to_owned()))], "{:?}", audit.findings);
+    let text = &audit.findings.iter().find(|finding| finding.kind == FindingKind::Drifting).unwrap().text;
+    assert!(text.starts_with("odd: pallet: its mean score changes by -0.5"), "{text}");
+    let [person, pallet] = &audit.teachers[1].classes[..] else { panic!("two classes") };
+    let change = |class: &ClassAudit| class.drift[0].score.unwrap().change;
+    assert!(change(person).abs() < 1e-6 && (change(pallet) + 0.5).abs() < 0.02);
+    for class in [person, pallet] {
+        assert_eq!(class.drift[0].slices.iter().map(|slice| slice.boxes_per_frame).sum::<f64>(), 20.0);
+        assert_eq!(class.drift[0].excess.unwrap().change, 0.0);
+        let calibration = class.calibration.as_ref().unwrap();
+        assert_eq!((calibration.bins.iter().map(|bin| bin.count).sum::<usize>(), calibration.ece), (100, class.ece));
+    }
+    // The scores of persons lie in one bin, those of the fading pallets in several.
+    let filled = |class: &ClassAudit| {
+        class.calibration.as_ref().map_or(0, |calibration| calibration.bins.iter().filter(|bin| bin.count > 0).count())
+    };
+    assert!(filled(person) == 1 && filled(pallet) >= 4, "{person:?} {pallet:?}");
+    let text = audit.to_text();
+    let words = ["odd", "pallet", "-0.50 +- 0.00"];
+    assert!(text.lines().any(|line| words.iter().all(|word| line.contains(word))), "{text}");
+}
+
+#[test]
+fn a_teacher_that_misplaces_one_class_in_the_dark_is_told_per_class() {
+    let teachers = ["solid", "odd", "third"].map(|name| teacher(name, &["person", "pallet"])).into();
+    let set = targets(teachers, |index| {
+        let good = vec![soft(100.0, 0.8), pallet(400.0, 0.8)];
+        let odd = vec![soft(100.0, 0.8), pallet(if index < 20 { 550.0 } else { 400.0 }, 0.8)];
+        vec![good.clone(), odd, good]
+    });
+    let audit = audit(&set, None, AuditOptions::default());
+    let [person, pallet] = &audit.teachers[1].classes[..] else { panic!("two classes") };
+    let shares = |class: &ClassAudit| class.dependence[0].bins.iter().map(|bin| bin.agreement).collect::<Vec<_>>();
+    assert_eq!(shares(person), [Some(1.0); 5]);
+    assert_eq!(shares(pallet), [Some(0.0), Some(1.0), Some(1.0), Some(1.0), Some(1.0)]);
+    let places = |class: &ClassAudit| -> Vec<(String, usize)> {
+        let bins = class.dependence[3].bins.iter().filter(|bin| bin.boxes > 0);
+        bins.map(|bin| (bin.range.clone(), bin.boxes)).collect()
+    };
+    assert_eq!(places(person), [("middle left".to_owned(), 100)]);
+    // 550 to 590 lie in the last third, 400 to 440 in the second.
+    assert_eq!(places(pallet), [("middle centre".to_owned(), 80), ("middle right".to_owned(), 20)]);
+    // Of all its boxes in the dark half are confirmed: that alone would not stand out.
+    assert_eq!(audit.teachers[1].dependence[0].bins[0].agreement, Some(0.5));
+    let told: Vec<&Finding> = audit.findings.iter().filter(|finding| finding.text.contains("brightness")).collect();
+    assert_eq!((told.len(), told[0].teacher.as_str(), told[0].class.as_deref()), (1, "odd", Some("pallet")));
+}
+
+#[test]
+fn audits_of_earlier_versions_read_without_the_classes_conditions() {
+    let mut json = serde_json::to_value(example(true)).unwrap();
+    for teacher in json["teachers"].as_array_mut().unwrap() {
+        for class in teacher["classes"].as_array_mut().unwrap() {
+            for key in ["calibration", "drift", "dependence"] {
+                assert!(class.as_object_mut().unwrap().remove(key).is_some(), "{key}");
+            }
+        }
+    }
+    let old: Audit = serde_json::from_value(json).unwrap();
+    let class = &old.teachers[0].classes[0];
+    assert!(class.calibration.is_none() && class.drift.is_empty() && class.dependence.is_empty());
+    assert!(old.class_conditions_table().rows.is_empty() && !example(true).class_conditions_table().rows.is_empty());
+    assert_eq!(old.teachers[0].drift, example(true).teachers[0].drift);
+}
+
 #[test]
 fn nobody_can_judge_a_lonely_teacher_and_the_json_keeps_everything() {
     let set = targets(three_teachers(), |_| {

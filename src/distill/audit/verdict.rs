@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClassAudit, DependenceBin, Factor, JudgedBy, TeacherAudit, Trend};
+use super::{ClassAudit, Dependence, DependenceBin, Factor, JudgedBy, RecordingDrift, TeacherAudit, Trend};
 
 /// Fewer boxes or objects than this say nothing.
-const ENOUGH: usize = 20;
+pub(super) const ENOUGH: usize = 20;
 /// A share under this stands out.
 const LOW_SHARE: f64 = 0.5;
 /// A bin whose share lies so far under the teacher's own stands out.
@@ -16,6 +16,8 @@ const HIGH_ECE: f64 = 0.15;
 const CONFUSED: f64 = 0.1;
 /// A trend of less than so many standard errors is chance.
 const CERTAIN: f64 = 4.0;
+/// A trend of scores out of fewer slices of the time is chance.
+const ENOUGH_SLICES: usize = 10;
 /// A change of the mean score over a recording that matters.
 const SCORE_CHANGE: f64 = 0.1;
 /// A change of the boxes in a frame that matters, as a share of their mean.
@@ -73,8 +75,8 @@ pub(super) fn findings(teachers: &[TeacherAudit], classes: &[String], judged_by:
         }
         about.confusions(classes);
         about.calibration(judged_by);
-        about.drift(teachers, index);
-        about.dependence();
+        about.drifts(teachers, index);
+        about.dependences();
     }
     findings
 }
@@ -161,16 +163,43 @@ impl About<'_> {
         self.tell(None, FindingKind::Uncalibrated, &words);
     }
 
-    fn drift(&mut self, teachers: &[TeacherAudit], index: usize) {
+    /// Changes over time, class by class where it knows several. What meets a class meets all boxes as well, and is told once.
+    fn drifts(&mut self, teachers: &[TeacherAudit], index: usize) {
         let teacher = self.teacher;
-        for drift in &teacher.drift {
-            let others = teachers.iter().enumerate().filter(|(other, _)| *other != index);
-            let others: Vec<Trend> = others
-                .filter_map(|(_, other)| other.drift.iter().find(|others| others.source == drift.source)?.score)
+        let others = || teachers.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, other)| other);
+        let before = self.findings.len();
+        if teacher.classes.len() > 1 {
+            for class in &teacher.classes {
+                let of_others: Vec<&[RecordingDrift]> = others()
+                    .filter_map(|other| other.classes.iter().find(|of_other| of_other.class == class.class))
+                    .map(|of_other| of_other.drift.as_slice())
+                    .collect();
+                self.drift(Some(&class.class), &class.drift, &of_others);
+            }
+        }
+        if self.findings.len() == before {
+            let of_others: Vec<&[RecordingDrift]> = others().map(|other| other.drift.as_slice()).collect();
+            self.drift(None, &teacher.drift, &of_others);
+        }
+    }
+
+    /// `drifts` are the teacher's, of a class or of all, and `of_others` those of the other teachers.
+    fn drift(&mut self, class: Option<&str>, drifts: &[RecordingDrift], of_others: &[&[RecordingDrift]]) {
+        for drift in drifts {
+            let others: Vec<Trend> = of_others
+                .iter()
+                .filter_map(|drifts| drifts.iter().find(|other| other.source == drift.source)?.score)
                 .collect();
-            let many = teacher.drift.len() > 1;
+            let many = drifts.len() > 1;
             let place = if many { format!(" of recording {}", drift.source + 1) } else { String::new() };
+            let frames: usize = drift.slices.iter().map(|slice| slice.frames).sum();
+            let boxes: f64 = drift.slices.iter().map(|slice| slice.boxes_per_frame * slice.frames as f64).sum();
+            let scored = drift.slices.iter().filter(|slice| slice.mean_score.is_some()).count();
+            if boxes < ENOUGH as f64 {
+                continue;
+            }
             if let Some(trend) = drift.score
+                && scored >= ENOUGH_SLICES
                 && trend.change.abs() >= SCORE_CHANGE
                 && trend.standard_errors() >= CERTAIN
                 // What half as strong meets another teacher too is the scene's doing.
@@ -180,12 +209,9 @@ impl About<'_> {
                     "its mean score changes by {:+.2} from the beginning to the end{place}, and no other teacher's does",
                     trend.change
                 );
-                self.tell(None, FindingKind::Drifting, &words);
+                self.tell(class, FindingKind::Drifting, &words);
             }
-            let frames: usize = drift.slices.iter().map(|slice| slice.frames).sum();
-            let boxes: f64 = drift.slices.iter().map(|slice| slice.boxes_per_frame * slice.frames as f64).sum();
             if let Some(trend) = drift.excess
-                && boxes >= ENOUGH as f64
                 && trend.change.abs() >= COUNT_CHANGE * boxes / frames as f64
                 && trend.standard_errors() >= CERTAIN
             {
@@ -193,43 +219,63 @@ impl About<'_> {
                     "its boxes in a frame change by {:+.1} from the beginning to the end{place}, beside those of the others",
                     trend.change
                 );
-                self.tell(None, FindingKind::Drifting, &words);
+                self.tell(class, FindingKind::Drifting, &words);
             }
         }
     }
 
-    fn dependence(&mut self) {
+    /// Conditions, class by class where it knows several. What meets a class meets all boxes as well, and is told once.
+    fn dependences(&mut self) {
         let teacher = self.teacher;
-        for dependence in &teacher.dependence {
-            let bins = &dependence.bins;
-            // Where one of two others fails, half confirm: that is not this teacher's fault.
-            if let Some((bin, share, all)) = worst(bins, |bin| bin.boxes, |bin| bin.agreement, LOW_SHARE) {
-                let (place, share, all) = (place(dependence.factor, bin), percent(share), percent(all));
-                let words = format!("{place} only {share} of its boxes are confirmed by others, of all {all}");
-                self.tell(None, FindingKind::Dependent, &words);
+        for whole in &teacher.dependence {
+            let before = self.findings.len();
+            if teacher.classes.len() > 1 {
+                for class in &teacher.classes {
+                    if let Some(of_class) = class.dependence.iter().find(|of_class| of_class.factor == whole.factor) {
+                        // Among the bins of many classes some are low by chance.
+                        self.dependence(Some(&class.class), of_class, CERTAIN);
+                    }
+                }
             }
-            if let Some((bin, share, all)) = worst(bins, |bin| bin.truths, |bin| bin.recall, 1.0) {
-                let (place, share, all) = (place(dependence.factor, bin), percent(share), percent(all));
-                let words = format!("{place} it finds only {share} of what is there, of all {all}");
-                self.tell(None, FindingKind::Dependent, &words);
+            if self.findings.len() == before {
+                self.dependence(None, whole, 0.0);
             }
+        }
+    }
+
+    /// `dependence` is the teacher's, of a class or of all; a bin must be so many standard errors too low.
+    fn dependence(&mut self, class: Option<&str>, dependence: &Dependence, certain: f64) {
+        let bins = &dependence.bins;
+        // Where one of two others fails, half confirm: that is not this teacher's fault.
+        if let Some((bin, share, all)) = worst(bins, |bin| bin.boxes, |bin| bin.agreement, LOW_SHARE, certain) {
+            let (place, share, all) = (place(dependence.factor, bin), percent(share), percent(all));
+            let words = format!("{place} only {share} of its boxes are confirmed by others, of all {all}");
+            self.tell(class, FindingKind::Dependent, &words);
+        }
+        if let Some((bin, share, all)) = worst(bins, |bin| bin.truths, |bin| bin.recall, 1.0, certain) {
+            let (place, share, all) = (place(dependence.factor, bin), percent(share), percent(all));
+            let words = format!("{place} it finds only {share} of what is there, of all {all}");
+            self.tell(class, FindingKind::Dependent, &words);
         }
     }
 }
 
-/// The bin with the lowest share and that of all bins together, when it lies far under it and under the ceiling.
+/// The bin with the lowest share and that of all bins together, when it lies far under it and under the ceiling, by so many standard
+/// errors of a share (of as many in the bin) at least.
 fn worst(
     bins: &[DependenceBin],
     count: fn(&DependenceBin) -> usize,
     share: fn(&DependenceBin) -> Option<f64>,
     ceiling: f64,
+    certain: f64,
 ) -> Option<(&DependenceBin, f64, f64)> {
     let known: Vec<(&DependenceBin, f64)> = bins.iter().filter_map(|bin| Some((bin, share(bin)?))).collect();
     let weight: usize = known.iter().map(|(bin, _)| count(bin)).sum();
     let all = known.iter().map(|(bin, share)| count(bin) as f64 * share).sum::<f64>() / weight.max(1) as f64;
     let enough = known.into_iter().filter(|(bin, _)| count(bin) >= ENOUGH);
     let (bin, lowest) = enough.min_by(|a, b| a.1.total_cmp(&b.1))?;
-    (lowest < all - DROP && lowest < ceiling).then_some((bin, lowest, all))
+    let error = (all * (1.0 - all) / count(bin) as f64).max(0.0).sqrt();
+    (lowest < all - DROP.max(certain * error) && lowest < ceiling).then_some((bin, lowest, all))
 }
 
 /// Where a bin is, as the beginning of a sentence.

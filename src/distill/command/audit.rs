@@ -22,8 +22,9 @@ use crate::distill::{
 ///   distill audit my.yaml
 ///
 /// Who invents boxes, who misses objects, whose scores can be believed, who changes over a recording, who fails in the dark, on
-/// blurred pictures, on small objects, at the edge. Computed from the soft targets, in which each teacher's own boxes lie: no
-/// teacher is run again, so label first (`distill label`, or `distill run`, which audits by itself before it trains).
+/// blurred pictures, on small objects, at the edge; over all its boxes and class by class, for a teacher may be good at one class
+/// and drift at another. Computed from the soft targets, in which each teacher's own boxes lie: no teacher is run again, so label
+/// first (`distill label`, or `distill run`, which audits by itself before it trains).
 ///
 /// Where recordings have truth (`data[].truth`), that judges, but for the test block, on which nothing is ever chosen. Elsewhere
 /// the teachers judge each other: what all get wrong stays hidden, and two teachers cannot tell which of them is wrong.
@@ -33,7 +34,7 @@ use crate::distill::{
 ///   distill audit my.yaml --json audit.json
 ///   distill run my.yaml --set teachers.1.trust=0.5
 ///
-/// All figures go to audit.json in the output folder.
+/// All figures go to audit.json in the output folder; `distill report` shows them as charts, those of each class folded away.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct AuditArgs {

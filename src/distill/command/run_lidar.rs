@@ -36,7 +36,7 @@ use crate::{
         stage::{StageBook, hash_of},
         student,
         teacher::TeacherConfig,
-        train::{best_validation, device, weights_path},
+        train::{Preparation, best_validation, device, waiting_advice, weights_path},
     },
     model::{
         bundle::{BundleMetadata, TeacherSource},
@@ -256,8 +256,16 @@ impl LidarRun<'_> {
     }
 
     fn tell_training(&self, report: &LidarTrainReport) {
-        let speed = if report.seconds > 0.0 { report.sweeps as f64 / report.seconds } else { 0.0 };
-        outln!("trained {} sweeps in {:.0} s: {speed:.1} sweeps/s", report.sweeps, report.seconds);
+        outln!(
+            "trained {} sweeps in {:.0} s: {:.1} sweeps/s, {:.1} % of the time waiting for sweeps",
+            report.sweeps,
+            report.seconds,
+            report.sweeps_per_second(),
+            100.0 * report.wait_share
+        );
+        if let Some(advice) = waiting_advice(report.wait_share, Preparation::Fixed) {
+            outln!("{advice}");
+        }
         match &report.best {
             Some(best) => outln!(
                 "best validation in epoch {} of {}: AP {:.3}, point IoU {}",

@@ -27,8 +27,8 @@ use crate::distill::{
     targets::TargetSet,
     teacher::TeacherConfig,
     train::{
-        Gathered, Retained, TrainError, TrainJob, TrainReport, check_inheritance, checkpoint_path, gather, train,
-        truth_source, weights_path,
+        Gathered, Preparation, Retained, TrainError, TrainJob, TrainReport, Workers, check_inheritance,
+        checkpoint_path, gather, train, truth_source, waiting_advice, weights_path,
     },
 };
 
@@ -443,6 +443,15 @@ fn print_report(report: &TrainReport, experiment: &Experiment) {
         report.images_per_second(),
         100.0 * report.wait_share
     );
+    let workers = Workers::new(experiment.train.workers).count();
+    let preparation = if experiment.distillation.needs_teachers() {
+        Preparation::Teachers(workers)
+    } else {
+        Preparation::Workers(workers)
+    };
+    if let Some(advice) = waiting_advice(report.wait_share, preparation) {
+        outln!("{advice}");
+    }
     match &report.best {
         Some(best) => outln!(
             "best validation in epoch {} of {}: AP {:.3}, AP50 {:.3}",

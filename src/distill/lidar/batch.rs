@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
     augment::SweepAugmenter,
     config::LidarAugmentConfig,
@@ -170,8 +168,8 @@ impl LidarBatch {
     }
 }
 
-/// Makes batches out of examples. What is in a batch depends on the seed, the epoch and the examples alone, never on the number of
-/// threads.
+/// Makes batches out of examples, on the thread that asks for them. What is in a batch depends on the seed, the epoch and the examples
+/// alone.
 #[derive(Debug, Clone)]
 pub struct BatchMaker<'a> {
     examples: &'a [Example<'a>],
@@ -205,14 +203,14 @@ impl<'a> BatchMaker<'a> {
     /// When there are not as many batches; that is a mistake of the caller's code.
     pub fn make(&self, index: usize, epoch: usize, order: &[usize]) -> LidarBatch {
         let members = &order[index * self.batch..(index + 1) * self.batch];
-        let made: Vec<(Vec<f32>, CellTargets)> = members.par_iter().map(|&member| self.draw(member, epoch)).collect();
         let grid = &self.spec.grid;
         let mut batch = LidarBatch {
-            shape: [made.len(), self.spec.channels.len(), grid.rows, grid.columns],
+            shape: [members.len(), self.spec.channels.len(), grid.rows, grid.columns],
             stamps: members.iter().map(|&member| self.examples[member].stamp).collect(),
             ..LidarBatch::default()
         };
-        for (image, targets) in made {
+        for &member in members {
+            let (image, targets) = self.draw(member, epoch);
             batch.images.extend(image);
             batch.targets.append(targets);
         }
@@ -322,17 +320,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn batches_depend_on_seed_and_epoch_and_not_on_threads() {
+    fn batches_depend_on_seed_epoch_and_place() {
         let (spec, sweeps) = (spec(), (0..7).map(painted_sweep).collect::<Vec<_>>());
         let examples = examples(&sweeps);
         let maker = BatchMaker::new(&examples, &spec, LidarAugmentConfig::default(), 3, 3);
         assert_eq!(maker.batches(), 2);
         let order: Vec<usize> = (0..7).collect();
-        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let first = maker.make(1, 0, &order);
         assert_eq!(first.shape, [3, spec.channels.len(), 1, 64]);
-        assert!(first == alone.install(|| maker.make(1, 0, &order)));
-        assert!(first != maker.make(1, 1, &order));
+        assert!(first == maker.clone().make(1, 0, &order));
+        assert!(first != maker.make(1, 1, &order) && first != maker.make(0, 0, &order));
+        let other_seed = BatchMaker::new(&examples, &spec, LidarAugmentConfig::default(), 4, 3);
+        assert!(first != other_seed.make(1, 0, &order));
     }
 
     #[test]

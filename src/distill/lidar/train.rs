@@ -1,7 +1,7 @@
 //! The training loop of a lidar student. What it keeps and writes is what the camera student's does: checkpoints, `metrics.jsonl`,
 //! curves, the best weights.
 
-use std::{ops::ControlFlow, path::Path, time::Instant};
+use std::{ops::ControlFlow, path::Path};
 
 use burn::{
     module::Module,
@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     distill::train::{
-        Best, Course, Figures, Observer, Position, Step, StepReport, Stepper, TrainError, WeightAverage, awake,
-        descend, device, resumed, shards_on, shuffled, unpack,
+        Best, Course, Figures, Observer, Position, Step, StepReport, Stepper, TrainError, WeightAverage, Workers,
+        awake, descend, device, resumed, shards_on, shuffled, unpack,
     },
     model::lidar::LidarSpec,
 };
@@ -56,6 +56,15 @@ pub struct LidarTrainReport {
     pub sweeps: usize,
     /// Seconds in which this process trained, validation not counted.
     pub seconds: f64,
+    /// Share of those seconds in which the training waited for sweeps.
+    pub wait_share: f64,
+}
+
+impl LidarTrainReport {
+    /// Sweeps trained on per second.
+    pub fn sweeps_per_second(&self) -> f64 {
+        if self.seconds > 0.0 { self.sweeps as f64 / self.seconds } else { 0.0 }
+    }
 }
 
 /// Trains a lidar student. Same experiment, same data, same device: same student, whether or not it was interrupted and resumed in
@@ -124,6 +133,7 @@ impl LidarStep {
 struct Run<'a> {
     job: &'a LidarTrainJob<'a>,
     maker: BatchMaker<'a>,
+    workers: Workers,
     validator: LidarValidator<'a>,
     inner: Device,
     step: LidarStep,
@@ -157,6 +167,7 @@ impl<'a> Run<'a> {
             step: LidarStep { student: Some(student), stepper, average, losses, shards, device: autodiff },
             course: Course::open(config, job.folder, settings, maker.batches(), position, best_weights)?,
             maker,
+            workers: Workers::new(config.workers),
         })
     }
 
@@ -165,20 +176,27 @@ impl<'a> Run<'a> {
         let number = self.course.position.epoch;
         let order = shuffled(self.job.train.len(), self.job.experiment.seed, number);
         let lap = self.course.lap();
+        // The maker is taken apart from `self` for the time of the epoch: its batches are given to `self`.
+        let (maker, workers) = (self.maker.clone(), self.workers);
         let mut stopped = false;
-        while let Some(index) = self.course.next_batch() {
-            let waiting = Instant::now();
-            let batch = self.maker.make(index, number, &order);
-            self.course.wait(waiting.elapsed());
-            let report = self.step(batch)?;
-            stopped = self.course.tell(&report, observer).is_break();
-            if stopped {
-                break;
-            }
-            if self.course.is_checkpoint_due() {
-                self.save()?;
-            }
-        }
+        let places = self.course.position.batch..maker.batches();
+        let make = |_: &mut (), index: usize| Ok(maker.make(index, number, &order));
+        workers.prepare(
+            places,
+            || Ok(()),
+            make,
+            drop,
+            |batch, wait| {
+                self.course.wait(wait);
+                let report = self.step(batch)?;
+                let flow = self.course.tell(&report, observer);
+                stopped = flow.is_break();
+                if self.course.is_checkpoint_due() && !stopped {
+                    self.save()?;
+                }
+                Ok(flow)
+            },
+        )?;
         let time = self.course.lap_time(lap);
         if stopped && self.course.next_batch().is_some() {
             return Ok(ControlFlow::Break(()));
@@ -230,6 +248,7 @@ impl<'a> Run<'a> {
             interrupted,
             sweeps: course.seen(),
             seconds: course.seconds(),
+            wait_share: course.wait_share(),
             position: course.position,
         })
     }

@@ -72,6 +72,20 @@ fn the_same_student_comes_out_of_any_number_of_threads() {
 }
 
 #[test]
+fn the_same_student_comes_out_of_any_number_of_workers() {
+    let with = |workers: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut experiment, mut watcher) = (experiment(3), Watcher::default());
+        experiment.train.workers = workers;
+        let report = run(&experiment, folder.path(), false, &mut watcher).unwrap();
+        assert!((0.0..=1.0).contains(&report.wait_share), "{}", report.wait_share);
+        (read_weights(&report.student), watcher.records)
+    };
+    let one = with(1);
+    assert!(one == with(2) && one == with(5));
+}
+
+#[test]
 fn a_checkpoint_of_other_settings_is_refused_by_name() {
     let mut experiment = experiment(2);
     let folder = tempfile::tempdir().unwrap();

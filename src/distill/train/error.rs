@@ -56,7 +56,7 @@ pub enum TrainError {
     #[error("{0}")]
     NothingToLearn(String),
     /// A worker thread ended without a word.
-    #[error("a thread that prepares images died; its message stands above")]
+    #[error("a thread that prepares batches died; its message stands above")]
     Worker,
     /// The student cannot be built.
     #[error(transparent)]

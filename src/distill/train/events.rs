@@ -5,6 +5,12 @@
 //! ```text
 //! length, u64 little endian | its masked CRC-32C | the message | its masked CRC-32C
 //! ```
+//!
+//! Our own small writer and no crate (looked for in November 2026), because none that writes these files is kept: `tensorboard-rs` 0.5.9
+//! is of 2022 (`protobuf` 2 and `image` 0.23; it panics where a file cannot be written), `tfrecord` 0.15 of 2023 (`prost` 0.12, an HTTP
+//! client to be built for its build script), `tboard` 0.1.1 of 2024 (`prost` 0.12, cannot be built without `protoc`). Rerun's SDK is
+//! kept (0.41, 2026), but brings gRPC and the rest of Arrow for a handful of scalars, and asks for a newer Rust than this crate. Of the
+//! format only the checksum is worth a dependency.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,18 +1,14 @@
 //! Batches made by worker threads. What is in a batch depends on the seed, the epoch and the frames alone, never on the number
 //! of workers or on which of them was first.
 
-use std::{
-    collections::BTreeMap,
-    ops::ControlFlow,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, time::Duration};
 
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_pcg::Pcg64Mcg;
 
 use super::{
     TrainError,
+    ahead::Workers,
     augment::{Augmenter, Sample},
     dataset::FrameSet,
     tutor::Tutors,
@@ -61,7 +57,7 @@ pub struct Loader<'a> {
     spec: InputSpec,
     seed: u64,
     batch: usize,
-    workers: usize,
+    workers: Workers,
 }
 
 /// One pass over the frames.
@@ -86,8 +82,6 @@ impl<'a> Loader<'a> {
         batch: usize,
         workers: usize,
     ) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = if workers == 0 { cores.div_ceil(2) } else { workers };
         let batch = batch.min(frames.len()).max(1);
         Self {
             frames,
@@ -96,7 +90,7 @@ impl<'a> Loader<'a> {
             spec: spec.clone(),
             seed,
             batch,
-            workers,
+            workers: Workers::new(workers),
         }
     }
 
@@ -114,66 +108,21 @@ impl<'a> Loader<'a> {
     /// `use_batch` breaks or fails.
     ///
     /// # Errors
-    /// When a frame cannot be read back from the cache, or what `use_batch` returns.
+    /// When a frame cannot be read back from the cache, a teacher fails, or what `use_batch` returns.
     pub fn for_each(
         &self,
         epoch: Epoch,
-        mut use_batch: impl FnMut(Batch, Duration) -> Result<ControlFlow<()>, TrainError>,
+        use_batch: impl FnMut(Batch, Duration) -> Result<ControlFlow<()>, TrainError>,
     ) -> Result<(), TrainError> {
         let order = self.order(epoch.number);
-        let next = AtomicUsize::new(epoch.first_batch);
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let (sender, receiver) = crossbeam_channel::bounded(self.workers.max(2));
-            for _ in 0..self.workers {
-                let (sender, order, next, stop) = (sender.clone(), &order, &next, &stop);
-                scope.spawn(move || {
-                    let mut teachers = match self.tutors.map(Tutors::borrow).transpose() {
-                        Ok(teachers) => teachers,
-                        Err(error) => {
-                            // Nobody listening means that another failure was quicker.
-                            let _ = sender.send(Err(error));
-                            return;
-                        }
-                    };
-                    while !stop.load(Ordering::Relaxed) {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        if index >= self.batches()
-                            || sender.send(self.make(index, epoch, order, teachers.as_mut())).is_err()
-                        {
-                            break;
-                        }
-                    }
-                    if let (Some(tutors), Some(teachers)) = (self.tutors, teachers) {
-                        tutors.give_back(teachers);
-                    }
-                });
+        let begin = || self.tutors.map(Tutors::borrow).transpose();
+        let make = |teachers: &mut Option<Ensemble>, index: usize| self.make(index, epoch, &order, teachers.as_mut());
+        let end = |teachers: Option<Ensemble>| {
+            if let (Some(tutors), Some(teachers)) = (self.tutors, teachers) {
+                tutors.give_back(teachers);
             }
-            drop(sender);
-            let mut early = BTreeMap::new();
-            let result = (epoch.first_batch..self.batches()).try_for_each(|index| {
-                let start = Instant::now();
-                let batch = loop {
-                    if let Some(batch) = early.remove(&index) {
-                        break batch;
-                    }
-                    let batch: Batch = receiver.recv().map_err(|_| TrainError::Worker)??;
-                    early.insert(batch.index, batch);
-                };
-                match use_batch(batch, start.elapsed()) {
-                    Ok(ControlFlow::Continue(())) => Ok(()),
-                    Ok(ControlFlow::Break(())) => Err(None),
-                    Err(error) => Err(Some(error)),
-                }
-                .map_err(Stop)
-            });
-            stop.store(true, Ordering::Relaxed);
-            drop(receiver);
-            match result {
-                Ok(()) | Err(Stop(None)) => Ok(()),
-                Err(Stop(Some(error))) => Err(error),
-            }
-        })
+        };
+        self.workers.prepare(epoch.first_batch..self.batches(), begin, make, end, use_batch)
     }
 
     /// The frames in the order of an epoch.
@@ -238,15 +187,6 @@ impl<'a> Loader<'a> {
         let frames: Vec<_> =
             members.iter().zip(&pixels).map(|(&member, pixels)| self.frames.frame(member, pixels)).collect();
         Ok(self.augmenter.draw(&frames, rng))
-    }
-}
-
-/// Why the loop over batches ended before its end; nothing means that it was asked to.
-struct Stop(Option<TrainError>);
-
-impl From<TrainError> for Stop {
-    fn from(error: TrainError) -> Self {
-        Self(Some(error))
     }
 }
 

@@ -7,6 +7,7 @@
 //!                                                                           -> validate -> checkpoint, metrics.jsonl, events, best.bpk
 //! ```
 
+mod ahead;
 mod augment;
 mod average;
 mod aware;
@@ -35,9 +36,11 @@ mod trained;
 mod trainer;
 mod tutor;
 mod validate;
+mod waiting;
 #[cfg(test)]
 pub(in crate::distill) mod watcher;
 
+pub use ahead::Workers;
 pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Sample, Viewport};
 pub(in crate::distill) use average::WeightAverage;
 #[cfg(test)]
@@ -68,3 +71,4 @@ pub use trained::trained_student;
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, train};
 pub use tutor::Tutors;
 pub use validate::Validator;
+pub use waiting::{Preparation, waiting_advice};

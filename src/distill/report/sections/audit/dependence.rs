@@ -42,9 +42,7 @@ const SCORE: Measure = Measure {
 
 /// Bars for each factor, and all figures folded away.
 pub(super) fn part(audit: &Audit) -> Markup {
-    let Some(measure) = measure(audit) else { return Markup::new() };
-    let teachers: Vec<(&str, usize)> =
-        audit.teachers.iter().enumerate().map(|(number, teacher)| (teacher.name.as_str(), color(number))).collect();
+    let (Some(measure), Some(figures)) = (measure(audit), figures(audit)) else { return Markup::new() };
     Markup::of(|html| {
         let how = format!(
             "{} A bar much shorter than its neighbours is a condition to watch; what it is taken of stands behind it, and a share of few \
@@ -52,6 +50,16 @@ pub(super) fn part(audit: &Audit) -> Markup {
             measure.explained
         );
         heading(html, "What does their worth depend on?", &how);
+        html.append(&figures);
+    })
+}
+
+/// The bars and the folded figures; nothing where there is nothing to take a share of.
+pub(super) fn figures(audit: &Audit) -> Option<Markup> {
+    let measure = measure(audit)?;
+    let teachers: Vec<(&str, usize)> =
+        audit.teachers.iter().enumerate().map(|(number, teacher)| (teacher.name.as_str(), color(number))).collect();
+    Some(Markup::of(|html| {
         html.element("div", &[("class", "charts")], |charts| {
             for factor in [Factor::Brightness, Factor::Blur, Factor::Size, Factor::Position] {
                 let rows = rows(audit, factor, measure);
@@ -62,7 +70,7 @@ pub(super) fn part(audit: &Audit) -> Markup {
             }
         });
         html.append(&folded("All figures by condition", &figure_table(&all_figures(audit), None)));
-    })
+    }))
 }
 
 /// The best of the measures that the audit has figures of.

@@ -14,12 +14,7 @@ const SLICES: f64 = 20.0;
 
 /// A line for each teacher over all recordings, one after the other.
 pub(super) fn part(audit: &Audit) -> Markup {
-    let scores = series(audit, |slice| slice.mean_score);
-    let counts = series(audit, |slice| Some(slice.boxes_per_frame));
-    let (Some(scores), Some(counts)) = (chart("Mean score", audit, scores), chart("Boxes in a frame", audit, counts))
-    else {
-        return Markup::new();
-    };
+    let Some(figures) = figures(audit) else { return Markup::new() };
     Markup::of(|html| {
         heading(
             html,
@@ -27,13 +22,22 @@ pub(super) fn part(audit: &Audit) -> Markup {
             "Where all lines move together, the scene has changed. Where one leaves the others, that teacher drifts: dust on the lens, \
              dusk, another hall. Only boxes that a teacher stands by count.",
         );
+        html.append(&figures);
+    })
+}
+
+/// The lines, and the changes folded away; nothing where no teacher stands by any box.
+pub(super) fn figures(audit: &Audit) -> Option<Markup> {
+    let scores = chart("Mean score", audit, series(audit, |slice| slice.mean_score))?;
+    let counts = chart("Boxes in a frame", audit, series(audit, |slice| Some(slice.boxes_per_frame)))?;
+    Some(Markup::of(|html| {
         html.element("div", &[("class", "charts")], |charts| {
             charts.append(&scores);
             charts.append(&counts);
         });
         let table = figure_table(&audit.drift_table(), None);
         html.append(&folded("Changes from beginning to end, with their standard errors", &table));
-    })
+    }))
 }
 
 /// A line a teacher, interrupted between recordings and where there is nothing.

@@ -1,5 +1,6 @@
 //! What the teachers are worth.
 
+mod classes;
 mod dependence;
 mod drift;
 
@@ -58,6 +59,7 @@ fn show(audit: &Audit) -> Markup {
         html.append(&calibration(audit));
         html.append(&drift::part(audit));
         html.append(&dependence::part(audit));
+        html.append(&classes::part(audit));
         html.append(&confusions(audit));
     })
 }
@@ -75,12 +77,7 @@ fn color(teacher: usize) -> usize {
 
 /// A reliability diagram for each teacher whose boxes anybody judged.
 fn calibration(audit: &Audit) -> Markup {
-    let is_judged = |calibration: &Calibration| calibration.bins.iter().any(|bin| bin.count > 0);
-    let judged: Vec<(usize, &TeacherAudit)> =
-        audit.teachers.iter().enumerate().filter(|(_, teacher)| is_judged(&teacher.calibration)).collect();
-    if judged.is_empty() {
-        return Markup::new();
-    }
+    let Some(diagrams) = reliabilities(audit) else { return Markup::new() };
     let right = match audit.judged_by {
         JudgedBy::Truth => "Right is what the recordings’ truth says.",
         JudgedBy::Agreement => "Right is, as there is no truth, what the other teachers confirm.",
@@ -91,13 +88,26 @@ fn calibration(audit: &Audit) -> Markup {
              modest. {right}"
         );
         part(html, "Can their scores be believed?", &how);
+        html.append(&diagrams);
+    })
+}
+
+/// The diagrams; nothing where nobody judged any box.
+fn reliabilities(audit: &Audit) -> Option<Markup> {
+    let is_judged = |calibration: &Calibration| calibration.bins.iter().any(|bin| bin.count > 0);
+    let judged: Vec<(usize, &TeacherAudit)> =
+        audit.teachers.iter().enumerate().filter(|(_, teacher)| is_judged(&teacher.calibration)).collect();
+    if judged.is_empty() {
+        return None;
+    }
+    Some(Markup::of(|html| {
         html.element("div", &[("class", "charts")], |charts| {
             for (number, teacher) in judged {
                 let title = format!("{} (error {})", teacher.name, share(teacher.calibration.ece));
                 charts.append(&reliability(&title, &teacher.calibration, color(number)));
             }
         });
-    })
+    }))
 }
 
 /// A matrix for each teacher that truth has judged.
@@ -138,11 +148,12 @@ mod tests {
             "Can their scores be believed?",
             "Do they change over a recording?",
             "What does their worth depend on?",
+            "Is it the same for every class?",
             "What do they take for what?",
         ];
         assert!(order.map(place).is_sorted(), "{html}");
-        // Three teachers; scores and counts; four factors.
-        assert_eq!(html.matches("class=\"chart\"").count(), 3 + 2 + 4);
+        // Three teachers; scores and counts; four factors. All of it again for persons alone.
+        assert_eq!(html.matches("class=\"chart\"").count(), 2 * (3 + 2 + 4));
         assert_eq!(html.matches("is / is called").count(), 3);
     }
 
