@@ -167,9 +167,23 @@ fn tell_labels(name: &str, recording: &LabelledRecording) {
     if let Some(calibration) = &facts.calibration
         && calibration.is_suspect
     {
-        errln!("warning: {name}: {calibration}");
+        let source = facts.calibration_source.as_ref().map_or_else(String::new, |source| format!(", {source}"));
+        errln!("warning: {name}{source}: {calibration}");
     }
     if !recording.loss.is_empty() {
         outln!("lost: {}", recording.loss);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_of_the_labelling_is_another_hash_and_the_first_is_none() {
+        let deciding = || serde_json::json!({"classes": ["person"], "follow": null});
+        let hash = |version| hash_of(&with_labelling(deciding(), version));
+        assert_eq!(hash(1), hash_of(&deciding()));
+        assert!(hash(2) != hash(1) && hash(3) != hash(2));
     }
 }

@@ -54,3 +54,4 @@ pub use images::CameraImage;
 pub use labeller::{CameraLabeller, Unlabelled};
 pub(super) use object::estimate;
 pub use verdict::CalibrationVerdict;
+pub(super) use verdict::worst;
