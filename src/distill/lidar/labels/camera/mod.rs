@@ -46,7 +46,7 @@ mod labeller_tests;
 #[cfg(test)]
 mod staged;
 #[cfg(test)]
-mod warehouse_tests;
+pub(super) mod warehouse_tests;
 
 pub use calibration::CalibrationEstimate;
 pub use config::CameraLabels;
