@@ -149,6 +149,14 @@ fn a_student_in_fewer_bits_gives_the_boxes_of_evaluation() {
     }
 }
 
+/// What `distill compress` made: cut and in int8.
+#[test]
+fn the_small_student_gives_the_boxes_of_evaluation() {
+    let Some(data) = test_data() else { return };
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/indoor_person_small.onnx");
+    client_sees_what_evaluation_finds(&data, &small, "raw", "png");
+}
+
 #[test]
 fn the_newest_frame_wins_when_images_come_too_fast() {
     const INTERVAL_MS: f64 = 10.0;

@@ -5,15 +5,12 @@ mod support;
 
 use burn::{
     module::Module,
-    tensor::{Device, Distribution, Tensor, TensorData},
+    tensor::{Device, Tensor, TensorData},
 };
 use distilled_perception::{
     distill::{
         export::count_macs,
-        lidar::{
-            LidarStudent, LidarStudentConfig,
-            export::{export_lidar, lidar_graph},
-        },
+        lidar::export::{export_lidar, lidar_graph},
     },
     model::{
         Session, SessionOptions,
@@ -22,6 +19,7 @@ use distilled_perception::{
     },
     sensing::range_image::{RangeGrid, Sweep},
 };
+use support::lidar_student::student;
 
 /// A scan of 270 degrees.
 fn scan() -> LidarSpec {
@@ -34,26 +32,6 @@ fn cloud() -> LidarSpec {
     let circle = [-std::f32::consts::PI, std::f32::consts::PI];
     let grid = RangeGrid { rows: 8, columns: 96, azimuth: circle, elevation: [-0.3, 0.3] };
     LidarSpec::new(grid, RangeChannel::cloud(), 20.0, vec!["person".into(), "pallet".into()])
-}
-
-/// A student whose running statistics are no longer those of its beginning.
-fn student(spec: &LidarSpec) -> LidarStudent {
-    let device = Device::flex().autodiff();
-    let shape = [2, spec.channels.len(), spec.grid.rows, spec.grid.columns];
-    let config = LidarStudentConfig {
-        channels: spec.channels.len(),
-        classes: spec.classes.len(),
-        rows: spec.grid.rows,
-        columns: spec.grid.columns,
-        is_full_circle: spec.grid.is_full_circle(),
-        width: 32,
-        depth: 2,
-    };
-    let student = LidarStudent::new(&config, 5, &device).unwrap();
-    for _ in 0..3 {
-        let _ = student.forward(Tensor::random(shape, Distribution::Normal(0.5, 1.0), &device));
-    }
-    student
 }
 
 #[test]

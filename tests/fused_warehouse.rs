@@ -117,7 +117,7 @@ fn people_near_the_robot_are_tracked_where_they_are() {
     let figures = judge(&replay);
     println!("{figures:#?}");
     assert!(figures.there >= 300 && figures.seconds > 20.0, "too little to judge by: {figures:?}");
-    // Over several drives these are 0.87, 0.95 and 0.53 (docs/results/fused_warehouse.txt); one short drive scatters about that.
+    // What several drives give is in docs/results/fused_warehouse.txt; one short drive scatters about that.
     assert!(figures.recall >= Some(0.8), "{figures:?}");
     assert!(figures.covered >= Some(0.8), "whoever is tracked is also in the obstacle cloud: {figures:?}");
     assert!(figures.precision >= Some(0.45), "{figures:?}");

@@ -161,6 +161,40 @@ fn transforms() {
 }
 
 #[test]
+fn fusion() {
+    let number = |value: f32| [&[1][..], &((value * 32.0) as i16).to_le_bytes()].concat();
+    let numbers = |values: &[f32]| values.iter().copied().flat_map(number).collect::<Vec<u8>>();
+    let mount = |sixteenths: [i8; 7]| [&[1][..], &sixteenths.map(i8::cast_unsigned)].concat();
+    // A camera 1.2 m above the floor that looks ahead, and what it sees of two people; a lidar and the same people.
+    let camera = [
+        mount([0, 0, 19, -8, 8, -8, 8]),
+        vec![2, 0, 180],
+        numbers(&[287.0, 171.0, 352.0, 398.0]),
+        vec![0, 120],
+        numbers(&[420.0, 200.0, 452.0, 330.0]),
+    ]
+    .concat();
+    let lidar = [
+        mount([0, 0, 5, 0, 0, 0, 16]),
+        vec![2, 0, 150],
+        numbers(&[4.0, 0.0, 0.5, 0.5, 0.5, 1.7, 0.3]),
+        vec![1, 130],
+        numbers(&[-3.0, 2.0, 0.7, 2.5, 1.2, 2.0, 1.5]),
+    ]
+    .concat();
+    let tenth = 100_000_000_i32.to_le_bytes();
+    let moments = |moment: &[u8]| {
+        let start = 1_000_000_000_000_i64.to_le_bytes();
+        let moments = [&[1][..], &tenth, moment].concat().repeat(6);
+        [&start[..], &moments].concat()
+    };
+    let both = [&[1][..], &camera, &[1], &lidar].concat();
+    let alone = [&[0, 1][..], &lidar].concat();
+    let two_cameras = [&[2][..], &camera, &camera, &[0]].concat();
+    fuzz("fusion", &[&both, &alone, &two_cameras].map(|moment| moments(moment)), bodies::fusion::check);
+}
+
+#[test]
 fn bundles() {
     let models = ["tiny_yolov8.onnx", "tiny_detr.onnx", "tiny_suppressed.onnx", "tiny_pools.onnx"];
     let mut seeds: Vec<Vec<u8>> = models.iter().map(|name| std::fs::read(tiny_model(name)).unwrap()).collect();

@@ -10,10 +10,19 @@ use std::{
 };
 
 use distilled_perception::{
-    distill::bag::{Bag, TopicFilter},
+    distill::{
+        bag::{Bag, TopicFilter},
+        lidar::export::export_lidar,
+    },
     messages::{LaserScan, PointCloud2, PointField},
+    model::{
+        SessionOptions,
+        bundle::BundleMetadata,
+        lidar::{LidarDetector, LidarSpec, RangeChannel},
+    },
     sensing::range_image::{NONE, RangeGrid, RangeImage, Sweep, is_void},
 };
+use support::lidar_student::student;
 
 /// Recording, topic, messages, points and echoes as rosbags and numpy count them.
 const TOPICS: [(&str, &str, usize, usize, usize); 9] = [
@@ -27,6 +36,9 @@ const TOPICS: [(&str, &str, usize, usize, usize); 9] = [
     ("legs_labelled_3", "/training_scan", 175, 134_400, 113_901),
     ("legs_labelled_4", "/training_scan", 295, 226_560, 179_994),
 ];
+
+/// A turn of a Hesai XT32.
+const XT32: &str = "lidar/xt32_1673400678101968885.pcd";
 
 /// Points that the XT32 measured with each laser, the lowest first, as numpy sorts them by their elevation in whole degrees.
 const XT32_POINTS: [usize; 32] = [
@@ -181,9 +193,8 @@ fn with_rings(cloud: &PointCloud2<'_>, rings: &[u16]) -> Vec<u8> {
 
 #[test]
 fn rows_of_a_spinning_lidar_are_its_lasers() {
-    const FILE: &str = "lidar/xt32_1673400678101968885.pcd";
-    let Some(data) = support::test_data(FILE) else { return };
-    let bytes = std::fs::read(data.join(FILE)).unwrap();
+    let Some(data) = support::test_data(XT32) else { return };
+    let bytes = std::fs::read(data.join(XT32)).unwrap();
     let cloud = pcd_cloud(&bytes);
     let sweep = Sweep::from_cloud(&PointCloud2::decode(&cloud.encode()).unwrap()).unwrap();
     assert_eq!((sweep.len(), sweep.valid()), (63021, 63021));
@@ -209,6 +220,54 @@ fn rows_of_a_spinning_lidar_are_its_lasers() {
     let numbered = Sweep::from_cloud(&PointCloud2::decode(&numbered).unwrap()).unwrap();
     assert_eq!((&numbered.points, &numbered.rings), (&sweep.points, &rings));
     assert_eq!(RangeImage::project(&numbered, &grid).cell_of_point, image.cell_of_point);
+}
+
+/// What a robot does with each cloud: a student of 32 rows that learnt nothing labels every point, and groups the votes of some to objects.
+#[test]
+fn a_student_of_32_rows_runs_on_every_cloud() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let Some(data) = support::test_data(XT32) else { return };
+    let bytes = std::fs::read(data.join(XT32)).unwrap();
+    let mut clouds = vec![vec![Sweep::from_cloud(&pcd_cloud(&bytes)).unwrap()]];
+    let mut luminar = Vec::new();
+    each_message(&data.join("bags/luminar_mcap"), "/luminar_pointcloud", |bytes| {
+        luminar.push(read(bytes, false).unwrap().0);
+    });
+    assert_eq!(luminar.len(), 5);
+    clouds.push(luminar);
+    let folder = tempfile::tempdir().unwrap();
+    for sweeps in clouds {
+        let grid = RangeGrid::of_sweep(&sweeps[0], 32, 512).unwrap();
+        let classes = vec!["person".to_owned(), "car".to_owned()];
+        let spec = LidarSpec::new(grid, RangeChannel::cloud(), 100.0, classes);
+        let path = folder.path().join("student.onnx");
+        export_lidar(&student(&spec), &BundleMetadata::new(spec), &path).unwrap();
+        let mut detector = LidarDetector::load(&path, &SessionOptions::default()).unwrap();
+        // So that two of a hundred points count, however little the student thinks of them.
+        let mut scores: Vec<f32> =
+            detector.detect(&sweeps[0]).unwrap().points.iter().map(|label| label.score).collect();
+        scores.sort_by(f32::total_cmp);
+        detector.set_score_threshold(Some(scores[scores.len() * 98 / 100]));
+        let mut objects = 0;
+        for sweep in &sweeps {
+            let found = detector.detect(sweep).unwrap();
+            assert_eq!((found.points.len(), found.skipped), (sweep.len(), 0));
+            for (point, label) in sweep.points.iter().zip(&found.points) {
+                assert!(label.object.is_none_or(|object| (object as usize) < found.objects.len()));
+                assert!(!is_void(point) || (label.score == 0.0 && label.class.is_none()), "{point:?}: {label:?}");
+            }
+            let seen = found.points.iter().filter(|label| label.score > 0.0).count();
+            assert!(seen * 10 >= sweep.valid(), "{seen} of {} points are seen", sweep.valid());
+            for object in &found.objects {
+                assert!(object.center.iter().all(|value| value.is_finite()) && object.points > 0, "{object:?}");
+                assert!(object.size.iter().all(|side| side.is_finite() && *side > 0.0), "{object:?}");
+            }
+            objects += found.objects.len();
+        }
+        assert!(objects > 0, "no point of {} sweeps voted", sweeps.len());
+    }
 }
 
 /// Numbers that only look random (xorshift64*).

@@ -7,12 +7,14 @@
 //! | `images` | raw images of every encoding, JPEG and PNG files |
 //! | `sweeps` | laser scans and point clouds of any layout, to range images |
 //! | `transforms` | the buffer behind `/tf`, cameras' calibrations |
+//! | `fusion` | what cameras and a lidar found, their places and times, to tracks and points of the costmap |
 //! | `bundles` | ONNX files: their metadata, and the files that they name |
 //! | `specifications` | the YAML beside foreign models, the JSON inside bundles |
 //! | `recordings` | MCAP files, SQLite files, `metadata.yaml` (feature `distill`) |
 #![allow(dead_code)]
 
 pub mod bundles;
+pub mod fusion;
 pub mod images;
 pub mod messages;
 #[cfg(feature = "distill")]

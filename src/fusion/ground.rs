@@ -23,6 +23,14 @@ pub(super) struct Located {
     pub covariance: Matrix2<f64>,
 }
 
+impl Located {
+    /// A place; `None` where a number of it is none.
+    pub fn finite(position: Vector2<f64>, covariance: Matrix2<f64>) -> Option<Self> {
+        let is_finite = position.iter().chain(covariance.iter()).all(|value| value.is_finite());
+        is_finite.then_some(Self { position, covariance })
+    }
+}
+
 /// A range along the floor from below the camera to the near side of an object.
 struct Range {
     metres: f64,
@@ -116,9 +124,7 @@ pub(super) fn locate(bbox: &Box2, class: usize, camera: &CameraBoxes<'_>, option
     let ahead = Vector2::new(foot.direction[0], foot.direction[1]) / foot.level();
     let outer = ahead * ahead.transpose();
     let covariance = outer * along + (Matrix2::<f64>::identity() - outer) * across;
-    let position = Vector2::new(origin[0], origin[1]) + ahead * reach;
-    let is_finite = position.iter().chain(covariance.iter()).all(|value| value.is_finite());
-    is_finite.then_some(Located { position, covariance })
+    Located::finite(Vector2::new(origin[0], origin[1]) + ahead * reach, covariance)
 }
 
 /// The rays through the lower and the upper edge of a box.

@@ -52,7 +52,8 @@ fn mean(a: &Located, b: &Located) -> Located {
     let Some((covariance, _)) = invert(&(first + second)) else { return *a };
     // Rounding must not cost the symmetry.
     let covariance = (covariance + covariance.transpose()) * 0.5;
-    Located { position: covariance * (first * a.position + second * b.position), covariance }
+    // Where two rays are as good as parallel, the inverse of an inverse may be beyond all numbers.
+    Located::finite(covariance * (first * a.position + second * b.position), covariance).unwrap_or(*a)
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ pub struct Track {
     /// Direction of its length in radians in `(-pi, pi]`. Half a turn is chosen so that a moving object points where it goes;
     /// of one that only cameras saw it is the direction of motion, or 0.
     pub yaw: f64,
+    /// Whether a lidar measured size and yaw; else the size is what is typical of the class.
+    pub has_shape: bool,
     /// Measurements that belong to it.
     pub hits: u32,
     /// Updates since the last of them.
@@ -101,6 +103,7 @@ impl Track {
             covariance: [[0.0; 4]; 4],
             size: [0.5, 0.5, 1.8],
             yaw: 0.0,
+            has_shape: true,
             hits: 5,
             missed: 0,
             last_seen: 0,

@@ -127,6 +127,20 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_the_guide_has_every_number() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/nodes.md");
+        let guide = std::fs::read_to_string(path).unwrap();
+        let written = serde_yaml::to_string(&TrackerOptions::default()).unwrap();
+        let numbers: Vec<(&str, &str)> =
+            written.lines().filter_map(|line| line.split_once(": ")).filter(|(_, value)| *value != "[]").collect();
+        assert_eq!(numbers.len(), 17, "{written}");
+        for (name, value) in numbers {
+            let cells = format!("| `{name}` | {value} |");
+            assert_eq!(guide.matches(&cells).count(), 1, "docs/nodes.md lacks `{cells}`");
+        }
+    }
+
+    #[test]
     fn wrong_numbers_are_named() {
         let reason = |options: TrackerOptions| options.validate().unwrap_err();
         let default = TrackerOptions::default;

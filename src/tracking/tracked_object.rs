@@ -234,6 +234,7 @@ impl TrackedObject {
             covariance: [row(0), row(1), row(2), row(3)],
             size: self.size,
             yaw: self.heading(state[2], state[3]),
+            has_shape: self.has_shape,
             hits: self.hits,
             missed: self.missed,
             last_seen: self.last_seen,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Publishes laser scans to lidar_detector and prints what comes back, as JSON: an independent client of tests/lidar_detector.rs.
+"""Publishes scans or clouds to lidar_detector and prints what comes back, as JSON: an independent client of tests/lidar_detector.rs.
 
-The plan (a JSON file, first argument): {"topic", "sweeps": [paths of CDR bytes of sensor_msgs/msg/LaserScan]}. Each scan is published
-until its detections and its labelled points came.
+The plan (a JSON file, first argument): {"topic", "type": "scan" or "cloud", "sweeps": [paths of CDR bytes of sensor_msgs/msg/LaserScan or
+PointCloud2]}. Each sweep is published until its detections and its labelled points came.
 """
 
 import json
@@ -41,7 +41,8 @@ def main():
         plan = json.load(file)
     rclpy.init()
     node = rclpy.create_node("sweep_client")
-    publisher = node.create_publisher(LaserScan, plan["topic"], QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE))
+    kind = {"scan": LaserScan, "cloud": PointCloud2}[plan["type"]]
+    publisher = node.create_publisher(kind, plan["topic"], QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE))
     detections, points, labels, diagnostics = {}, {}, [], []
 
     def on_detections(array):
@@ -71,10 +72,10 @@ def main():
         rclpy.spin_once(node, timeout_sec=0.05)
     for path in plan["sweeps"]:
         with open(path, "rb") as file:
-            scan = deserialize_message(file.read(), LaserScan)
-        stamp = stamp_of(scan.header)
+            sweep = deserialize_message(file.read(), kind)
+        stamp = stamp_of(sweep.header)
         while not (stamp in detections and stamp in points) and time.time() < deadline:
-            publisher.publish(scan)
+            publisher.publish(sweep)
             until = time.time() + 1
             while not (stamp in detections and stamp in points) and time.time() < until:
                 rclpy.spin_once(node, timeout_sec=0.05)

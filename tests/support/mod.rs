@@ -1,6 +1,8 @@
 //! What several test files need. Each of them is a program of its own and takes in the whole module, so parts lie idle in some.
 #![allow(dead_code)]
 
+#[cfg(feature = "distill")]
+pub mod lidar_student;
 pub mod mutate;
 #[cfg(feature = "distill")]
 pub mod page;

@@ -16,8 +16,8 @@ use crate::distill::{
     lidar::{
         LidarExperiment,
         labels::{
-            LabelContext, LabelSource, LabelledRecording, LidarData, LidarLabelError, label_recording, read_labels,
-            write_labels,
+            LABELLING, LabelContext, LabelSource, LabelledRecording, LidarData, LidarLabelError, label_recording,
+            read_labels, write_labels,
         },
     },
     stage::{StageBook, hash_of, input_hash},
@@ -87,7 +87,7 @@ fn label_hash(experiment: &LidarExperiment, data: &LidarData) -> anyhow::Result<
     let teachers: &[TeacherConfig] = if asks_teachers { &experiment.teachers } else { &[] };
     let models = teachers.iter().flat_map(TeacherConfig::paths).map(PathBuf::as_path);
     let inputs = data.paths().chain(models).map(|path| input_hash(path).with_context(|| path.display().to_string()));
-    Ok(hash_of(&serde_json::json!({
+    let deciding = serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "inputs": inputs.collect::<anyhow::Result<Vec<_>>>()?,
         "classes": experiment.classes,
@@ -98,7 +98,16 @@ fn label_hash(experiment: &LidarExperiment, data: &LidarData) -> anyhow::Result<
         "truth": data.truth,
         "teachers": teachers,
         "fusion": asks_teachers.then_some(experiment.fusion),
-    })))
+    });
+    Ok(hash_of(&with_labelling(deciding, LABELLING)))
+}
+
+/// What decides labels, with the version of what labelling does. Version 1 is left out, see [`LABELLING`].
+fn with_labelling(mut deciding: serde_json::Value, version: u32) -> serde_json::Value {
+    if version > 1 {
+        deciding["labelling"] = version.into();
+    }
+    deciding
 }
 
 /// Labels a recording with a bar, until it is done or told to stop.
@@ -158,9 +167,23 @@ fn tell_labels(name: &str, recording: &LabelledRecording) {
     if let Some(calibration) = &facts.calibration
         && calibration.is_suspect
     {
-        errln!("warning: {name}: {calibration}");
+        let source = facts.calibration_source.as_ref().map_or_else(String::new, |source| format!(", {source}"));
+        errln!("warning: {name}{source}: {calibration}");
     }
     if !recording.loss.is_empty() {
         outln!("lost: {}", recording.loss);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_of_the_labelling_is_another_hash_and_the_first_is_none() {
+        let deciding = || serde_json::json!({"classes": ["person"], "follow": null});
+        let hash = |version| hash_of(&with_labelling(deciding(), version));
+        assert_eq!(hash(1), hash_of(&deciding()));
+        assert!(hash(2) != hash(1) && hash(3) != hash(2));
     }
 }

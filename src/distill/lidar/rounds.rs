@@ -93,7 +93,15 @@ fn completed(known: &SweepLabels, said: &SweepLabels) -> (SweepLabels, usize, us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::lidar::{batch::tests::painted_sweep, labels::PointClass};
+    use crate::distill::{
+        lidar::{
+            batch::tests::{painted_sweep, spec},
+            labels::{LabelledRecording, PointClass},
+            train::tests::{experiment, run},
+        },
+        split::Block,
+        train::watcher::Watcher,
+    };
 
     #[test]
     fn what_is_known_stays_and_the_rest_is_completed() {
@@ -110,5 +118,47 @@ mod tests {
         assert_eq!((labels.points[last].object, labels.points[last - 1].object), (Some(1), Some(0)));
         assert!(labels.points.iter().all(PointTarget::is_known));
         assert_eq!(completed(&said, &said), (said.clone(), 0, 0));
+    }
+
+    #[test]
+    fn a_student_labels_what_nobody_did_where_it_says_the_same_over_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut experiment = experiment(60);
+        experiment.data[0].block = Some(Block::Train);
+        let student = run(&experiment, folder.path(), false, &mut Watcher::default()).unwrap().student;
+        let options = ConsistencyOptions { min_score: 0.3, uncertain_score: 0.2, ..ConsistencyOptions::default() };
+        let own_labels = |blocks: &Blocks<'_>, go_on: bool| {
+            let mut watch = || if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            OwnLabels::new(&student, blocks, &spec(), &options, 2, &Device::flex(), &mut watch).unwrap()
+        };
+        let recording = |sweeps: Vec<LabelledSweep>| {
+            [LabelledRecording { sweeps, loss: Default::default(), facts: Default::default() }]
+        };
+
+        // A post that stands still in five sweeps, of which nobody labelled the last three.
+        let still = |number: i64| LabelledSweep { stamp: number * 100_000_000, ..painted_sweep(3) };
+        let mut sweeps: Vec<LabelledSweep> = (0..5).map(still).collect();
+        let painted = sweeps[0].labels.clone();
+        sweeps[2..].iter_mut().for_each(|sweep| sweep.labels = SweepLabels::ignored(64));
+        let recordings = recording(sweeps);
+        let blocks = Blocks::new(&experiment, &recordings).unwrap();
+        assert_eq!(blocks.examples().unwrap().len(), 2);
+        assert!(own_labels(&blocks, false).is_none());
+        let own = own_labels(&blocks, true).unwrap();
+        assert_eq!(own.examples(&blocks).len(), 5);
+        assert!(own.sweeps[..2].iter().all(|labels| *labels == painted), "what is known stays");
+        assert!(own.objects > 0 && own.points <= 3 * 64, "{} points, {} objects", own.points, own.objects);
+        let said = own.sweeps[2..].iter().flat_map(|labels| labels.points.iter().zip(&painted.points));
+        let said: Vec<_> = said.filter(|(said, _)| said.is_known()).collect();
+        let right = said.iter().filter(|(said, painted)| said.class == painted.class).count();
+        assert_eq!(said.len(), own.points);
+        assert!(own.points >= 3 * 48 && right * 10 >= own.points * 9, "{right} of {} points are right", own.points);
+
+        // One that is elsewhere in each sweep is believed in none.
+        let unlabelled = |index: usize| LabelledSweep { labels: SweepLabels::ignored(64), ..painted_sweep(index) };
+        let recordings = recording((0..5).map(unlabelled).collect());
+        let own = own_labels(&Blocks::new(&experiment, &recordings).unwrap(), true).unwrap();
+        assert_eq!(own.objects, 0);
+        assert!(own.points > 5 * 32, "the wall is background all the same: {} points", own.points);
     }
 }

@@ -275,4 +275,4 @@ fn settings(job: &LidarTrainJob<'_>) -> serde_json::Value {
 
 #[cfg(test)]
 #[path = "train_tests.rs"]
-mod tests;
+pub(super) mod tests;

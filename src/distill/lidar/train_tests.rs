@@ -11,7 +11,8 @@ use crate::distill::{
     },
 };
 
-fn experiment(epochs: usize) -> LidarExperiment {
+/// An experiment with a tiny student.
+pub fn experiment(epochs: usize) -> LidarExperiment {
     let text = "{task: lidar, name: tiny, classes: [post], output: out, data: [{path: x, labels: [truth: {points: /t}]}], \
                 student: {width: 16, depth: 1}, losses: {balance: 0.75}}";
     let mut experiment: LidarExperiment = serde_yaml::from_str(text).unwrap();
@@ -20,7 +21,8 @@ fn experiment(epochs: usize) -> LidarExperiment {
     experiment
 }
 
-fn run(
+/// Trains on ten painted sweeps.
+pub fn run(
     experiment: &LidarExperiment,
     folder: &Path,
     resume: bool,

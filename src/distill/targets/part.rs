@@ -24,7 +24,8 @@ use crate::{
 /// Key of [`PartMetadata`] in a part's key-value metadata.
 pub const METADATA_KEY: &str = "distilled_perception";
 
-/// Version of the table and of [`PartMetadata`].
+/// Version of the table and of [`PartMetadata`], and of what labelling does: raise it, too, whenever the code comes to give other targets
+/// for the same job. It is part of what a job is known by.
 pub(super) const TARGETS_VERSION: u32 = 2;
 
 /// What a part says about itself: where its targets come from and what it holds.

@@ -37,8 +37,11 @@ pub struct LabelFacts {
     /// What came of following what moves, where that is wanted.
     #[serde(default)]
     pub followed: Option<Followed>,
-    /// How well camera and lidar fit together, where a camera labelled.
+    /// How well camera and lidar fit together, where a camera labelled; of several cameras the one that gives most reason for concern.
     pub calibration: Option<CalibrationEstimate>,
+    /// The source that this is about, as it is named in `sources`; `None` in labels of earlier versions.
+    #[serde(default)]
+    pub calibration_source: Option<String>,
 }
 
 /// What one source said and was heard with.

@@ -41,6 +41,12 @@ mod teacher;
 mod transforms;
 mod truth;
 
+/// The version of what labelling does, beside its settings: raise it whenever the code here comes to give other labels for the same
+/// recording and settings (other rules in `camera`, `carry_over`, `follow`, `merge` and so on). Labels that runs keep are then made anew.
+///
+/// Version 1 is hashed as labels were before there was a number, so that runs of that time stay valid.
+pub const LABELLING: u32 = 1;
+
 pub use camera::{CalibrationEstimate, CalibrationVerdict, CameraLabels};
 pub use carry_over::{CarriedOver, CarryOver};
 pub use config::{LabelSource, LidarData, LidarTeacher, Pairing, TruthLabels};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{
     LabelFacts, LabelSource, LabelledSweep, LidarData, LidarLabelError, PointClass, SweepLabels, TruthLabels,
-    camera::CameraLabeller,
+    camera::{CameraLabeller, worst},
     facts::SourceFacts,
     measured::{self, MeasuredSweep, Pass},
     merge::Merger,
@@ -117,12 +117,13 @@ pub fn label_recording(
         let unlabelled = camera.unlabelled();
         facts.without_image += unlabelled.without_image;
         facts.without_transform += unlabelled.without_transform;
-        facts.calibration = facts.calibration.or_else(|| camera.calibration());
         if let Some(reason) = &unlabelled.reason {
             let path = bag.path().display();
             tracing::warn!("{path}: {} sweeps have no camera labels: {reason}", unlabelled.without_transform);
         }
     }
+    let estimates = sources.iter().filter_map(|source| Some((source.name(&truths), source.camera()?.calibration()?)));
+    (facts.calibration_source, facts.calibration) = worst(estimates).unzip();
     if watch(total, total).is_break() {
         return Err(LidarLabelError::Stopped);
     }

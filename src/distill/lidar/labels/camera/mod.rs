@@ -46,7 +46,7 @@ mod labeller_tests;
 #[cfg(test)]
 mod staged;
 #[cfg(test)]
-mod warehouse_tests;
+pub(super) mod warehouse_tests;
 
 pub use calibration::CalibrationEstimate;
 pub use config::CameraLabels;
@@ -54,3 +54,4 @@ pub use images::CameraImage;
 pub use labeller::{CameraLabeller, Unlabelled};
 pub(super) use object::estimate;
 pub use verdict::CalibrationVerdict;
+pub(super) use verdict::worst;

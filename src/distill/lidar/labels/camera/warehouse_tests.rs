@@ -31,7 +31,8 @@ fn insert(buffer: &mut TransformBuffer, stamp: i64, [parent, child]: [&str; 2], 
     buffer.insert(&stamped, parent == "base_link").unwrap();
 }
 
-fn sweep(lidar: &Lidar, returns: &[Return]) -> Sweep {
+/// What a lidar measured, as a sweep.
+pub fn sweep(lidar: &Lidar, returns: &[Return]) -> Sweep {
     let point = |(index, measured): (usize, &Return)| {
         if measured.range.is_infinite() {
             return [f32::NAN; 3];
