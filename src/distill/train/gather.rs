@@ -322,3 +322,7 @@ fn one_hot(bbox: Box2, class: usize, classes: usize, weight: f32) -> TargetBox {
     probabilities[class] = 1.0;
     TargetBox { bbox, probabilities, weight }
 }
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;
