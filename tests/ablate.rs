@@ -8,11 +8,14 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use serde_json::Value;
-use support::scene;
+use support::{
+    scene,
+    training::{epochs_made, history, interrupt, wait_until},
+};
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
 struct Scene {
@@ -261,20 +264,19 @@ fn another_judge_trains_nothing_and_the_first_one_comes_back() {
     assert_eq!(trained(&scene), before, "nothing is trained again");
 }
 
+/// What an ablation prints that is interrupted once something is there.
+fn interrupted(scene: &Scene, more: &[&str], is_there: impl Fn() -> bool) -> String {
+    let mut child = scene.command(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until(is_there, &mut child);
+    interrupt(&child);
+    ended(&child.wait_with_output().unwrap(), 0)
+}
+
 #[test]
 fn an_interrupt_stops_the_children_with_their_checkpoints() {
     let scene = Scene::new(400, PLAIN_AND_GENTLE);
-    let mut child = scene.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = ["plain/seed_1", "gentle/seed_1"].map(|run| scene.path("kinds").join(run));
-    let has_epoch = |run: &PathBuf| std::fs::metadata(run.join("train/metrics.jsonl")).is_ok_and(|file| file.len() > 0);
-    let start = Instant::now();
-    while !begun.iter().all(has_epoch) {
-        assert!(child.try_wait().unwrap().is_none(), "ended before its first epochs");
-        assert!(start.elapsed() < Duration::from_secs(300), "no epochs in 5 minutes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let told = ended(&child.wait_with_output().unwrap(), 0);
+    let told = interrupted(&scene, &[], || begun.iter().all(|run| epochs_made(&run.join("train/metrics.jsonl")) > 0));
     assert!(told.contains("stopped; the same command goes on"), "{told}");
     for run in &begun {
         assert!(run.join("train/checkpoint.bin").is_file());
@@ -282,6 +284,34 @@ fn an_interrupt_stops_the_children_with_their_checkpoints() {
     }
     assert!(!scene.path("kinds/plain/seed_2").exists(), "nothing more was started");
     assert_eq!(scene.result()["variants"][0]["runs"][0]["state"], "not_run");
+}
+
+#[test]
+fn an_interrupted_ablation_goes_on_and_leaves_what_is_finished_alone() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let short_and_long = "  - {name: short, baseline: true, set: {train.epochs: 1}}\n  - {name: long}\n";
+    let scene = Scene::new(40, short_and_long);
+    let one_by_one = ["--seeds", "1", "--jobs", "1"];
+    let metrics = scene.path("kinds/long/seed_1/train/metrics.jsonl");
+    let told = interrupted(&scene, &one_by_one, || epochs_made(&metrics) > 1);
+    assert!(told.contains("stopped; the same command goes on"), "{told}");
+    let states = |result: &Value| [0_usize, 1].map(|variant| result["variants"][variant]["runs"][0]["state"].clone());
+    assert_eq!(states(&scene.result()), ["finished", "not_run"]);
+    let (before, begun) = (scene.written(&["short/seed_1"]), std::fs::read_to_string(&metrics).unwrap());
+    assert!(begun.lines().count() < 40, "it was not interrupted in time");
+
+    ended(&scene.ablate(&one_by_one), 0);
+    assert_eq!(states(&scene.result()), ["finished", "finished"]);
+    assert_eq!(scene.written(&["short/seed_1"]), before, "what was finished is trained or judged again");
+    // With the seconds that they took: these epochs are those of the first process.
+    let all = std::fs::read_to_string(&metrics).unwrap();
+    assert!(all.starts_with(&begun) && all.lines().count() == 40, "{begun} became {all}");
+    let straight = scene.path("straight");
+    let more = ["--only", "long", "--output", straight.to_str().unwrap()];
+    ended(&scene.ablate(&[&one_by_one[..], &more].concat()), 0);
+    assert_eq!(history(&metrics), history(&straight.join("long/seed_1/train/metrics.jsonl")));
 }
 
 #[test]

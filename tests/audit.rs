@@ -8,7 +8,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use distilled_perception::distill::audit::{Audit, FindingKind, JudgedBy};
+use distilled_perception::distill::{
+    audit::{Audit, FindingKind, JudgedBy, earned_trust},
+    config::Experiment,
+    targets::TargetSet,
+};
+use support::training::{epochs_made, history, kill_after};
 
 const CLASSES: &str = "person,forklift,pallet";
 
@@ -53,9 +58,13 @@ impl Hall {
         done(&distill(&arguments));
     }
 
-    fn run(&self, subcommand: &str, more: &[&str]) -> Output {
+    fn command(&self, subcommand: &str, more: &[&str]) -> Command {
         let experiment = self.path("audited.yaml");
-        distill(&[&[subcommand, text(&experiment)][..], more].concat())
+        command(&[&[subcommand, text(&experiment)][..], more].concat())
+    }
+
+    fn run(&self, subcommand: &str, more: &[&str]) -> Output {
+        self.command(subcommand, more).output().unwrap()
     }
 
     fn audit(&self) -> Audit {
@@ -71,9 +80,14 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn distill(arguments: &[&str]) -> Output {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
-    command.args(arguments).stdin(Stdio::null()).env_remove("RUST_LOG").output().unwrap()
+    command.args(arguments).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command
+}
+
+fn distill(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
 }
 
 /// What a command that must succeed says.
@@ -170,4 +184,62 @@ fn a_run_audits_between_labelling_and_training() {
     assert!(again.contains("== audit"), "{again}");
     let kept = std::fs::metadata(hall.path("out/audit.json")).unwrap().modified().unwrap();
     assert_eq!(kept, written, "nothing has changed, yet it was audited again");
+}
+
+/// The second teacher calls persons pallets and pallets persons.
+const CONFUSED: &str = "teachers.1.class_map={person: pallet, pallet: person, forklift: forklift}";
+
+fn joined<'a>(settings: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [settings, more].concat()
+}
+
+#[test]
+fn students_learn_with_the_trust_that_their_teachers_earned() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let hall = Hall::new(", truth: {topic: /truth/detections_2d}");
+    let confused = ["--set", CONFUSED, "--set", "distillation.relabel=always"];
+    let told = done(&hall.run("run", &joined(&confused, &["--set", "distillation.trust=labels"])));
+    let proposed: Vec<f32> = hall.audit().teachers.iter().map(|teacher| teacher.proposed_trust.unwrap()).collect();
+    assert!(proposed[0] == 1.0 && proposed[1] < 0.7, "{proposed:?}");
+    let line = format!("train: trust earned by the teachers: base {:.2}, small {:.2}\n", proposed[0], proposed[1]);
+    assert!(told.contains(&line), "`{line}` is not in: {told}");
+
+    // Who is told the same trust trains in the same way, on targets and on images that are labelled anew.
+    let settings = [CONFUSED, "distillation.trust=labels"].map(str::to_owned);
+    let experiment = Experiment::load(&hall.path("audited.yaml"), &settings).unwrap();
+    let targets = TargetSet::read(&hall.path("out/targets")).unwrap();
+    let trust = earned_trust(&experiment, &targets).unwrap().unwrap();
+    assert!(trust.iter().zip(&proposed).all(|(trust, proposed)| (trust - proposed).abs() < 0.0051), "{trust:?}");
+    let given = format!("teachers.1.trust={}", trust[1]);
+    done(&hall.run("run", &joined(&confused, &["--set", &given, "--set", "output=given"])));
+    let epochs = |output: &str| history(&hall.path(output).join("train/metrics.jsonl"));
+    assert_eq!(epochs("out"), epochs("given"));
+
+    // Two teachers are about equally far from each other.
+    let by_agreement = ["--set", "distillation.trust=agreement", "--set", "targets_folder=out/targets"];
+    let by_agreement = joined(&by_agreement, &["--set", "output=agreed"]);
+    let told = done(&hall.run("train", &joined(&confused, &by_agreement)));
+    assert!(told.contains("train: trust earned by the teachers: ") && !told.contains(&line), "{told}");
+    assert_ne!(epochs("out"), epochs("agreed"));
+}
+
+#[test]
+fn a_training_on_earned_trust_goes_on_where_it_was() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let hall = Hall::new(", truth: {topic: /truth/detections_2d}");
+    hall.label();
+    let settings =
+        ["--set", "distillation.trust=labels", "--set", "targets_folder=out/targets", "--set", "train.epochs=20"];
+    done(&hall.run("train", &joined(&settings, &["--set", "output=whole"])));
+    let killed = joined(&settings, &["--set", "output=killed", "--set", "train.checkpoint_steps=2"]);
+    let metrics = hall.path("killed/train/metrics.jsonl");
+    kill_after(2, &metrics, hall.command("train", &killed));
+    assert!(epochs_made(&metrics) < 20, "it was not killed in time");
+    let told = done(&hall.run("train", &joined(&killed, &["--resume"])));
+    assert!(told.contains("trust earned") && !told.contains("from the beginning"), "{told}");
+    assert_eq!(history(&metrics), history(&hall.path("whole/train/metrics.jsonl")));
 }

@@ -6,12 +6,16 @@ mod support;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
 use distilled_perception::{
+    distill::export::read_onnx,
     metrics::ScoreProfile,
     model::{ModelSpec, bundle::read_metadata},
+};
+use support::{
+    recording,
+    training::{epochs_made, history, interrupt, kill_after, wait_until},
 };
 
 /// A folder of 40 images, 100 x 60, of one bright rectangle each, with its COCO file, and an experiment on it.
@@ -107,14 +111,8 @@ fn interrupted_training_asks_and_goes_on() {
     let scene = Scene::new("epochs: 200, batch: 4, workers: 1");
     let mut child = scene.command("train", &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let metrics = scene.path("out/train/metrics.jsonl");
-    let start = Instant::now();
-    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 1 {
-        assert!(child.try_wait().unwrap().is_none(), "ended before its first epoch");
-        assert!(start.elapsed() < Duration::from_secs(300), "no epoch in 5 minutes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupt.success());
+    wait_until(|| epochs_made(&metrics) >= 1, &mut child);
+    interrupt(&child);
     let told = done(&child.wait_with_output().unwrap());
     assert!(told.contains("--resume"), "{told}");
     let made = epochs(&metrics).len();
@@ -129,11 +127,8 @@ fn interrupted_training_asks_and_goes_on() {
     // The rest would take long: the same run once more, interrupted at once, has not lost an epoch.
     let mut child =
         scene.command("train", &["--resume"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while epochs(&metrics).len() <= made {
-        assert!(child.try_wait().unwrap().is_none(), "ended before its first epoch");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    wait_until(|| epochs_made(&metrics) > made, &mut child);
+    interrupt(&child);
     done(&child.wait_with_output().unwrap());
     let all = epochs(&metrics);
     assert!(all.len() > made && all.iter().zip(1..).all(|(epoch, expected)| *epoch == expected), "{all:?}");
@@ -205,40 +200,18 @@ fn a_run_exports_a_bundle_that_tells_where_it_comes_from() {
     assert_eq!(done(&scene.distill("run", &["--set", "evaluate.teachers=false"])).matches("done already").count(), 4);
 }
 
-/// Trains and kills the training, as a power cut would, once it has made so many epochs.
-fn kill_after(epochs: usize, scene: &Scene, more: &[&str]) {
-    let metrics = scene.path("out/train/metrics.jsonl");
-    let _ = std::fs::remove_file(&metrics);
-    let mut child = scene.command("train", more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < epochs {
-        assert!(child.try_wait().unwrap().is_none(), "ended before it was killed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
 #[test]
 fn a_killed_training_resumes_to_the_very_same_result() {
     let scene = Scene::new("epochs: 40, batch: 4, workers: 1, checkpoint_steps: 2");
-    // What was computed, without how long it took.
-    let history = |output: &str| -> Vec<[f64; 4]> {
-        let text = std::fs::read_to_string(scene.path(output).join("train/metrics.jsonl")).unwrap();
-        let number = |line: &str| {
-            let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            ["/loss", "/terms/giou", "/gradient_norm", "/validation_ap"]
-                .map(|key| value.pointer(key).unwrap().as_f64().unwrap())
-        };
-        text.lines().map(number).collect()
-    };
     done(&scene.distill("train", &["--set", "output=whole"]));
-    let whole = history("whole");
+    let whole = history(&scene.path("whole/train/metrics.jsonl"));
     assert_eq!(whole.len(), 40);
 
-    kill_after(3, &scene, &[]);
-    assert!(history("out").len() < 40, "it was not killed in time");
+    let metrics = scene.path("out/train/metrics.jsonl");
+    kill_after(3, &metrics, scene.command("train", &[]));
+    assert!(epochs_made(&metrics) < 40, "it was not killed in time");
     done(&scene.distill("train", &["--resume"]));
-    assert_eq!(history("out"), whole);
+    assert_eq!(history(&metrics), whole);
 }
 
 #[test]
@@ -249,7 +222,7 @@ fn a_checkpoint_of_other_settings_is_not_resumed() {
     // A training of other settings that is killed before its first checkpoint.
     let other =
         ["--set", "train.learning_rate=0.001", "--set", "train.epochs=400", "--set", "train.checkpoint_every=400"];
-    kill_after(2, &scene, &other);
+    kill_after(2, &scene.path("out/train/metrics.jsonl"), scene.command("train", &other));
     assert!(!scene.path("out/train/checkpoint.bin").exists(), "the old checkpoint is gone");
 }
 
@@ -360,4 +333,48 @@ fn generations_are_taught_by_the_ones_before_and_pass_a_gate() {
     done(&scene.distill("run", &["--set", &generations("1"), "--set", "output=strict"]));
     let strict = lineage("strict");
     assert_eq!((&strict["chosen"], &strict["generations"][1]["kept"]), (&0.into(), &false.into()), "{strict}");
+}
+
+#[test]
+fn a_generation_that_was_killed_goes_on_to_the_very_same_student() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new("epochs: 20, batch: 4, workers: 1, checkpoint_steps: 2");
+    let settings = ["--set", "distillation.generations={count: 1, gate: -1}", "--set", "evaluate.latency_rounds=1"];
+    let with = |more: &[&'static str]| [&settings[..], more].concat();
+    done(&scene.distill("run", &with(&["--set", "output=whole"])));
+
+    let metrics = scene.path("out/generation_1/train/metrics.jsonl");
+    kill_after(3, &metrics, scene.command("run", &settings));
+    assert!(epochs_made(&metrics) < 20, "it was not killed in time");
+    support::refused(&scene.distill("run", &settings), 2, &["generation_1", "--resume", "--restart"]);
+    let told = done(&scene.distill("run", &with(&["--resume"])));
+    assert_eq!(told.matches("train: done already").count(), 1, "the first generation is not trained again: {told}");
+    for generation in ["generation_0", "generation_1"] {
+        let [whole, resumed] = ["whole", "out"].map(|output| scene.path(output).join(generation));
+        let [epochs, resumed_epochs] = [&whole, &resumed].map(|run| history(&run.join("train/metrics.jsonl")));
+        assert_eq!((epochs.len(), &resumed_epochs), (20, &epochs), "{generation}");
+        let [whole, resumed] = [whole, resumed].map(|run| read_onnx(&run.join("student.onnx")).unwrap());
+        assert!(whole.graph.initializer == resumed.graph.initializer, "{generation}: other weights");
+    }
+}
+
+#[test]
+fn a_bag_that_nobody_labelled_is_learnt_from_once_the_average_knows_enough() {
+    let scene = Scene::new("epochs: 4, batch: 4, workers: 1");
+    recording::write_bag(&scene.path("more"), &recording::crates(12, 1_700_000_000_000_000_000));
+    let data = "data=[{path: images, truth: {coco: images/instances.json}}, {path: more, unlabelled: true}]";
+    let train = |output: &str, start: f64| {
+        let (output, start) = (format!("output={output}"), format!("distillation.self_training.start={start}"));
+        let score = "distillation.self_training.score=0.0";
+        done(&scene.distill("train", &["--set", data, "--set", &output, "--set", score, "--set", &start]))
+    };
+    let told = train("out", 0.5);
+    // All of it is for training: nobody knows what would be right.
+    assert!(told.contains("more: 12 frames train, 0 validation, 0 test, 0 in the gaps\n"), "{told}");
+    train("never", 1.0);
+    let [average, never] = ["out", "never"].map(|output| history(&scene.path(output).join("train/metrics.jsonl")));
+    assert_eq!((average.len(), &average[..2]), (4, &never[..2]), "in the first half it says nothing");
+    assert!(average[2] != never[2] && average[3] != never[3], "it teaches nothing: {average:?}");
 }

@@ -13,6 +13,7 @@ use crate::distill::{
     train::{
         average,
         dataset::tests::painted_frames,
+        loader::tests::batches_of,
         step::Step,
         trained_student,
         watcher::{Ending, Watcher, assert_resumable},
@@ -43,7 +44,8 @@ fn aware(first: &Experiment, run: &Path, epochs: usize) -> Experiment {
 fn it_is_resumed_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let (first, _) = finished(folder.path(), 2);
-    assert_resumable(|output, resume, watcher| {
+    // Two batches an epoch: one stop is between epochs, one in the middle of the third.
+    assert_resumable(&[4, 5], |output, resume, watcher| {
         let report = run(&aware(&first, folder.path(), 4), output, resume, watcher).unwrap();
         Ending { interrupted: report.interrupted, weights: average::read(&report.student), best: report.best }
     });
@@ -86,13 +88,7 @@ fn with_weights_of_few_bits_a_student_trained_so_loses_less_than_one_that_is_rou
     let config = experiment.student_config();
     let (frames, spec) = (painted_frames(8), config.input_spec());
     let loader = Loader::new(&frames, None, &AugmentConfig::none(), &spec, 1, 8, 1);
-    let mut batch = Batch::default();
-    loader
-        .for_each(Epoch { number: 0, mosaic: false, first_batch: 0 }, |made, _| {
-            batch = made;
-            Ok(ControlFlow::Break(()))
-        })
-        .unwrap();
+    let batch = batches_of(&loader, Epoch { number: 0, mosaic: false, first_batch: 0 }).swap_remove(0);
     let (device, autodiff) = (Device::flex(), Device::flex().autodiff());
     let images = [Tensor::<4>::from_data(TensorData::new(batch.images.clone(), batch.shape), &device)];
     let rounding =

@@ -263,6 +263,31 @@ pub(super) mod tests {
         set
     }
 
+    /// So many [`painted_frames`], and as many that nobody labelled.
+    pub fn half_labelled_frames(count: usize) -> FrameSet {
+        let spec = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).input_spec();
+        let mut set = painted_frames(count);
+        for index in 0..count {
+            let boxes = FrameBoxes { labelled: false, ..Vec::new().into() };
+            set.push(format!("unlabelled {index}"), shrink(painted_image(index).0, &spec).unwrap(), boxes).unwrap();
+        }
+        set
+    }
+
+    /// [`painted_frames`] whose rectangles are the truth, while the boxes to learn lie twelve pixels beside them.
+    pub fn frames_beside_truth(count: usize) -> FrameSet {
+        let spec = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).input_spec();
+        let mut set = FrameSet::new(1 << 20);
+        for index in 0..count {
+            let (image, bbox) = painted_image(index);
+            let target = |bbox: Box2, score: f32| TargetBox { bbox, probabilities: vec![score], weight: 1.0 };
+            let aside = Box2::new(bbox.x_min + 12.0, bbox.y_min, bbox.x_max + 12.0, bbox.y_max);
+            let boxes = FrameBoxes { boxes: vec![target(aside, 0.5)], truth: vec![target(bbox, 1.0)], labelled: true };
+            set.push(format!("frame {index}"), shrink(image, &spec).unwrap(), boxes).unwrap();
+        }
+        set
+    }
+
     #[test]
     fn large_images_are_kept_small_and_small_ones_whole() {
         let spec = StudentConfig::new(Default::default(), vec!["a".into()], 320, 192).input_spec();

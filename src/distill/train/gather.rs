@@ -324,42 +324,5 @@ fn one_hot(bbox: Box2, class: usize, classes: usize, weight: f32) -> TargetBox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn soft(probabilities: &[f32]) -> SoftBox {
-        SoftBox { bbox: Box2::new(1.0, 2.0, 11.0, 22.0), probabilities: probabilities.to_vec(), weight: 0.6 }
-    }
-
-    #[test]
-    fn hard_pseudo_labels_are_those_of_sure_boxes_alone() {
-        let losses = LossConfig { labels: LabelKind::Hard, hard_threshold: 0.5, ..LossConfig::default() };
-        assert_eq!(pseudo_label(soft(&[0.1, 0.49]), &losses), None, "below");
-        for probabilities in [[0.1, 0.5], [0.45, 0.9]] {
-            let label = pseudo_label(soft(&probabilities), &losses).unwrap();
-            assert_eq!((label.probabilities, label.weight), (vec![0.0, 1.0], 1.0), "{probabilities:?}");
-            assert_eq!(label.bbox, soft(&probabilities).bbox);
-        }
-        // The threshold is for the best class, not for the sum of all.
-        assert_eq!(pseudo_label(soft(&[0.4, 0.4]), &losses), None);
-        assert_eq!(pseudo_label(soft(&[]), &losses), None);
-    }
-
-    #[test]
-    fn soft_labels_stay_as_they_are_whatever_the_threshold() {
-        let losses = LossConfig { labels: LabelKind::Soft, hard_threshold: 0.9, ..LossConfig::default() };
-        let label = pseudo_label(soft(&[0.1, 0.2]), &losses).unwrap();
-        assert_eq!((label.probabilities, label.weight), (vec![0.1, 0.2], 0.6));
-    }
-
-    #[test]
-    fn crowds_have_no_weight_and_other_classes_are_passed_over() {
-        let classes = HashMap::from([("person", 0), ("pallet", 1)]);
-        let truth = |class: &str, crowd| TruthBox { bbox: Box2::new(0.0, 0.0, 4.0, 4.0), class: class.into(), crowd };
-        let of = |class: &str, crowd| hard_target(&truth(class, crowd), &classes);
-        let pallet = of("pallet", false).unwrap();
-        assert_eq!((pallet.probabilities, pallet.weight), (vec![0.0, 1.0], 1.0));
-        assert_eq!(of("person", true).unwrap().weight, 0.0);
-        assert_eq!(of("dog", false), None);
-    }
-}
+#[path = "gather_tests.rs"]
+mod tests;

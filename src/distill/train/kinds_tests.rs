@@ -1,28 +1,86 @@
 //! What every kind of distillation promises the training loop, kept on a tiny student and painted frames.
 
 use super::{
-    tests::{experiment, run},
+    tests::{experiment, run, trained_by},
+    tutor_tests::with_drawn_teachers,
     *,
 };
 use crate::{
-    distill::train::{
-        FrameBoxes, average,
-        dataset::tests::{painted_frames, painted_frames_of, painted_image},
-        shrink,
-        watcher::Watcher,
+    distill::{
+        config::{AugmentConfig, Relabel, RetainConfig},
+        loss::LabelKind,
+        student::Size,
+        teacher::TeacherConfig,
+        train::{
+            average,
+            dataset::tests::{frames_beside_truth, half_labelled_frames, painted_frames, painted_frames_of},
+            watcher::{Ending, Watcher, assert_resumable},
+        },
     },
     model::has_runtime,
 };
 
-/// The experiment with a teacher of the package, whose persons are what is painted, and one term.
-fn with_term(term: &str) -> Experiment {
+/// The package's teachers of the warehouse.
+const BASE: &str = "warehouse_base.onnx";
+const SMALL: &str = "warehouse_small.onnx";
+
+/// The experiment with teachers of the package, each with its name here, whose persons are what is painted, and terms.
+fn with_teachers(teachers: &[(&str, &str)], terms: &str) -> Experiment {
     let mut experiment = experiment(2);
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/warehouse_base.onnx");
-    experiment.teachers =
-        serde_yaml::from_str(&format!("[{{name: base, model: {model}, class_map: {{person: a}}}}]")).unwrap();
-    experiment.distillation.terms = serde_yaml::from_str(&format!("[{term}]")).unwrap();
-    assert_eq!(experiment.distillation.terms[0].complaint(&["base".into()]), None, "{term}");
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    for (name, model) in teachers {
+        experiment.teachers.push(TeacherConfig {
+            name: Some((*name).to_owned()),
+            class_map: [("person".to_owned(), "a".to_owned())].into(),
+            ..TeacherConfig::new(models.join(model))
+        });
+    }
+    experiment.distillation.terms = serde_yaml::from_str(&format!("[{terms}]")).unwrap();
+    let names: Vec<String> = experiment.teachers.iter().map(TeacherConfig::display_name).collect();
+    for term in &experiment.distillation.terms {
+        assert_eq!(term.complaint(&names), None, "{terms}");
+    }
     experiment
+}
+
+/// The experiment with one teacher and one term.
+fn with_term(term: &str) -> Experiment {
+    with_teachers(&[("base", BASE)], term)
+}
+
+/// Trains without validation, so that the last weights are taken, whatever the frames are.
+fn learn(
+    experiment: &Experiment,
+    frames: &FrameSet,
+    folder: &Path,
+    resume: bool,
+    watcher: &mut Watcher,
+) -> TrainReport {
+    let none = ValidationSet::new(0);
+    train(&TrainJob { experiment, folder, resume, train: frames, validation: &none }, watcher).unwrap()
+}
+
+/// The weights and the epochs of a training.
+fn trained(experiment: &Experiment, frames: &FrameSet) -> (Vec<Vec<f32>>, Vec<EpochRecord>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut watcher = Watcher::default();
+    let report = learn(experiment, frames, folder.path(), false, &mut watcher);
+    (average::read(&report.student), watcher.records)
+}
+
+/// [`trained`], once it is known that the same comes out of a training that was stopped within its second epoch and went on with
+/// another number of workers.
+fn resumes(experiment: &Experiment, frames: &FrameSet) -> (Vec<Vec<f32>>, Vec<EpochRecord>) {
+    let within_the_second = frames.len() / experiment.train.batch + 1;
+    let (ending, records) = assert_resumable(&[within_the_second], |folder, resume, watcher| {
+        let mut experiment = experiment.clone();
+        if resume {
+            experiment.train.workers = 1;
+        }
+        let report = learn(&experiment, frames, folder, resume, watcher);
+        Ending { interrupted: report.interrupted, weights: average::read(&report.student), best: report.best }
+    });
+    (ending.weights, records)
 }
 
 #[test]
@@ -44,29 +102,17 @@ fn every_kind_of_term_resumes_where_it_was() {
         format!("{{kind: relation_distance, relating: boxes, pairs: [{neck}]}}"),
         format!("{{kind: relation_angle, relating: boxes, pairs: [{neck}]}}"),
     ];
-    let folder = tempfile::tempdir().unwrap();
-    let mut plain = Watcher::default();
-    let without = run(&experiment(2), &folder.path().join("without"), false, &mut plain).unwrap();
-    for (number, kind) in kinds.iter().enumerate() {
+    let frames = painted_frames(10);
+    let (without, _) = trained(&experiment(2), &frames);
+    for kind in &kinds {
+        // Shown when it fails.
+        println!("{kind}");
         let experiment = with_term(kind);
-        let path = folder.path().join(number.to_string());
-        let mut straight = Watcher::default();
-        let whole = run(&experiment, &path.join("straight"), false, &mut straight).unwrap();
+        let (weights, records) = resumes(&experiment, &frames);
         let name = experiment.distillation.terms[0].display_name();
-        let value = straight.records[1].terms[&name];
+        let value = records[1].terms[&name];
         assert!(value.is_finite() && value > 0.0, "{kind}: {value}");
-        assert!(average::read(&whole.student) != average::read(&without.student), "{kind} changes nothing");
-
-        // Stopped within the second epoch, and gone on with another number of workers.
-        let mut first = Watcher { stop_after: Some(3), ..Watcher::default() };
-        assert!(run(&experiment, &path.join("resumed"), false, &mut first).unwrap().interrupted);
-        let mut other_workers = experiment.clone();
-        other_workers.train.workers = 1;
-        let mut second = Watcher::default();
-        let resumed = run(&other_workers, &path.join("resumed"), true, &mut second).unwrap();
-        assert!(average::read(&resumed.student) == average::read(&whole.student), "{kind}: other weights");
-        let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
-        assert_eq!(records, straight.records, "{kind}");
+        assert!(weights != without, "{kind} changes nothing");
     }
 }
 
@@ -84,22 +130,64 @@ fn responses_of_a_teacher_of_the_same_head_resume_where_they_were() {
     experiment.classes = ["person", "forklift", "pallet"].map(String::from).to_vec();
     experiment.teachers[0].class_map.clear();
     (experiment.student.width, experiment.student.height) = (320, 192);
-    let frames = painted_frames_of(8, &[0.9, 0.0, 0.0]);
-    let none = ValidationSet::new(0);
-    let folder = tempfile::tempdir().unwrap();
-    let learn = |name: &str, resume: bool, watcher: &mut Watcher| {
-        let folder = folder.path().join(name);
-        let job = TrainJob { experiment: &experiment, folder: &folder, resume, train: &frames, validation: &none };
-        train(&job, watcher).unwrap()
-    };
-    let mut straight = Watcher::default();
-    let whole = learn("straight", false, &mut straight);
-    let terms = &straight.records[1].terms;
+    let (_, records) = resumes(&experiment, &painted_frames_of(8, &[0.9, 0.0, 0.0]));
+    let terms = &records[1].terms;
     assert!(terms["logits"] > 0.0 && terms["localization"] > 0.0, "{terms:?}");
-    let mut first = Watcher { stop_after: Some(3), ..Watcher::default() };
-    assert!(learn("resumed", false, &mut first).interrupted);
-    let resumed = learn("resumed", true, &mut Watcher::default());
-    assert!(average::read(&resumed.student) == average::read(&whole.student), "other weights");
+}
+
+#[test]
+fn teachers_that_label_training_images_anew_resume_where_they_were() {
+    if !has_runtime() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut synthetic = with_drawn_teachers(folder.path());
+    synthetic.distillation.relabel = Relabel::Synthetic;
+    (synthetic.augment.mosaic, synthetic.augment.mixup, synthetic.augment.mosaic_off_epochs) = (0.5, 0.5, 0);
+    let mut hard = with_drawn_teachers(folder.path());
+    hard.distillation.relabel = Relabel::Always;
+    (hard.losses.labels, hard.losses.hard_threshold) = (LabelKind::Hard, 1e-3);
+    let frames = painted_frames(8);
+    for experiment in [synthetic, hard] {
+        let mut without = experiment.clone();
+        without.distillation.relabel = Relabel::Never;
+        let (weights, records) = resumes(&experiment, &frames);
+        assert!(records.iter().all(|record| record.loss.is_finite()), "{records:?}");
+        assert!(weights != trained(&without, &frames).0, "{:?} changes nothing", experiment.distillation.relabel);
+    }
+}
+
+#[test]
+fn each_of_two_teachers_is_looked_into_for_its_own_hint() {
+    if !has_runtime() {
+        return;
+    }
+    // One name and as many channels in both, so that nothing but the values tells them apart.
+    let hint = |teacher: &str| {
+        format!(
+            "{{kind: hint, name: of_{teacher}, teacher: {teacher}, pairs: [{{tensor: tensor_73, student: stage_16}}]}}"
+        )
+    };
+    let both = [hint("one"), hint("other")].join(", ");
+    let frames = painted_frames(8);
+    let (weights, records) = resumes(&with_teachers(&[("one", BASE), ("other", SMALL)], &both), &frames);
+    let terms = &records[1].terms;
+    assert!(terms["of_one"] > 0.0 && terms["of_other"] > 0.0 && terms["of_one"] != terms["of_other"], "{terms:?}");
+    let trained = |teachers: &[(&str, &str)], terms: &str| trained(&with_teachers(teachers, terms), &frames).0;
+    assert!(trained(&[("other", SMALL), ("one", BASE)], &both) == weights, "it matters who is named first");
+    assert!(trained(&[("one", SMALL), ("other", BASE)], &both) != weights, "it does not matter who is who");
+    assert!(trained(&[("one", BASE), ("other", SMALL)], &hint("one")) != weights, "the other one changes nothing");
+}
+
+#[test]
+fn a_student_taught_from_inside_does_not_depend_on_the_threads() {
+    if !has_runtime() {
+        return;
+    }
+    let experiment = with_term("{kind: patient, strategy: last}");
+    let one = trained_by(1, &experiment);
+    assert!(one.1[1].terms["patient"] > 0.0, "{:?}", one.1);
+    assert!(one == trained_by(2, &experiment) && one == trained_by(3, &experiment));
 }
 
 #[test]
@@ -124,32 +212,50 @@ fn a_teacher_that_does_not_fit_is_refused_with_the_mend() {
 
 #[test]
 fn unlabelled_frames_teach_what_the_average_finds() {
-    let mut experiment = experiment(4);
-    experiment.distillation.self_training.start = 0.5;
-    experiment.distillation.self_training.score = 0.0;
-    let spec = experiment.student_config().input_spec();
-    let mut frames = painted_frames(8);
-    for index in 0..8 {
-        let boxes = FrameBoxes { labelled: false, ..Vec::new().into() };
-        let picture = shrink(painted_image(index).0, &spec).unwrap();
-        frames.push(format!("unlabelled {index}"), picture, boxes).unwrap();
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let train_on = |start: f64, name: &str| {
-        let mut experiment = experiment.clone();
+    let frames = half_labelled_frames(8);
+    let starting = |start: f64| {
+        let mut experiment = experiment(4);
         experiment.distillation.self_training.start = start;
-        let none = ValidationSet::new(0);
-        let folder = folder.path().join(name);
-        let job =
-            TrainJob { experiment: &experiment, folder: &folder, resume: false, train: &frames, validation: &none };
-        let mut watcher = Watcher::default();
-        let report = train(&job, &mut watcher).unwrap();
-        (average::read(&report.student), watcher.records)
+        experiment.distillation.self_training.score = 0.0;
+        experiment
     };
-    let (early, records) = train_on(0.5, "early");
-    let (never, _) = train_on(1.0, "never");
-    assert!(early != never, "the average's boxes change nothing");
+    // Four batches an epoch: stopped in the second epoch, when the average labels already.
+    let (early, records) = resumes(&starting(0.25), &frames);
+    assert!(early != trained(&starting(1.0), &frames).0, "the average's boxes change nothing");
     assert!(records.iter().all(|record| record.loss.is_finite()));
+}
+
+/// Writes what a finished run of a student of this size leaves behind, with the weights that it began with.
+fn write_run(folder: &Path, size: Size) {
+    let mut earlier = experiment(1);
+    (earlier.student.size, earlier.seed) = (size, 7);
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("config.yaml"), earlier.to_yaml().unwrap()).unwrap();
+    let student = CameraStudent::new(&earlier.student_config(), earlier.seed, &Device::flex()).unwrap();
+    student.save(&folder.join("train/best.bpk")).unwrap();
+}
+
+#[test]
+fn students_of_earlier_runs_resume_where_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let (large, equal) = (folder.path().join("large"), folder.path().join("equal"));
+    write_run(&large, Size::Small);
+    write_run(&equal, Size::Micro);
+    let retain = |run: &Path| Some(RetainConfig { run: run.to_owned(), weight: 1.0, temperature: 2.0 });
+    let mut inherited = experiment(2);
+    inherited.student.inherit = Some(large.clone());
+    let mut retained = experiment(2);
+    retained.distillation.retain = retain(&equal);
+    let mut both = inherited.clone();
+    both.distillation.retain = retain(&large);
+    let frames = painted_frames(8);
+    let mut endings = vec![trained(&experiment(2), &frames).0];
+    for (experiment, rehearses) in [(inherited, false), (retained, true), (both, true)] {
+        let (weights, records) = resumes(&experiment, &frames);
+        assert_eq!(records[1].terms.contains_key("retain_class"), rehearses, "{:?}", records[1].terms);
+        assert!(!endings.contains(&weights), "as without");
+        endings.push(weights);
+    }
 }
 
 #[test]
@@ -157,11 +263,28 @@ fn truth_is_mixed_in_and_two_stages_follow_each_other() {
     let mut experiment = experiment(2);
     experiment.losses.truth = 0.5;
     experiment.losses.schedule.start = 0.5;
-    let folder = tempfile::tempdir().unwrap();
-    let mut watcher = Watcher::default();
-    run(&experiment, folder.path(), false, &mut watcher).unwrap();
+    let (_, records) = resumes(&experiment, &frames_beside_truth(8));
     // In the first stage there is nothing to learn here; in the second all terms count.
-    assert!(watcher.records[0].terms.is_empty() && watcher.records[0].loss == 0.0, "{:?}", watcher.records[0]);
-    let terms: Vec<&str> = watcher.records[1].terms.keys().map(String::as_str).collect();
-    assert_eq!(terms, ["class", "distribution", "giou", "truth_class", "truth_distribution", "truth_giou"]);
+    assert!(records[0].terms.is_empty() && records[0].loss == 0.0, "{:?}", records[0]);
+    let terms = &records[1].terms;
+    let names: Vec<&str> = terms.keys().map(String::as_str).collect();
+    assert_eq!(names, ["class", "distribution", "giou", "truth_class", "truth_distribution", "truth_giou"]);
+    assert!(terms["truth_giou"] > 0.0 && terms["truth_giou"] != terms["giou"], "{terms:?}");
+}
+
+#[test]
+fn truth_draws_the_boxes_away_from_what_the_teachers_say() {
+    let frames = frames_beside_truth(8);
+    let far_from_truth = |weight: f32| {
+        let mut experiment = experiment(20);
+        experiment.augment = AugmentConfig::none();
+        experiment.losses.truth = weight;
+        let (_, records) = trained(&experiment, &frames);
+        (records[0].terms["truth_giou"], records[19].terms["truth_giou"])
+    };
+    let (first, last) = far_from_truth(2.0);
+    assert!(first > 0.0 && last < first, "truth_giou {first} -> {last}");
+    // Told as well where it hardly teaches.
+    let (_, untaught) = far_from_truth(1e-6);
+    assert!(last < untaught, "truth_giou {last} with truth, {untaught} without");
 }

@@ -213,25 +213,30 @@ pub(in crate::distill) fn mixed(numbers: &[u64]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         distill::{student::StudentConfig, train::dataset::tests::painted_frames},
         model::ModelSpec,
     };
 
-    fn all_batches(workers: usize, epoch: usize, first_batch: usize) -> Vec<Batch> {
-        let frames = painted_frames(13);
-        let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
-        let loader = Loader::new(&frames, None, &AugmentConfig::default(), &input, 7, 4, workers);
+    /// The batches of an epoch.
+    pub fn batches_of(loader: &Loader<'_>, epoch: Epoch) -> Vec<Batch> {
         let mut batches = Vec::new();
         loader
-            .for_each(Epoch { number: epoch, mosaic: true, first_batch }, |batch, _| {
+            .for_each(epoch, |batch, _| {
                 batches.push(batch);
                 Ok(ControlFlow::Continue(()))
             })
             .unwrap();
         batches
+    }
+
+    fn all_batches(workers: usize, epoch: usize, first_batch: usize) -> Vec<Batch> {
+        let frames = painted_frames(13);
+        let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
+        let loader = Loader::new(&frames, None, &AugmentConfig::default(), &input, 7, 4, workers);
+        batches_of(&loader, Epoch { number: epoch, mosaic: true, first_batch })
     }
 
     #[test]

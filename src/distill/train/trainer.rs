@@ -279,3 +279,11 @@ mod aware_tests;
 #[cfg(test)]
 #[path = "kinds_tests.rs"]
 mod kinds_tests;
+
+#[cfg(test)]
+#[path = "tutor_tests.rs"]
+mod tutor_tests;
+
+#[cfg(test)]
+#[path = "self_training_tests.rs"]
+mod self_training_tests;

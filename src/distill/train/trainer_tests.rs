@@ -47,7 +47,8 @@ pub(super) fn run(
 
 #[test]
 fn training_resumed_with_another_number_of_workers_ends_where_uninterrupted_training_does() {
-    assert_resumable(|folder, resume, watcher| {
+    // Two batches an epoch: one stop is between epochs, one in the middle of the third.
+    assert_resumable(&[4, 5], |folder, resume, watcher| {
         let mut experiment = experiment(4);
         if resume {
             experiment.train.workers = 1;
@@ -57,23 +58,25 @@ fn training_resumed_with_another_number_of_workers_ends_where_uninterrupted_trai
     });
 }
 
+/// The weights and the epochs of a training that so many threads compute.
+pub(super) fn trained_by(threads: usize, experiment: &Experiment) -> (Vec<Vec<f32>>, Vec<EpochRecord>) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watcher = Watcher::default();
+        let report = run(experiment, folder.path(), false, &mut watcher).unwrap();
+        (average::read(&report.student), watcher.records)
+    })
+}
+
 #[test]
 fn the_same_student_comes_out_of_any_number_of_threads() {
     let mut experiment = experiment(2);
-    let train_on = |experiment: &Experiment, threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let mut watcher = Watcher::default();
-            let report = run(experiment, folder.path(), false, &mut watcher).unwrap();
-            (average::read(&report.student), watcher.records)
-        })
-    };
-    let one = train_on(&experiment, 1);
-    assert!(one == train_on(&experiment, 2) && one == train_on(&experiment, 3));
+    let one = trained_by(1, &experiment);
+    assert!(one == trained_by(2, &experiment) && one == trained_by(3, &experiment));
     experiment.train.shards = 1;
-    let whole = train_on(&experiment, 1);
-    assert!(whole == train_on(&experiment, 2));
+    let whole = trained_by(1, &experiment);
+    assert!(whole == trained_by(2, &experiment));
     assert!(whole.0 != one.0, "shards change nothing");
 }
 

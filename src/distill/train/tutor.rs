@@ -223,11 +223,13 @@ fn paired(experiment: &Experiment, names: &[String]) -> Result<Vec<TermConfig>, 
     for term in &mut terms {
         let Some(strategy) = term.strategy.take() else { continue };
         let teacher = term.teacher_place(names);
-        let tensors = backbone(&list_tensors(&experiment.teachers[teacher])?);
+        let tensors = list_tensors(&experiment.teachers[teacher])?;
         let anchors: Vec<AnchorPoint> = AnchorPoint::stages().collect();
-        term.pairs = if anchors.iter().all(|anchor| tensors.contains(&anchor.to_string())) {
+        let has = |anchor: &AnchorPoint| tensors.iter().any(|tensor| tensor.name == anchor.to_string());
+        term.pairs = if anchors.iter().all(has) {
             anchors.into_iter().map(|student| Pair { tensor: student.to_string(), student }).collect()
         } else {
+            let tensors = backbone(&tensors);
             let layers = patient_layers(tensors.len(), anchors.len(), strategy);
             // The last layers of a teacher of few belong to the last stages.
             let first = if strategy == Strategy::Last { anchors.len() - layers.len() } else { 0 };

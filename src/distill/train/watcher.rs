@@ -29,26 +29,29 @@ pub(in crate::distill) struct Ending {
     pub(in crate::distill) best: Option<Best>,
 }
 
-/// Resumed training must end where uninterrupted training does. `train` makes four epochs of two batches in a folder, anew or resumed.
-pub(in crate::distill) fn assert_resumable(train: impl Fn(&Path, bool, &mut Watcher) -> Ending) {
+/// Training that was stopped after any of these steps and resumed must end where uninterrupted training does. `train` trains in a folder,
+/// anew or resumed, and tells how that ended. Gives the end and the epochs of the uninterrupted training.
+pub(in crate::distill) fn assert_resumable(
+    stops: &[usize],
+    train: impl Fn(&Path, bool, &mut Watcher) -> Ending,
+) -> (Ending, Vec<EpochRecord>) {
     let folder = tempfile::tempdir().unwrap();
     let mut straight = Watcher::default();
     let whole = train(&folder.path().join("straight"), false, &mut straight);
-    assert_eq!(straight.records.len(), 4);
-    assert!(!whole.interrupted);
-
-    // One stop between epochs, one in the middle of the third.
-    for (name, stop) in [("between", 4), ("within", 5)] {
-        let path = folder.path().join(name);
-        let mut first = Watcher { stop_after: Some(stop), ..Watcher::default() };
-        assert!(train(&path, false, &mut first).interrupted);
+    assert!(!whole.interrupted && !straight.records.is_empty());
+    for stop in stops {
+        let path = folder.path().join(stop.to_string());
+        let mut first = Watcher { stop_after: Some(*stop), ..Watcher::default() };
+        assert!(train(&path, false, &mut first).interrupted, "step {stop} ends it");
+        assert!(first.records.len() < straight.records.len(), "there is nothing left to do after step {stop}");
         let mut second = Watcher::default();
         let resumed = train(&path, true, &mut second);
-        assert!(resumed.weights == whole.weights, "{name}: other weights");
-        assert_eq!(resumed.best, whole.best, "{name}");
+        assert!(resumed.weights == whole.weights, "stopped after step {stop}: other weights");
+        assert_eq!(resumed.best, whole.best, "stopped after step {stop}");
         let records: Vec<EpochRecord> = first.records.into_iter().chain(second.records).collect();
-        assert_eq!(records, straight.records, "{name}");
+        assert_eq!(records, straight.records, "stopped after step {stop}");
         let lines = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap().lines().count();
-        assert_eq!(lines, 4, "{name}");
+        assert_eq!(lines, straight.records.len(), "stopped after step {stop}");
     }
+    (whole, straight.records)
 }
