@@ -7,12 +7,12 @@ use burn::tensor::{
 
 use super::{
     LossConfig, NamedTerm, TargetBox,
-    assign::{Assigned, Cells, Predictions, assign},
+    assign::{Assigned, Predictions, assign},
+    cells::Cells,
     terms::{distribution_focal, generalized_iou_loss, quality_focal},
 };
 use crate::{
     distill::student::{STRIDES, StudentOutput},
-    geometry::Box2,
     model::head::gfl::expectation,
 };
 
@@ -215,12 +215,7 @@ impl Goals {
             for region in
                 boxes.iter().filter(|object| (object.weight.is_nan() || object.weight <= 0.0) && object.bbox.is_valid())
             {
-                for (cell, &(x, y)) in cells.centers.iter().enumerate() {
-                    let Box2 { x_min, y_min, x_max, y_max } = region.bbox;
-                    if x > x_min && x < x_max && y > y_min && y < y_max {
-                        goals.importance[first + cell] = 0.0;
-                    }
-                }
+                cells.inside(&region.bbox).into_iter().for_each(|cell| goals.importance[first + cell] = 0.0);
             }
             let predictions = Predictions {
                 probabilities: &probabilities[first * classes..(first + cells.len()) * classes],
@@ -295,9 +290,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::distill::{
-        loss::LossValues,
-        student::{CameraStudent, Size, StudentConfig},
+    use crate::{
+        distill::{
+            loss::LossValues,
+            student::{CameraStudent, Size, StudentConfig},
+        },
+        geometry::Box2,
     };
 
     const WIDTH: usize = 96;

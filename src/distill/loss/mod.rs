@@ -42,7 +42,8 @@ mod vectors;
 
 use serde::{Deserialize, Serialize};
 
-pub use assign::{Assigned, Cells, Predictions, assign};
+pub use assign::{Assigned, Predictions, assign};
+pub use cells::Cells;
 pub use detection::detection_loss;
 pub use embedding::{box_embeddings, image_embeddings};
 pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};

@@ -89,7 +89,7 @@ impl PlannedTerm {
         let stride = pair.anchor.stride();
         let foreground = || Foreground::new(lesson.targets, rows, columns, stride);
         if self.config.kind.is_relation() {
-            let (student, teacher) = self.embeddings(student, teacher, stride as f32, lesson.targets)?;
+            let (student, teacher) = self.embeddings(student, teacher, stride, lesson.targets)?;
             return Some(match self.config.kind {
                 TermKind::RelationDistance => relation_distance(student, teacher),
                 TermKind::RelationAngle => relation_angle(student, teacher),
@@ -120,7 +120,7 @@ impl PlannedTerm {
         &self,
         student: Tensor<4>,
         teacher: Tensor<4>,
-        stride: f32,
+        stride: usize,
         targets: &[Vec<TargetBox>],
     ) -> Option<(Tensor<2>, Tensor<2>)> {
         match self.config.relating {
