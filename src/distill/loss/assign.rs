@@ -45,7 +45,11 @@ pub fn assign(
     // Per cell the best bid so far: alignment, then the assignment.
     let mut bids: Vec<Option<(f32, Assigned)>> = vec![None; cells.len()];
     for (target, object) in targets.iter().enumerate() {
-        let Some(class) = teachable_class(object) else { continue };
+        let credit = object.credit();
+        let Some((class, _)) = object.best() else { continue };
+        if credit == 0.0 || !object.bbox.is_valid() {
+            continue;
+        }
         let mut aligned: Vec<(f32, f32, usize)> = cells
             .of_box(&object.bbox)
             .into_iter()
@@ -64,7 +68,6 @@ pub fn assign(
         let best_alignment = aligned.first().map_or(FLOOR, |best| best.0);
         let best_iou = aligned.iter().map(|bid| bid.1).fold(0.0, f32::max);
         let scale = if config.localization_quality { best_iou } else { 1.0 };
-        let credit = object.probabilities[class] * object.weight;
         for (alignment, _, cell) in aligned {
             let bid = alignment * credit;
             if bids[cell].is_none_or(|(other, _)| other < bid) {
@@ -74,13 +77,6 @@ pub fn assign(
         }
     }
     bids.into_iter().flatten().map(|(_, assigned)| assigned).collect()
-}
-
-/// The most probable class of a box from which something can be learnt.
-fn teachable_class(object: &TargetBox) -> Option<usize> {
-    let usable = object.bbox.is_valid() && object.weight.is_finite() && object.weight > 0.0;
-    let (class, &probability) = object.probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-    (usable && probability.is_finite() && probability > 0.0).then_some(class)
 }
 
 #[cfg(test)]

@@ -136,12 +136,11 @@ impl PlannedTerm {
 
 /// The boxes of a batch that are surest, each with its image, in their order. Angles take memory by the third power of their number.
 fn surest_boxes(targets: &[Vec<TargetBox>]) -> Vec<(usize, Box2)> {
-    let credit = |object: &TargetBox| object.weight * object.probabilities.iter().copied().fold(0.0, f32::max);
     let all = targets.iter().enumerate().flat_map(|(image, boxes)| boxes.iter().map(move |object| (image, object)));
     let mut boxes: Vec<(usize, f32, usize, Box2)> = all
         .filter(|(_, object)| object.weight > 0.0)
         .enumerate()
-        .map(|(place, (image, object))| (place, credit(object), image, object.bbox))
+        .map(|(place, (image, object))| (place, object.credit(), image, object.bbox))
         .collect();
     boxes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     boxes.truncate(MOST_BOXES);

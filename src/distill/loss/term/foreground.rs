@@ -30,8 +30,7 @@ impl Foreground {
         let stride = stride as f32;
         for (image, boxes) in targets.iter().enumerate() {
             for object in boxes.iter().filter(|object| object.bbox.is_valid()) {
-                let best = object.probabilities.iter().copied().fold(0.0, f32::max);
-                let trust = best * object.weight.clamp(0.0, 1.0);
+                let trust = object.credit();
                 let area = (object.bbox.width() * object.bbox.height() / (stride * stride)).max(1.0);
                 for cell in map.of_box(&object.bbox) {
                     let cell = image * cells + cell;
