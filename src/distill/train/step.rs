@@ -153,10 +153,7 @@ impl TrainStep {
         }
         let [_, channels, height, width] = batch.shape;
         if progress < self.self_training.start {
-            for image in own {
-                batch.targets[image] =
-                    vec![TargetBox::unknown((width as f32, height as f32), self.own_spec.classes.len())];
-            }
+            batch.forget_unlabelled(self.own_spec.classes.len());
             return Ok(());
         }
         let length = channels * height * width;
