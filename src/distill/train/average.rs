@@ -1,17 +1,17 @@
 //! The exponential moving average of the weights, which is validated and exported in place of the weights themselves ("Mean
 //! teachers are better role models", Tarvainen and Valpola 2017). BatchNorm's running statistics are averaged with them.
 
-use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Tensor, TensorData},
-};
+use burn::module::Module;
+
+pub(in crate::distill) use super::values::read;
+use super::values::{Values, write};
 
 /// The average so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightAverage {
     decay: f64,
     updates: u64,
-    values: Vec<Vec<f32>>,
+    values: Values,
 }
 
 impl WeightAverage {
@@ -46,38 +46,6 @@ impl WeightAverage {
 
     /// The student with the averaged weights; `snapshot` lends its shape.
     pub fn student<M: Module>(&self, snapshot: M) -> M {
-        snapshot.map(&mut Writer { values: self.values.iter() })
-    }
-}
-
-/// All float values of a student in the order of its parameters.
-pub(in crate::distill) fn read(student: &impl Module) -> Vec<Vec<f32>> {
-    let mut reader = Reader { values: Vec::new() };
-    student.visit(&mut reader);
-    reader.values
-}
-
-struct Reader {
-    values: Vec<Vec<f32>>,
-}
-
-impl ModuleVisitor for Reader {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let data = param.val().into_data().convert::<f32>();
-        self.values.push(data.try_into_vec().expect("the data was just converted to f32"));
-    }
-}
-
-struct Writer<'a> {
-    values: std::slice::Iter<'a, Vec<f32>>,
-}
-
-impl ModuleMapper for Writer<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let values = self.values.next().expect("a student has the same parameters whenever it is walked through");
-        param.map(|tensor| {
-            let shape = tensor.dims();
-            Tensor::from_data(TensorData::new(values.clone(), shape), &tensor.device())
-        })
+        write(snapshot, &self.values)
     }
 }

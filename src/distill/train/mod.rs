@@ -35,13 +35,12 @@ mod trained;
 mod trainer;
 mod tutor;
 mod validate;
+mod values;
 #[cfg(test)]
 pub(in crate::distill) mod watcher;
 
 pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Sample, Viewport};
 pub(in crate::distill) use average::WeightAverage;
-#[cfg(test)]
-pub(in crate::distill) use average::read as read_weights;
 pub use cache::{BlockId, PixelCache};
 pub(in crate::distill) use checkpoint::unpack;
 pub use checkpoint::{Best, Checkpoint, EpochSums, Position};
@@ -68,3 +67,5 @@ pub use trained::trained_student;
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, train};
 pub use tutor::Tutors;
 pub use validate::Validator;
+#[cfg(test)]
+pub(in crate::distill) use values::read as read_weights;

@@ -1,8 +1,9 @@
 //! A batch in shards beside the same batch in one piece.
 
 use burn::{
-    module::Flag,
+    module::{Flag, ModuleMapper, ModuleVisitor, Param},
     nn::{BatchNorm, BatchNormConfig},
+    tensor::Tensor,
 };
 
 use super::*;
