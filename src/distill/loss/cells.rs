@@ -1,5 +1,7 @@
 //! The cells of output maps, and which of them belong to a box.
 
+use burn::tensor::Tensor;
+
 use crate::{
     distill::student::{STRIDES, StudentConfig},
     geometry::Box2,
@@ -72,6 +74,15 @@ impl Cells {
             .min_by(|&a, &b| distance(self.centers[a], center).total_cmp(&distance(self.centers[b], center)));
         nearest.into_iter().collect()
     }
+}
+
+/// Maps `[B, C, H, W]` of several strides as one: `[B, C, sum of H * W, 1]`, its cells in the order of [`Cells`].
+pub(in crate::distill) fn in_one_column(maps: &[Tensor<4>]) -> Tensor<4> {
+    let columns = maps.iter().map(|map| {
+        let [images, channels, height, width] = map.dims();
+        map.clone().reshape([images, channels, height * width, 1])
+    });
+    Tensor::cat(columns.collect(), 2)
 }
 
 /// Between two points.

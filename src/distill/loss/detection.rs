@@ -8,7 +8,7 @@ use burn::tensor::{
 use super::{
     LossConfig, NamedTerm, TargetBox,
     assign::{Assigned, Predictions, assign},
-    cells::Cells,
+    cells::{Cells, in_one_column},
     terms::{distribution_focal, generalized_iou_loss, quality_focal},
 };
 use crate::{
@@ -80,7 +80,8 @@ impl Flat {
             (stride, rows, columns)
         });
         let cells = Cells::new(maps);
-        let class_logits = in_one_row(&output.class_logits).reshape([images * cells.len(), classes]);
+        let class_logits = in_one_column(&output.class_logits).reshape([images, classes, cells.len()]);
+        let class_logits = class_logits.swap_dims(1, 2).reshape([images * cells.len(), classes]);
         Self { cells, images, classes, bins, class_logits, distributions: output.box_distributions.clone() }
     }
 
@@ -154,15 +155,6 @@ impl Distances {
             expectation(logits.copied())
         })
     }
-}
-
-/// Maps `[B, C, H, W]` -> `[B, sum of H * W, C]`.
-fn in_one_row(maps: &[Tensor<4>]) -> Tensor<3> {
-    let rows = maps.iter().map(|map| {
-        let [images, channels, height, width] = map.dims();
-        map.clone().reshape([images, channels, height * width]).swap_dims(1, 2)
-    });
-    Tensor::cat(rows.collect(), 1)
 }
 
 /// Logits `[M, bins]` -> expected distances `[M, 1]` in strides.

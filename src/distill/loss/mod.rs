@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 pub use assign::{Assigned, Predictions, assign};
 pub use cells::Cells;
+pub(in crate::distill) use cells::in_one_column;
 pub use detection::detection_loss;
 pub use embedding::{box_embeddings, image_embeddings};
 pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};

@@ -5,15 +5,20 @@ use burn::tensor::{Tensor, activation, activation::log_sigmoid};
 /// Quality focal loss `|y - sigmoid(z)|^focus * BCE(z, y)` of each logit `z` with its target score `y` in `[0, 1]`, not yet
 /// summed (Generalized Focal Loss, Li et al. 2020, equation 5). Both `[N, C]`.
 pub fn quality_focal(logits: Tensor<2>, targets: Tensor<2>, focus: f32) -> Tensor<2> {
-    let entropy = (targets.clone() * log_sigmoid(logits.clone())
-        + (targets.clone().neg() + 1.0) * log_sigmoid(logits.clone().neg()))
-    .neg();
+    let entropy = cross_entropy(logits.clone(), targets.clone());
     if focus == 0.0 {
         return entropy;
     }
     let error = activation::sigmoid(logits) - targets;
     let modulation = if focus == 2.0 { error.clone() * error } else { error.abs().clamp_min(1e-6).powf_scalar(focus) };
     modulation * entropy
+}
+
+/// Binary cross entropy `BCE(z, y) = -y log sigmoid(z) - (1 - y) log(1 - sigmoid(z))` of each logit `z` with its target probability `y` in
+/// `[0, 1]`, not yet summed; all of one shape.
+pub(super) fn cross_entropy<const D: usize>(logits: Tensor<D>, targets: Tensor<D>) -> Tensor<D> {
+    // log(1 - sigmoid(z)) is log_sigmoid(-z), which stays finite where 1 - sigmoid(z) is rounded to 0.
+    (targets.clone() * log_sigmoid(logits.clone()) + (targets.neg() + 1.0) * log_sigmoid(logits.neg())).neg()
 }
 
 /// Distribution focal loss: cross entropy of each distance's distribution with the two bins around the true distance, split

@@ -11,7 +11,7 @@ use super::{TrainError, earlier::EarlierRun};
 use crate::distill::{
     config::{Experiment, RetainConfig},
     digest::file_sha256,
-    loss::{NamedTerm, binary_divergence, localization_divergence},
+    loss::{NamedTerm, binary_divergence, in_one_column, localization_divergence},
     student::{CameraStudent, StudentConfig, StudentOutput, class_places},
 };
 
@@ -131,7 +131,8 @@ pub(super) struct Rehearsal {
 
 impl Rehearsal {
     /// The terms `retain_class` and `retain_box` of a batch `[B, 3, H, W]` and what the new student said of it, both on a device
-    /// with gradients. A cell counts as much as the earlier student's best probability there.
+    /// with gradients. A cell counts as much as the earlier student's best probability there; means are over the cells of all strides, so
+    /// that one in which there is nothing counts nothing.
     pub fn terms(&self, images: Tensor<4>, output: &StudentOutput) -> [NamedTerm; 2] {
         let said = self.student.forward(images.inner());
         let (classes, boxes) = (in_one_column(&said.class_logits), in_one_column(&said.box_distributions));
@@ -149,16 +150,6 @@ impl Rehearsal {
         let term = |name: &str, value| NamedTerm { name: name.into(), weight: self.weight, value, normalizer };
         [term("retain_class", class), term("retain_box", of_boxes)]
     }
-}
-
-/// Maps `[B, C, H, W]` -> `[B, C, sum of H * W, 1]`: weighted means are then over all strides, so that one in which there is nothing
-/// counts nothing.
-fn in_one_column(maps: &[Tensor<4>]) -> Tensor<4> {
-    let columns = maps.iter().map(|map| {
-        let [images, channels, height, width] = map.dims();
-        map.clone().reshape([images, channels, height * width, 1])
-    });
-    Tensor::cat(columns.collect(), 2)
 }
 
 #[cfg(test)]
