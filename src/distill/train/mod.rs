@@ -33,6 +33,7 @@ mod start;
 mod step;
 mod trained;
 mod trainer;
+mod training;
 mod tutor;
 mod validate;
 mod values;
@@ -65,6 +66,7 @@ pub use step::{Step, TrainStep, Tutoring};
 pub(in crate::distill) use step::{awake, descend};
 pub use trained::trained_student;
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, train};
+pub(in crate::distill) use training::{Training, complete};
 pub use tutor::Tutors;
 pub use validate::Validator;
 #[cfg(test)]
