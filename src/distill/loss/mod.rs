@@ -133,7 +133,8 @@ pub struct LossConfig {
     /// Weight of the same terms with the recordings' own truth as hard labels, beside the teachers' targets; where a recording has
     /// no truth this counts nothing. 0, the default, does without.
     pub truth: f32,
-    /// When the terms on predictions count: all of the time, unless a first stage is for features alone.
+    /// When the terms on boxes count, those with the truth as well (`class`, `giou`, `distribution` and their like of `truth_`): all of the
+    /// time, unless a first stage is for features alone.
     pub schedule: WeightSchedule,
 }
 

@@ -201,7 +201,7 @@ fn what_is_retained_stays_while_something_else_is_learnt() {
     let learn = |weight: f32, resume: bool, watcher: &mut Watcher| {
         let mut second = first.clone();
         second.classes = vec!["b".into(), "a".into()];
-        second.distillation.retain = Some(RetainConfig { run: old.clone(), weight, temperature: 2.0 });
+        second.distillation.retain = Some(RetainConfig { weight, ..RetainConfig::new(old.clone()) });
         let folder = folder.path().join(format!("new {weight}"));
         train(&TrainJob { experiment: &second, folder: &folder, resume, train: &frames, validation: &none }, watcher)
     };
