@@ -16,8 +16,23 @@ use crate::{
     model::head::gfl::expectation,
 };
 
-/// The terms `class`, `giou` and `distribution` of a batch whose images have these boxes (in pixels of the student's input), each
-/// divided by the batch's sum of target scores. Images may have no boxes.
+/// The terms `class`, `giou` and `distribution` of a batch whose images have these boxes (in pixels of the student's input). Images may have
+/// no boxes.
+///
+/// At each of [`STRIDES`] `output` has logits of the classes, `[batch, classes, H, W]`, and of the distributions of the distances from a
+/// cell's centre to a box's left, top, right and bottom edge in strides, `[batch, 4 * bins, H, W]`. Cells are assigned to boxes by what the
+/// student says now ([`assign`]), without a gradient. With `s` the target score of a cell and class (the teacher's probability softened by
+/// the temperature T, times the assignment's quality; 0 elsewhere), `b` the best score of an assigned cell and `w` the trust in its box,
+///
+/// ```text
+/// class        = T^2 sum_cells m sum_classes |s - p|^focus BCE(z / T, s) / max(1, sum b),   p = sigmoid(z / T)
+/// giou         = sum_assigned b w (1 - GIoU) / max(1, sum b)
+/// distribution = sum_assigned b w mean_sides DFL / max(1, sum b)
+/// ```
+///
+/// where `m` is `w` in assigned cells, 0 in regions of no weight, of which nothing is known, and 1 in the background. The terms are those of
+/// Generalized Focal Loss (Li et al. 2020) with GIoU (Rezatofighi et al. 2019), normalised as in TOOD (Feng et al. 2021); the temperature is
+/// that of Hinton et al. 2015. GIoU compares the expected distances. Each value is `[1]`.
 ///
 /// A target whose probabilities are not as many as the student's classes is passed over (the data pipeline makes them so).
 ///

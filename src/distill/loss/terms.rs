@@ -63,8 +63,8 @@ pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1>
     (giou.neg() + 1.0).reshape([rows])
 }
 
-/// Smooth L1 of errors, not yet summed: `e^2 / (2 beta)` up to `|e| = beta`, and a straight line of slope 1 from there on (Fast
-/// R-CNN, Girshick 2015, equation 3, where beta is 1). `beta` is above 0.
+/// Smooth L1 of errors of any shape, which it keeps, not yet summed: `e^2 / (2 beta)` up to `|e| = beta`, and from there on the straight
+/// line `|e| - beta / 2` (Fast R-CNN, Girshick 2015, equation 3, where beta is 1). `beta`, in the errors' unit, is above 0.
 pub fn smooth_l1<const D: usize>(errors: Tensor<D>, beta: f32) -> Tensor<D> {
     let errors = errors.abs();
     let bent = errors.clone().clamp_max(beta);
