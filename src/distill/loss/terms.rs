@@ -86,6 +86,7 @@ mod tests {
         quality_focal: Vec<Focal>,
         distribution_focal: Distribution,
         generalized_iou: Overlap,
+        smooth_l1: Vec<Smooth>,
     }
 
     #[derive(Deserialize)]
@@ -109,6 +110,14 @@ mod tests {
     struct Overlap {
         predicted: Vec<f32>,
         truth: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Smooth {
+        beta: f32,
+        errors: Vec<f32>,
         loss: Vec<f32>,
         gradient: Vec<f32>,
     }
@@ -144,6 +153,15 @@ mod tests {
         let predicted = table(&case.predicted, 4).require_grad();
         let loss = generalized_iou_loss(predicted.clone(), table(&case.truth, 4));
         check("giou", &predicted, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn smooth_l1_agrees_with_the_reference() {
+        for case in reference().smooth_l1 {
+            let errors = table(&case.errors, 1).require_grad();
+            let loss = smooth_l1(errors.clone(), case.beta);
+            check(&format!("beta {}", case.beta), &errors, loss, &case.loss, &case.gradient);
+        }
     }
 
     #[test]
