@@ -171,7 +171,7 @@ fn main() -> anyhow::Result<()> {
                     let mut batch = Batch { images, shape, targets, ..Batch::default() };
                     match step.run(&mut batch, train.learning_rate, 0.0) {
                         Step::Taken { losses, .. } => found.push(losses.total),
-                        Step::NotFinite { what } => bail!("{what} is not finite"),
+                        Step::NotFinite { what } => bail!("{what}"),
                     }
                 }
                 wait_for(&device);

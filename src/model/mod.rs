@@ -15,7 +15,7 @@ mod guess;
 pub mod head;
 pub mod lidar;
 mod limits;
-mod network;
+pub(crate) mod network;
 mod onnx_file;
 mod runtime;
 pub mod samples;

@@ -99,7 +99,7 @@ fn translated(detections: Vec<SoftDetection>, translate: Translate<'_>) -> Vec<S
 }
 
 /// What reaches the threshold of its class, best first: suppressed, but for heads that need none, and the best ones only.
-fn select(
+pub(crate) fn select(
     spec: &ModelSpec,
     mut detections: Vec<SoftDetection>,
     threshold: impl Fn(usize) -> f32,

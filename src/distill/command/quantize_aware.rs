@@ -110,7 +110,7 @@ fn aware_experiment(before: Experiment, run: &Path, output: &Path, epochs: usize
         student: StudentSection { inherit: Some(run.to_owned()), ..before.student },
         distillation: DistillationConfig {
             generations: GenerationsConfig::default(),
-            retain: Some(RetainConfig { run: run.to_owned(), weight, temperature }),
+            retain: Some(RetainConfig { weight, temperature, ..RetainConfig::new(run.to_owned()) }),
             ..before.distillation
         },
         train: TrainConfig {

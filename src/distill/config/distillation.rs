@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use crate::distill::loss::TermConfig;
+use crate::distill::loss::{TermConfig, WeightSchedule};
 
 /// Which training images the teachers label anew, as the student sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,6 +104,21 @@ pub struct RetainConfig {
     /// Softens what both students say, in 0.1..100. Default 2, as in the paper.
     #[serde(default = "default_retain_temperature")]
     pub temperature: f32,
+    /// When both terms count. Default: always.
+    #[serde(default)]
+    pub schedule: WeightSchedule,
+}
+
+impl RetainConfig {
+    /// What retains an earlier run's student with the usual settings.
+    pub fn new(run: PathBuf) -> Self {
+        Self {
+            run,
+            weight: default_retain_weight(),
+            temperature: default_retain_temperature(),
+            schedule: WeightSchedule::default(),
+        }
+    }
 }
 
 fn default_retain_weight() -> f32 {
@@ -164,12 +179,15 @@ impl DistillationConfig {
                 "terms look into teachers, which later generations then do not have; keep them, or leave the terms out";
             return Err(wrong("distillation.generations.keep_teachers", mend.into()));
         }
-        if let Some(RetainConfig { weight, temperature, .. }) = self.retain {
-            if !(weight.is_finite() && weight >= 0.0) {
+        if let Some(RetainConfig { weight, temperature, schedule, .. }) = &self.retain {
+            if !(weight.is_finite() && *weight >= 0.0) {
                 return Err(wrong("distillation.retain.weight", format!("{weight} must be a number >= 0")));
             }
-            if !(0.1..=100.0).contains(&temperature) {
+            if !(0.1..=100.0).contains(temperature) {
                 return Err(wrong("distillation.retain.temperature", format!("{temperature} must be in 0.1..100")));
+            }
+            if let Some(complaint) = schedule.complaint() {
+                return Err(wrong("distillation.retain.schedule", complaint));
             }
         }
         for (index, term) in self.terms.iter().enumerate() {

@@ -74,7 +74,7 @@ fn unknown_keys_are_named_with_their_place_and_the_nearest_right_one() {
 #[test]
 fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
     let experiment = read(SMALL, &["distillation.retain={run: ../runs/old}"]).unwrap();
-    let expected = RetainConfig { run: PathBuf::from("/runs/old"), weight: 1.0, temperature: 2.0 };
+    let expected = RetainConfig::new(PathBuf::from("/runs/old"));
     assert_eq!(experiment.distillation.retain, Some(expected));
     assert!(!experiment.distillation.needs_teachers());
     assert_eq!(read(SMALL, &[]).unwrap().distillation.retain, None);
@@ -141,6 +141,7 @@ fn senseless_values_are_refused_by_name() {
         ("distillation.retain={run: ../out}", "distillation.retain.run"),
         ("distillation.retain={run: old, weight: -1}", "distillation.retain.weight"),
         ("distillation.retain={run: old, temperature: 0}", "distillation.retain.temperature"),
+        ("distillation.retain={run: old, schedule: {start: 0.9, end: 0.1}}", "distillation.retain.schedule"),
     ] {
         let error = read(SMALL, &[change]).unwrap_err().to_string();
         assert!(error.contains(key), "{change}: {error}");

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     distill::train::{
-        Best, Course, Figures, Observer, Position, Step, StepReport, Stepper, TrainError, WeightAverage, Workers,
-        awake, descend, device, resumed, shards_on, shuffled, unpack,
+        Best, Course, Figures, Observer, Position, Step, StepReport, Stepper, TrainError, Training, WeightAverage,
+        Workers, awake, complete, descend, device, resumed, shards_on, shuffled, unpack,
     },
     model::lidar::LidarSpec,
 };
@@ -78,14 +78,7 @@ pub fn train_lidar(job: &LidarTrainJob<'_>, observer: &mut dyn Observer) -> Resu
     }
     let config = &job.experiment.train;
     let validator = LidarValidator::new(job.validation, job.spec, &job.experiment.evaluate, config.batch);
-    let mut run = Run::start(job, validator, device(&config.device)?)?;
-    while !run.course.is_over() {
-        if run.epoch(observer)?.is_break() {
-            run.save()?;
-            return run.finish(true);
-        }
-    }
-    run.finish(false)
+    complete(Run::start(job, validator, device(&config.device)?)?, observer)
 }
 
 /// A student under training with its optimiser and the average of its weights.
@@ -171,44 +164,6 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Trains one epoch, or the rest of one, then validates and saves as the experiment wants it.
-    fn epoch(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<()>, TrainError> {
-        let number = self.course.position.epoch;
-        let order = shuffled(self.job.train.len(), self.job.experiment.seed, number);
-        let lap = self.course.lap();
-        // The maker is taken apart from `self` for the time of the epoch: its batches are given to `self`.
-        let (maker, workers) = (self.maker.clone(), self.workers);
-        let mut stopped = false;
-        let places = self.course.position.batch..maker.batches();
-        let make = |_: &mut (), index: usize| Ok(maker.make(index, number, &order));
-        workers.prepare(
-            places,
-            || Ok(()),
-            make,
-            drop,
-            |batch, wait| {
-                self.course.wait(wait);
-                let report = self.step(batch)?;
-                let flow = self.course.tell(&report, observer);
-                stopped = flow.is_break();
-                if self.course.is_checkpoint_due() && !stopped {
-                    self.save()?;
-                }
-                Ok(flow)
-            },
-        )?;
-        let time = self.course.lap_time(lap);
-        if stopped && self.course.next_batch().is_some() {
-            return Ok(ControlFlow::Break(()));
-        }
-
-        let validation = if self.course.is_judged() { self.validate(number)? } else { Figures::default() };
-        if self.course.end_epoch(time, validation, observer)? {
-            self.save()?;
-        }
-        Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    }
-
     fn step(&mut self, mut batch: LidarBatch) -> Result<StepReport, TrainError> {
         let rate = self.course.rate();
         let step = self.step.run(&mut batch, rate);
@@ -218,8 +173,37 @@ impl<'a> Run<'a> {
         };
         self.course.count(step, rate, batch.stamps.len(), self.step.average.updates(), sweeps)
     }
+}
 
-    /// Judges the averaged weights; keeps them when they are the best so far.
+impl<'a> Training<'a> for Run<'a> {
+    type Report = LidarTrainReport;
+
+    fn course(&mut self) -> &mut Course<'a> {
+        &mut self.course
+    }
+
+    fn batches(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let order = shuffled(self.job.train.len(), self.job.experiment.seed, epoch);
+        // The maker is taken apart from `self` for the time of the epoch: its batches are given to `self`.
+        let (maker, workers) = (self.maker.clone(), self.workers);
+        let places = self.course.position.batch..maker.batches();
+        let mut stopped = false;
+        let make = |_: &mut (), index: usize| Ok(maker.make(index, epoch, &order));
+        workers.prepare(
+            places,
+            || Ok(()),
+            make,
+            drop,
+            |batch, wait| {
+                self.course.wait(wait);
+                let report = self.step(batch)?;
+                stopped = self.after_step(&report, observer)?;
+                Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            },
+        )?;
+        Ok(stopped)
+    }
+
     fn validate(&mut self, epoch: usize) -> Result<Figures, TrainError> {
         if self.validator.is_empty() {
             return Ok(Figures::default());

@@ -28,8 +28,19 @@ pub fn run(
     resume: bool,
     watcher: &mut Watcher,
 ) -> Result<LidarTrainReport, TrainError> {
+    run_judged(experiment, folder, resume, watcher, 4)
+}
+
+/// [`run`] with so many sweeps to validate on.
+fn run_judged(
+    experiment: &LidarExperiment,
+    folder: &Path,
+    resume: bool,
+    watcher: &mut Watcher,
+    judged: usize,
+) -> Result<LidarTrainReport, TrainError> {
     let (train, validation): (Vec<LabelledSweep>, Vec<LabelledSweep>) =
-        ((0..10).map(painted_sweep).collect(), (20..24).map(painted_sweep).collect());
+        ((0..10).map(painted_sweep).collect(), (20..24).take(judged).map(painted_sweep).collect());
     let (train, validation, spec) = (examples(&train), validation.iter().collect::<Vec<_>>(), spec());
     let job = LidarTrainJob { experiment, spec: &spec, folder, resume, train: &train, validation: &validation };
     train_lidar(&job, watcher)
@@ -108,4 +119,20 @@ fn what_is_not_a_number_stops_with_the_sweeps_named() {
     let error = run(&experiment, folder.path(), false, &mut Watcher::default()).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { .. }), "{error}");
     assert!(error.to_string().contains("sweep at "), "{error}");
+}
+
+#[test]
+fn the_last_step_is_looked_at_as_well() {
+    let mut experiment = experiment(1);
+    experiment.train.learning_rate = 1e30;
+    experiment.train.clip = 0.0;
+    // The only batch of the only epoch.
+    experiment.train.batch = 10;
+    for judged in [0, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = run_judged(&experiment, folder.path(), false, &mut Watcher::default(), judged).unwrap_err();
+        assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 1, .. }), "{judged}: {error}");
+        assert!(error.to_string().contains("a weight became"), "{error}");
+        assert!(!weights_path(folder.path()).exists(), "{judged}");
+    }
 }

@@ -5,57 +5,10 @@
 //! box takes the candidates of greatest alignment `score^a * iou^b` between what the student predicts there and the box. A
 //! cell wanted by several boxes goes to the one it is most aligned with, where a box that the teachers doubt bids less.
 
-use crate::{distill::student::StudentConfig, geometry::Box2, model::head::gfl::around};
-
-use super::{LossConfig, TargetBox};
-
-/// Where the student's cells are: all strides' maps row by row, finest stride first.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cells {
-    /// Centre `(x, y)` in input pixels.
-    pub centers: Vec<(f32, f32)>,
-    /// Stride in pixels.
-    pub strides: Vec<f32>,
-}
-
-impl Cells {
-    /// The cells of output maps with these strides, rows and columns.
-    pub fn new(maps: impl IntoIterator<Item = (usize, usize, usize)>) -> Self {
-        let mut cells = Self { centers: Vec::new(), strides: Vec::new() };
-        for (stride, rows, columns) in maps {
-            let stride = stride as f32;
-            for row in 0..rows {
-                for column in 0..columns {
-                    cells.centers.push(((column as f32 + 0.5) * stride, (row as f32 + 0.5) * stride));
-                    cells.strides.push(stride);
-                }
-            }
-        }
-        cells
-    }
-
-    /// The cells of a student's outputs.
-    pub fn of(config: &StudentConfig) -> Self {
-        let maps = crate::distill::student::STRIDES.iter().zip(config.grids());
-        Self::new(maps.map(|(&stride, (rows, columns))| (stride, rows, columns)))
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.centers.len()
-    }
-
-    /// True without any cell.
-    pub fn is_empty(&self) -> bool {
-        self.centers.is_empty()
-    }
-
-    /// The box that distances (left, top, right, bottom, in strides) make around a cell's centre.
-    pub fn decode(&self, cell: usize, distances: &[f32; 4]) -> Box2 {
-        let ((x, y), stride) = (self.centers[cell], self.strides[cell]);
-        around(x, y, *distances, stride)
-    }
-}
+use super::{
+    LossConfig, TargetBox,
+    cells::{Cells, distance},
+};
 
 /// What the student predicts for one image at present.
 #[derive(Clone, Copy)]
@@ -92,9 +45,13 @@ pub fn assign(
     // Per cell the best bid so far: alignment, then the assignment.
     let mut bids: Vec<Option<(f32, Assigned)>> = vec![None; cells.len()];
     for (target, object) in targets.iter().enumerate() {
-        let Some(class) = teachable_class(object) else { continue };
-        let candidates = candidates(cells, &object.bbox);
-        let mut aligned: Vec<(f32, f32, usize)> = candidates
+        let credit = object.credit();
+        let Some((class, _)) = object.best() else { continue };
+        if credit == 0.0 || !object.bbox.is_valid() {
+            continue;
+        }
+        let mut aligned: Vec<(f32, f32, usize)> = cells
+            .of_box(&object.bbox)
             .into_iter()
             .map(|cell| {
                 let classes = object.probabilities.len();
@@ -111,7 +68,6 @@ pub fn assign(
         let best_alignment = aligned.first().map_or(FLOOR, |best| best.0);
         let best_iou = aligned.iter().map(|bid| bid.1).fold(0.0, f32::max);
         let scale = if config.localization_quality { best_iou } else { 1.0 };
-        let credit = object.probabilities[class] * object.weight;
         for (alignment, _, cell) in aligned {
             let bid = alignment * credit;
             if bids[cell].is_none_or(|(other, _)| other < bid) {
@@ -123,41 +79,10 @@ pub fn assign(
     bids.into_iter().flatten().map(|(_, assigned)| assigned).collect()
 }
 
-/// The most probable class of a box from which something can be learnt.
-fn teachable_class(object: &TargetBox) -> Option<usize> {
-    let usable = object.bbox.is_valid() && object.weight.is_finite() && object.weight > 0.0;
-    let (class, &probability) = object.probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-    (usable && probability.is_finite() && probability > 0.0).then_some(class)
-}
-
-/// Cells whose centre lies inside the box, or the nearest one when there is none.
-fn candidates(cells: &Cells, bbox: &Box2) -> Vec<usize> {
-    let inside: Vec<usize> = (0..cells.len())
-        .filter(|&cell| {
-            let (x, y) = cells.centers[cell];
-            x > bbox.x_min && x < bbox.x_max && y > bbox.y_min && y < bbox.y_max
-        })
-        .collect();
-    if !inside.is_empty() {
-        return inside;
-    }
-    let center = bbox.center();
-    let nearest = (0..cells.len())
-        .min_by(|&a, &b| distance(cells.centers[a], center).total_cmp(&distance(cells.centers[b], center)));
-    nearest.into_iter().collect()
-}
-
-fn distance(a: (f32, f32), b: (f32, f32)) -> f32 {
-    (a.0 - b.0).hypot(a.1 - b.1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cells() -> Cells {
-        Cells::of(&StudentConfig::new(Default::default(), vec!["a".into()], 96, 64))
-    }
+    use crate::{distill::loss::cells::tests::cells, geometry::Box2};
 
     fn target(bbox: Box2) -> TargetBox {
         TargetBox { bbox, probabilities: vec![0.9], weight: 1.0 }
@@ -168,15 +93,6 @@ mod tests {
         let of_cell = |cell: usize| std::array::from_fn(|side| distances[cell * 4 + side]);
         let predictions = Predictions { probabilities: &probabilities, distances: &of_cell };
         assign(&cells(), predictions, targets, &LossConfig::default())
-    }
-
-    #[test]
-    fn cells_are_laid_out_like_the_maps() {
-        let cells = cells();
-        assert_eq!(cells.len(), 12 * 8 + 6 * 4 + 3 * 2);
-        assert_eq!(cells.centers[13], (12.0, 12.0));
-        assert_eq!((cells.centers[96], cells.strides[96]), ((8.0, 8.0), 16.0));
-        assert_eq!(cells.decode(96, &[0.5, 0.25, 1.0, 2.0]), Box2::new(0.0, 4.0, 24.0, 40.0));
     }
 
     #[test]

@@ -7,17 +7,32 @@ use burn::tensor::{
 
 use super::{
     LossConfig, NamedTerm, TargetBox,
-    assign::{Assigned, Cells, Predictions, assign},
+    assign::{Assigned, Predictions, assign},
+    cells::{Cells, in_one_column},
     terms::{distribution_focal, generalized_iou_loss, quality_focal},
 };
 use crate::{
     distill::student::{STRIDES, StudentOutput},
-    geometry::Box2,
     model::head::gfl::expectation,
 };
 
-/// The terms `class`, `giou` and `distribution` of a batch whose images have these boxes (in pixels of the student's input), each
-/// divided by the batch's sum of target scores. Images may have no boxes.
+/// The terms `class`, `giou` and `distribution` of a batch whose images have these boxes (in pixels of the student's input). Images may have
+/// no boxes.
+///
+/// At each of [`STRIDES`] `output` has logits of the classes, `[batch, classes, H, W]`, and of the distributions of the distances from a
+/// cell's centre to a box's left, top, right and bottom edge in strides, `[batch, 4 * bins, H, W]`. Cells are assigned to boxes by what the
+/// student says now ([`assign`]), without a gradient. With `s` the target score of a cell and class (the teacher's probability softened by
+/// the temperature T, times the assignment's quality; 0 elsewhere), `b` the best score of an assigned cell and `w` the trust in its box,
+///
+/// ```text
+/// class        = T^2 sum_cells m sum_classes |s - p|^focus BCE(z / T, s) / max(1, sum b),   p = sigmoid(z / T)
+/// giou         = sum_assigned b w (1 - GIoU) / max(1, sum b)
+/// distribution = sum_assigned b w mean_sides DFL / max(1, sum b)
+/// ```
+///
+/// where `m` is `w` in assigned cells, 0 in regions of no weight, of which nothing is known, and 1 in the background. The terms are those of
+/// Generalized Focal Loss (Li et al. 2020) with GIoU (Rezatofighi et al. 2019), normalised as in TOOD (Feng et al. 2021); the temperature is
+/// that of Hinton et al. 2015. GIoU compares the expected distances. Each value is `[1]`.
 ///
 /// A target whose probabilities are not as many as the student's classes is passed over (the data pipeline makes them so).
 ///
@@ -80,7 +95,8 @@ impl Flat {
             (stride, rows, columns)
         });
         let cells = Cells::new(maps);
-        let class_logits = in_one_row(&output.class_logits).reshape([images * cells.len(), classes]);
+        let class_logits = in_one_column(&output.class_logits).reshape([images, classes, cells.len()]);
+        let class_logits = class_logits.swap_dims(1, 2).reshape([images * cells.len(), classes]);
         Self { cells, images, classes, bins, class_logits, distributions: output.box_distributions.clone() }
     }
 
@@ -156,15 +172,6 @@ impl Distances {
     }
 }
 
-/// Maps `[B, C, H, W]` -> `[B, sum of H * W, C]`.
-fn in_one_row(maps: &[Tensor<4>]) -> Tensor<3> {
-    let rows = maps.iter().map(|map| {
-        let [images, channels, height, width] = map.dims();
-        map.clone().reshape([images, channels, height * width]).swap_dims(1, 2)
-    });
-    Tensor::cat(rows.collect(), 1)
-}
-
 /// Logits `[M, bins]` -> expected distances `[M, 1]` in strides.
 fn expected_distances(logits: Tensor<2>) -> Tensor<2> {
     let bins = logits.dims()[1];
@@ -215,12 +222,7 @@ impl Goals {
             for region in
                 boxes.iter().filter(|object| (object.weight.is_nan() || object.weight <= 0.0) && object.bbox.is_valid())
             {
-                for (cell, &(x, y)) in cells.centers.iter().enumerate() {
-                    let Box2 { x_min, y_min, x_max, y_max } = region.bbox;
-                    if x > x_min && x < x_max && y > y_min && y < y_max {
-                        goals.importance[first + cell] = 0.0;
-                    }
-                }
+                cells.inside(&region.bbox).into_iter().for_each(|cell| goals.importance[first + cell] = 0.0);
             }
             let predictions = Predictions {
                 probabilities: &probabilities[first * classes..(first + cells.len()) * classes],
@@ -287,138 +289,5 @@ fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use burn::{
-        module::Module,
-        optim::{AdamConfig, GradientsParams},
-        tensor::Device,
-    };
-
-    use super::*;
-    use crate::distill::{
-        loss::LossValues,
-        student::{CameraStudent, Size, StudentConfig},
-    };
-
-    const WIDTH: usize = 96;
-    const HEIGHT: usize = 64;
-
-    fn config() -> StudentConfig {
-        StudentConfig::new(Size::Micro, vec!["bright".into(), "dark".into()], WIDTH, HEIGHT)
-    }
-
-    /// Four grey images with two rectangles each, bright ones of class 0 and dark ones of class 1.
-    fn rectangles(device: &Device) -> (Tensor<4>, Vec<Vec<TargetBox>>) {
-        let boxes = [
-            [(0, [8, 8, 40, 40]), (1, [56, 16, 88, 56])],
-            [(1, [4, 20, 36, 60]), (0, [60, 4, 92, 36])],
-            [(0, [30, 6, 70, 58]), (1, [76, 30, 92, 50])],
-            [(1, [50, 10, 66, 26]), (0, [6, 30, 46, 62])],
-        ];
-        let mut pixels = vec![0.0_f32; 4 * 3 * HEIGHT * WIDTH];
-        let mut targets = Vec::new();
-        for (image, objects) in boxes.iter().enumerate() {
-            let mut list = Vec::new();
-            for &(class, [left, top, right, bottom]) in objects {
-                for channel in 0..3 {
-                    for row in top..bottom {
-                        let start = ((image * 3 + channel) * HEIGHT + row) * WIDTH;
-                        pixels[start + left..start + right].fill(if class == 0 { 2.0 } else { -2.0 });
-                    }
-                }
-                let bbox = Box2::new(left as f32, top as f32, right as f32, bottom as f32);
-                let mut probabilities = vec![0.05, 0.05];
-                probabilities[class] = 0.95;
-                list.push(TargetBox { bbox, probabilities, weight: 1.0 });
-            }
-            targets.push(list);
-        }
-        (Tensor::from_data(TensorData::new(pixels, [4, 3, HEIGHT, WIDTH]), device), targets)
-    }
-
-    /// The best scoring cell's box of a class in each image.
-    fn best_boxes(output: &StudentOutput, class: usize) -> Vec<(f32, Box2)> {
-        let flat = Flat::new(output);
-        let scores = read(sigmoid(flat.class_logits.clone()));
-        let distances = Distances::new(&flat);
-        (0..flat.images)
-            .map(|image| {
-                let score = |cell: usize| scores[(image * flat.cells.len() + cell) * flat.classes + class];
-                let best = (0..flat.cells.len()).max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap();
-                (score(best), flat.cells.decode(best, &distances.of(Row { image, cell: best })))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_student_learns_four_images_by_heart() {
-        let device = Device::flex().autodiff();
-        let mut student = CameraStudent::new(&config(), 3, &device).unwrap();
-        let (images, targets) = rectangles(&device);
-        let mut optimizer = AdamConfig::new().init();
-        let mut first = None;
-        let mut last = LossValues::default();
-        for step in 0..100 {
-            let terms = detection_loss(&student.forward(images.clone()), &targets, &LossConfig::default());
-            last = LossValues::new(&terms);
-            assert!(last.is_finite(), "step {step}: {last:?}");
-            first.get_or_insert(last.clone());
-            let gradients = GradientsParams::from_grads(NamedTerm::sum(&terms).unwrap().backward(), &student);
-            let rate = if step < 70 { 3e-3 } else { 5e-4 };
-            student = optimizer.step(rate, student, gradients);
-        }
-        let first = first.unwrap();
-        assert!(last.total < first.total / 2.0, "{first:?} became only {last:?}");
-        let output = student.forward(images);
-        for class in 0..2 {
-            for (image, (score, bbox)) in best_boxes(&output, class).into_iter().enumerate() {
-                let truth = targets[image].iter().find(|target| target.probabilities[class] > 0.5).unwrap();
-                let iou = bbox.iou(&truth.bbox);
-                assert!(iou > 0.7, "image {image}, class {class}: {bbox:?} of {:?}, IoU {iou}", truth.bbox);
-                assert!(score > 0.4, "image {image}, class {class}: score {score}");
-            }
-        }
-    }
-
-    #[test]
-    fn images_without_objects_and_other_class_counts_are_background() {
-        let device = Device::flex().autodiff();
-        let student = CameraStudent::new(&config(), 3, &device).unwrap();
-        let (images, _) = rectangles(&device);
-        let odd = TargetBox { bbox: Box2::new(0.0, 0.0, 30.0, 30.0), probabilities: vec![1.0], weight: 1.0 };
-        let targets = [vec![], vec![], vec![odd], vec![]];
-        let output = student.forward(images);
-        let terms = detection_loss(&output, &targets, &LossConfig::default());
-        let values = LossValues::new(&terms);
-        assert_eq!((values.get("giou"), values.get("distribution")), (Some(0.0), Some(0.0)));
-        assert!(values.get("class") > Some(0.0) && values.is_finite());
-        let gradients = NamedTerm::sum(&terms).unwrap().backward();
-        assert!(!GradientsParams::from_grads(gradients, &student).is_empty());
-        assert!(student.valid().num_params() > 0);
-    }
-
-    #[test]
-    fn temperature_softens_teacher_and_student() {
-        assert_eq!(soften(0.0, 2.0), 0.0);
-        assert_eq!(soften(0.8, 1.0), 0.8);
-        assert!((soften(0.8, 2.0) - 1.0 / (1.0 + 0.5)).abs() < 1e-6);
-        assert!((soften(0.5, 7.0) - 0.5).abs() < 1e-6);
-        assert!(soften(1.0, 2.0) < 1.0);
-        assert_eq!(soften(f32::NAN, 2.0), 0.0);
-    }
-
-    #[test]
-    fn weightless_trust_lowers_the_box_terms() {
-        let device = Device::flex().autodiff();
-        let student = CameraStudent::new(&config(), 3, &device).unwrap();
-        let (images, mut targets) = rectangles(&device);
-        let output = student.forward(images);
-        let full = LossValues::new(&detection_loss(&output, &targets, &LossConfig::default()));
-        targets.iter_mut().flatten().for_each(|target| target.weight = 0.5);
-        let half = LossValues::new(&detection_loss(&output, &targets, &LossConfig::default()));
-        for name in ["giou", "distribution"] {
-            let (half, full) = (half.get(name).unwrap(), full.get(name).unwrap());
-            assert!((half - full / 2.0).abs() < 1e-5, "{name}: {half} of {full}");
-        }
-    }
-}
+#[path = "detection_tests.rs"]
+mod tests;

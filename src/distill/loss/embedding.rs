@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::cells::cells_inside;
+use super::Cells;
 use crate::geometry::Box2;
 
 /// Embeds each image as its features' average: `[batch, channels, H, W]` -> `[batch, channels]`.
@@ -15,13 +15,12 @@ pub fn image_embeddings(features: Tensor<4>) -> Tensor<2> {
 /// of the boxes.
 ///
 /// `boxes` are those of the images of the batch, by index, in pixels of the network's input; `stride` is the map's, in pixels
-/// a cell. A cell is inside a box when its centre is, left and top edge included. A box between the centres has the features
-/// of the cell at its own centre, and one outside the map those of the nearest. Boxes without an area or with edges that are
-/// not finite numbers and boxes of images that the batch has not are passed over, which does not depend on the map: student
-/// and teacher embed the same boxes.
+/// a cell. A cell is inside a box when its centre is ([`Cells::of_box`]); a box without one has the features of the cell that is
+/// nearest to its own centre. Boxes without an area or with edges that are not finite numbers and boxes of images that the batch
+/// has not are passed over, which does not depend on the map: student and teacher embed the same boxes.
 ///
 /// `None` with fewer than two boxes, which have no relations.
-pub fn box_embeddings(features: Tensor<4>, boxes: &[(usize, Box2)], stride: f32) -> Option<Tensor<2>> {
+pub fn box_embeddings(features: Tensor<4>, boxes: &[(usize, Box2)], stride: usize) -> Option<Tensor<2>> {
     let [images, channels, height, width] = features.dims();
     let boxes: Vec<(usize, Box2)> =
         boxes.iter().copied().filter(|(image, bbox)| *image < images && bbox.is_valid()).collect();
@@ -36,13 +35,14 @@ pub fn box_embeddings(features: Tensor<4>, boxes: &[(usize, Box2)], stride: f32)
         taken[*image] += 1;
     }
     let slots = taken.into_iter().max().unwrap_or_default();
-    let cells = height * width;
+    let map = Cells::new([(stride, height, width)]);
+    let cells = map.len();
     let mut shares = vec![0.0_f32; images * slots * cells];
     let mut indices: Vec<i64> = Vec::with_capacity(boxes.len());
     for ((image, bbox), place) in boxes.iter().zip(places) {
         let row = image * slots + place;
         indices.push(row as i64);
-        let inside = cells_inside(bbox, stride, height, width);
+        let inside = map.of_box(bbox);
         let share = 1.0 / inside.len() as f32;
         inside.into_iter().for_each(|cell| shares[row * cells + cell] = share);
     }
@@ -72,19 +72,10 @@ mod tests {
                 .iter()
                 .map(|&(image, [x_min, y_min, x_max, y_max])| (image, Box2::new(x_min, y_min, x_max, y_max)))
                 .collect();
-            let stride = case.setting("stride");
+            let stride = case.setting("stride") as usize;
             let embeddings = box_embeddings(features.clone(), &boxes, stride).unwrap();
             check(&format!("stride {stride}"), &features, embeddings, &case.loss, case.gradient("student"));
         }
-    }
-
-    #[test]
-    fn cells_belong_to_a_box_by_their_centers() {
-        let inside = |bbox: Box2| cells_inside(&bbox, 8.0, 3, 4);
-        assert_eq!(inside(Box2::new(4.0, 12.0, 20.0, 24.0)), [4, 5, 8, 9]);
-        assert_eq!(inside(Box2::new(9.0, 9.0, 10.0, 10.0)), [5]);
-        assert_eq!(inside(Box2::new(-90.0, 30.0, -80.0, 90.0)), [8]);
-        assert_eq!(inside(Box2::new(90.0, -90.0, 99.0, -80.0)), [3]);
     }
 
     #[test]
@@ -94,10 +85,10 @@ mod tests {
         let bad = [(0, Box2::new(3.0, 3.0, 3.0, 9.0)), (2, good), (1, Box2::new(f32::NAN, 0.0, 9.0, 9.0))];
         let mut boxes = bad.to_vec();
         boxes.push((1, good));
-        assert!(box_embeddings(features.clone(), &[], 8.0).is_none());
-        assert!(box_embeddings(features.clone(), &boxes, 8.0).is_none());
+        assert!(box_embeddings(features.clone(), &[], 8).is_none());
+        assert!(box_embeddings(features.clone(), &boxes, 8).is_none());
         boxes.push((0, good));
-        let embeddings = box_embeddings(features, &boxes, 8.0).unwrap();
+        let embeddings = box_embeddings(features, &boxes, 8).unwrap();
         assert_eq!(embeddings.dims(), [2, 3]);
         assert!(values(embeddings).iter().all(|value| value.is_finite()));
     }

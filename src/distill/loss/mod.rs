@@ -42,7 +42,9 @@ mod vectors;
 
 use serde::{Deserialize, Serialize};
 
-pub use assign::{Assigned, Cells, Predictions, assign};
+pub use assign::{Assigned, Predictions, assign};
+pub use cells::Cells;
+pub(in crate::distill) use cells::in_one_column;
 pub use detection::detection_loss;
 pub use embedding::{box_embeddings, image_embeddings};
 pub use feature::{FocalWeights, attention_transfer, channel_wise, cosine, focal_guided, hint, patient};
@@ -69,9 +71,23 @@ pub struct TargetBox {
 }
 
 impl TargetBox {
-    /// A whole image of which nothing is known: no weight, so that it teaches nothing, not even background.
+    /// A whole image of this width and height, in pixels of the student's input, of which nothing is known: no weight, so that it teaches
+    /// none of the so many classes, not even background.
     pub fn unknown((width, height): (f32, f32), classes: usize) -> Self {
         Self { bbox: Box2::new(0.0, 0.0, width, height), probabilities: vec![0.0; classes], weight: 0.0 }
+    }
+
+    /// The most probable class and its probability; none without classes. What is no number counts as most probable.
+    pub fn best(&self) -> Option<(usize, f32)> {
+        self.probabilities.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// How much there is to learn from the box: the probability of its best class x the trust in it. 0 where either is no finite
+    /// number.
+    pub fn credit(&self) -> f32 {
+        let (_, probability) = self.best().unwrap_or_default();
+        let credit = probability * self.weight.clamp(0.0, 1.0);
+        if self.weight.is_finite() && credit.is_finite() { credit.max(0.0) } else { 0.0 }
     }
 }
 
@@ -117,7 +133,8 @@ pub struct LossConfig {
     /// Weight of the same terms with the recordings' own truth as hard labels, beside the teachers' targets; where a recording has
     /// no truth this counts nothing. 0, the default, does without.
     pub truth: f32,
-    /// When the terms on predictions count: all of the time, unless a first stage is for features alone.
+    /// When the terms on boxes count, those with the truth as well (`class`, `giou`, `distribution` and their like of `truth_`): all of the
+    /// time, unless a first stage is for features alone.
     pub schedule: WeightSchedule,
 }
 
@@ -230,5 +247,21 @@ mod tests {
         }
         let hard = LossConfig { labels: LabelKind::Hard, hard_threshold: 0.0, ..default() };
         assert_eq!(hard.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_box_is_worth_its_best_class_and_the_trust_in_it() {
+        let target = |probabilities: &[f32], weight| {
+            let bbox = Box2::new(0.0, 0.0, 8.0, 8.0);
+            TargetBox { bbox, probabilities: probabilities.to_vec(), weight }
+        };
+        let sure = target(&[0.25, 0.75, 0.5], 0.5);
+        assert_eq!((sure.best(), sure.credit()), (Some((1, 0.75)), 0.375));
+        assert_eq!(target(&[0.75], 3.0).credit(), 0.75);
+        assert_eq!((target(&[], 1.0).best(), target(&[], 1.0).credit()), (None, 0.0));
+        for (probability, weight) in [(0.5, 0.0), (0.5, -1.0), (0.5, f32::NAN), (0.5, f32::INFINITY), (f32::NAN, 1.0)] {
+            assert_eq!(target(&[0.25, probability], weight).credit(), 0.0, "{probability}, {weight}");
+        }
+        assert_eq!(TargetBox::unknown((96.0, 64.0), 2).credit(), 0.0);
     }
 }

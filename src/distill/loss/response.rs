@@ -5,8 +5,10 @@
 
 use burn::tensor::{
     Tensor,
-    activation::{log_sigmoid, log_softmax, sigmoid},
+    activation::{log_softmax, sigmoid},
 };
+
+use super::terms::cross_entropy;
 
 /// Kullback-Leibler divergence of the student's class distributions from the teacher's, both softened by the temperature, the
 /// mean over rows ("Distilling the Knowledge in a Neural Network", Hinton et al. 2015).
@@ -32,11 +34,9 @@ pub fn binary_divergence(
     temperature: f32,
 ) -> Tensor<1> {
     let (student, teacher) = (student / temperature, teacher.detach() / temperature);
-    // log(1 - sigmoid(z)) is log_sigmoid(-z), which stays finite where 1 - sigmoid(z) is rounded to 0.
-    let of_outcome = |student: Tensor<4>, teacher: Tensor<4>| {
-        sigmoid(teacher.clone()) * (log_sigmoid(teacher) - log_sigmoid(student))
-    };
-    let divergence = of_outcome(student.clone(), teacher.clone()) + of_outcome(student.neg(), teacher.neg());
+    let targets = sigmoid(teacher.clone());
+    // The divergence is what the student's cross entropy is above the teacher's own entropy.
+    let divergence = cross_entropy(student, targets.clone()) - cross_entropy(teacher, targets);
     let divergence = divergence * (temperature * temperature);
     match weights {
         Some(weights) => weighted_mean(divergence.mean_dim(1), weights),

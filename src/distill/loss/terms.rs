@@ -5,15 +5,20 @@ use burn::tensor::{Tensor, activation, activation::log_sigmoid};
 /// Quality focal loss `|y - sigmoid(z)|^focus * BCE(z, y)` of each logit `z` with its target score `y` in `[0, 1]`, not yet
 /// summed (Generalized Focal Loss, Li et al. 2020, equation 5). Both `[N, C]`.
 pub fn quality_focal(logits: Tensor<2>, targets: Tensor<2>, focus: f32) -> Tensor<2> {
-    let entropy = (targets.clone() * log_sigmoid(logits.clone())
-        + (targets.clone().neg() + 1.0) * log_sigmoid(logits.clone().neg()))
-    .neg();
+    let entropy = cross_entropy(logits.clone(), targets.clone());
     if focus == 0.0 {
         return entropy;
     }
     let error = activation::sigmoid(logits) - targets;
     let modulation = if focus == 2.0 { error.clone() * error } else { error.abs().clamp_min(1e-6).powf_scalar(focus) };
     modulation * entropy
+}
+
+/// Binary cross entropy `BCE(z, y) = -y log sigmoid(z) - (1 - y) log(1 - sigmoid(z))` of each logit `z` with its target probability `y` in
+/// `[0, 1]`, not yet summed; all of one shape.
+pub(super) fn cross_entropy<const D: usize>(logits: Tensor<D>, targets: Tensor<D>) -> Tensor<D> {
+    // log(1 - sigmoid(z)) is log_sigmoid(-z), which stays finite where 1 - sigmoid(z) is rounded to 0.
+    (targets.clone() * log_sigmoid(logits.clone()) + (targets.neg() + 1.0) * log_sigmoid(logits.neg())).neg()
 }
 
 /// Distribution focal loss: cross entropy of each distance's distribution with the two bins around the true distance, split
@@ -58,8 +63,8 @@ pub fn generalized_iou_loss(predicted: Tensor<2>, truth: Tensor<2>) -> Tensor<1>
     (giou.neg() + 1.0).reshape([rows])
 }
 
-/// Smooth L1 of errors, not yet summed: `e^2 / (2 beta)` up to `|e| = beta`, and a straight line of slope 1 from there on (Fast
-/// R-CNN, Girshick 2015, equation 3, where beta is 1). `beta` is above 0.
+/// Smooth L1 of errors of any shape, which it keeps, not yet summed: `e^2 / (2 beta)` up to `|e| = beta`, and from there on the straight
+/// line `|e| - beta / 2` (Fast R-CNN, Girshick 2015, equation 3, where beta is 1). `beta`, in the errors' unit, is above 0.
 pub fn smooth_l1<const D: usize>(errors: Tensor<D>, beta: f32) -> Tensor<D> {
     let errors = errors.abs();
     let bent = errors.clone().clamp_max(beta);
@@ -81,6 +86,7 @@ mod tests {
         quality_focal: Vec<Focal>,
         distribution_focal: Distribution,
         generalized_iou: Overlap,
+        smooth_l1: Vec<Smooth>,
     }
 
     #[derive(Deserialize)]
@@ -104,6 +110,14 @@ mod tests {
     struct Overlap {
         predicted: Vec<f32>,
         truth: Vec<f32>,
+        loss: Vec<f32>,
+        gradient: Vec<f32>,
+    }
+
+    #[derive(Deserialize)]
+    struct Smooth {
+        beta: f32,
+        errors: Vec<f32>,
         loss: Vec<f32>,
         gradient: Vec<f32>,
     }
@@ -139,6 +153,15 @@ mod tests {
         let predicted = table(&case.predicted, 4).require_grad();
         let loss = generalized_iou_loss(predicted.clone(), table(&case.truth, 4));
         check("giou", &predicted, loss, &case.loss, &case.gradient);
+    }
+
+    #[test]
+    fn smooth_l1_agrees_with_the_reference() {
+        for case in reference().smooth_l1 {
+            let errors = table(&case.errors, 1).require_grad();
+            let loss = smooth_l1(errors.clone(), case.beta);
+            check(&format!("beta {}", case.beta), &errors, loss, &case.loss, &case.gradient);
+        }
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! The exponential moving average of the weights, which is validated and exported in place of the weights themselves ("Mean
 //! teachers are better role models", Tarvainen and Valpola 2017). BatchNorm's running statistics are averaged with them.
 
-use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Tensor, TensorData},
-};
+use burn::module::Module;
+
+pub(in crate::distill) use super::values::read;
+use super::values::{Values, write};
+
+/// Largest magnitude of a sound student's numbers. Weights are some units at most, running variances the squares of some tens.
+const LARGEST: f32 = 1e8;
 
 /// The average so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightAverage {
     decay: f64,
     updates: u64,
-    values: Vec<Vec<f32>>,
+    values: Values,
 }
 
 impl WeightAverage {
@@ -27,16 +30,25 @@ impl WeightAverage {
 
     /// Takes in a snapshot of the student after a step. Early updates weigh more, `(1 + n) / (10 + n)` at most, so that the
     /// random beginning is soon forgotten.
-    pub fn update(&mut self, snapshot: &impl Module) {
+    ///
+    /// # Errors
+    /// Gives a number of the snapshot that no sound student has, with which it would compute what is infinite or no number: one that is
+    /// that itself, or of more than 1e8. The average then stays as it was.
+    pub fn update(&mut self, snapshot: &impl Module) -> Result<(), f32> {
+        let values = read(snapshot);
+        if let Some(&unsound) = values.iter().flatten().find(|value| !(0.0..=LARGEST).contains(&value.abs())) {
+            return Err(unsound);
+        }
         let count = self.updates as f64;
         let decay = self.decay.min((1.0 + count) / (10.0 + count));
         let new_share = (1.0 - decay) as f32;
-        for (average, new) in self.values.iter_mut().zip(read(snapshot)) {
+        for (average, new) in self.values.iter_mut().zip(values) {
             for (average, new) in average.iter_mut().zip(new) {
                 *average += (new - *average) * new_share;
             }
         }
         self.updates += 1;
+        Ok(())
     }
 
     /// Updates so far.
@@ -46,38 +58,29 @@ impl WeightAverage {
 
     /// The student with the averaged weights; `snapshot` lends its shape.
     pub fn student<M: Module>(&self, snapshot: M) -> M {
-        snapshot.map(&mut Writer { values: self.values.iter() })
+        write(snapshot, &self.values)
     }
 }
 
-/// All float values of a student in the order of its parameters.
-pub(in crate::distill) fn read(student: &impl Module) -> Vec<Vec<f32>> {
-    let mut reader = Reader { values: Vec::new() };
-    student.visit(&mut reader);
-    reader.values
-}
+#[cfg(test)]
+mod tests {
+    use burn::{nn::BatchNormConfig, tensor::Device};
 
-struct Reader {
-    values: Vec<Vec<f32>>,
-}
+    use super::*;
 
-impl ModuleVisitor for Reader {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let data = param.val().into_data().convert::<f32>();
-        self.values.push(data.try_into_vec().expect("the data was just converted to f32"));
-    }
-}
-
-struct Writer<'a> {
-    values: std::slice::Iter<'a, Vec<f32>>,
-}
-
-impl ModuleMapper for Writer<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let values = self.values.next().expect("a student has the same parameters whenever it is walked through");
-        param.map(|tensor| {
-            let shape = tensor.dims();
-            Tensor::from_data(TensorData::new(values.clone(), shape), &tensor.device())
-        })
+    #[test]
+    fn unsound_numbers_are_told_and_not_taken_in() {
+        // Scale, shift, and the running mean and variance.
+        let norm = || BatchNormConfig::new(1).init(&Device::flex());
+        let holding = |shift: f32| write(norm(), &[vec![1.0], vec![shift], vec![0.0], vec![1.0]]);
+        let mut average = WeightAverage::new(&norm(), 0.5);
+        assert_eq!(average.update(&holding(10.0)), Ok(()));
+        let before = average.clone();
+        assert_eq!((before.updates(), read(&before.student(norm()))[1][0]), (1, 9.0));
+        for unsound in [5e29, -1e9, f32::INFINITY] {
+            assert_eq!(average.update(&holding(unsound)), Err(unsound));
+        }
+        assert!(average.update(&holding(f32::NAN)).is_err_and(f32::is_nan));
+        assert_eq!(average, before);
     }
 }

@@ -1,18 +1,12 @@
 //! Before the first step of a training as int8 hardware computes: how numbers are rounded in it.
 
-use std::ops::ControlFlow;
-
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{
-    TrainError,
-    dataset::FrameSet,
-    loader::{Epoch, Loader},
-};
+use super::{TrainError, dataset::FrameSet, loader::Loader};
 use crate::{
     distill::{
         compress::quantize::frames::FrameLimits,
-        config::{AugmentConfig, Experiment},
+        config::Experiment,
         student::{CameraStudent, Rounding},
     },
     model::InputSpec,
@@ -31,12 +25,10 @@ pub(super) fn calibrated(
     device: &Device,
 ) -> Result<Rounding, TrainError> {
     let (batch, workers) = (experiment.train.batch, experiment.train.workers);
-    let loader = Loader::new(frames, None, &AugmentConfig::none(), spec, experiment.seed, batch, workers);
+    let loader = Loader::still(frames, spec, experiment.seed, batch, workers);
     let mut batches: Vec<Tensor<4>> = Vec::new();
-    loader.for_each(Epoch { number: 0, mosaic: false, first_batch: 0 }, |batch, _| {
+    loader.for_images(FrameLimits::default().calibration, |batch| {
         batches.push(Tensor::from_data(TensorData::new(batch.images, batch.shape), device));
-        let is_enough = batches.len() * loader.batch_size() >= FrameLimits::default().calibration;
-        Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     let rounding = Rounding::calibrate(student, &batches, experiment.train.quantize_weights);
     tracing::info!("train: ranges to round in by {}", rounding.method());

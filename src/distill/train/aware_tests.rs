@@ -33,7 +33,7 @@ fn finished(folder: &Path, epochs: usize) -> (Experiment, CameraStudent) {
 fn aware(first: &Experiment, run: &Path, epochs: usize) -> Experiment {
     let mut aware = first.clone();
     aware.student.inherit = Some(run.to_owned());
-    aware.distillation.retain = Some(RetainConfig { run: run.to_owned(), weight: 1.0, temperature: 2.0 });
+    aware.distillation.retain = Some(RetainConfig::new(run.to_owned()));
     aware.train.quantize_aware = true;
     aware.train.epochs = epochs;
     aware.train.learning_rate = 2e-4;

@@ -170,7 +170,7 @@ impl<'a> Course<'a> {
     /// messages.
     ///
     /// # Errors
-    /// When something is infinite or no number.
+    /// When something is infinite or no number, or soon would be.
     pub(in crate::distill) fn count(
         &mut self,
         step: Step,

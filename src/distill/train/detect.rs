@@ -5,10 +5,10 @@ use burn::tensor::Tensor;
 use super::TrainError;
 use crate::{
     distill::student::{CameraStudent, Rounding, STRIDES},
-    geometry::{Candidate, suppress},
     model::{
         ModelSpec, SoftDetection,
         head::{OutputTensor, decode},
+        network::select,
     },
 };
 
@@ -34,15 +34,7 @@ pub(super) fn detect(
     let image = |place| {
         let outputs: Vec<OutputTensor<'_>> = maps.iter().map(|map| map.image(place)).collect();
         let found = decode(spec, &outputs)?.detections;
-        let candidates: Vec<Candidate> = found
-            .iter()
-            .map(|detection| {
-                let (class, score) = detection.best();
-                Candidate { bbox: detection.bbox, class, score }
-            })
-            .collect();
-        let kept = suppress(&candidates, spec.iou_threshold, spec.max_detections);
-        Ok(kept.into_iter().map(|index| found[index].clone()).collect())
+        Ok(select(spec, found, |class| spec.threshold(class)))
     };
     (0..count).map(image).collect()
 }

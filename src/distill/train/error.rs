@@ -86,9 +86,9 @@ pub enum TrainError {
         /// What was asked for.
         name: String,
     },
-    /// A loss or gradient that is not a number.
+    /// A loss, gradient or weight that is infinite, no number, or soon would be.
     #[error(
-        "training diverged in epoch {epoch}, step {step}: {what} is not a finite number. The batch: {frames}. \
+        "training diverged in epoch {epoch}, step {step}: {what}. The batch: {frames}. \
          Lower train.learning_rate or train.clip, or look at these frames' targets; the last checkpoint is kept"
     )]
     NotFinite {
@@ -96,7 +96,7 @@ pub enum TrainError {
         epoch: usize,
         /// The step of the whole run, from 1.
         step: usize,
-        /// What was not finite.
+        /// What was not finite, as a clause.
         what: String,
         /// Names of the batch's frames.
         frames: String,

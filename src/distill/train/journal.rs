@@ -52,9 +52,8 @@ pub struct EpochRecord {
 pub fn best_validation(folder: &Path) -> Result<Option<Best>, TrainError> {
     let path = metrics_path(folder);
     let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File { path, source })?;
-    let mut records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
-    let best = records.rfind(|record| record.best);
-    Ok(best.and_then(|record| {
+    let best = records(&text).filter(|(_, record)| record.best).last();
+    Ok(best.and_then(|(_, record)| {
         let point_iou = record.validation_point_iou;
         // Points may be judged where there is no object to be found.
         let known = |ap: Option<f64>| ap.or(point_iou.map(|_| 0.0));
@@ -66,7 +65,12 @@ pub fn best_validation(folder: &Path) -> Result<Option<Best>, TrainError> {
 /// Seconds of training by a folder's `metrics.jsonl`, validation not counted; none where there is no such file.
 pub fn training_seconds(folder: &Path) -> f64 {
     let text = std::fs::read_to_string(metrics_path(folder)).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok()).map(|record| record.seconds).sum()
+    records(&text).map(|(_, record)| record.seconds).sum()
+}
+
+/// The lines of a `metrics.jsonl` that are records, each with what it says; a process that was killed may have left half a line.
+fn records(text: &str) -> impl Iterator<Item = (&str, EpochRecord)> {
+    text.lines().filter_map(|line| Some((line, serde_json::from_str::<EpochRecord>(line).ok()?)))
 }
 
 /// Path of a training folder's figures.
@@ -90,8 +94,8 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(fail(error)),
         };
-        let known = |line: &&str| serde_json::from_str::<EpochRecord>(line).is_ok_and(|record| record.epoch <= epochs);
-        let kept: String = old.lines().filter(known).flat_map(|line| [line, "\n"]).collect();
+        let known = records(&old).filter(|(_, record)| record.epoch <= epochs);
+        let kept: String = known.flat_map(|(line, _)| [line, "\n"]).collect();
         durable::write_bytes(path, kept.as_bytes()).map_err(fail)?;
         let file = OpenOptions::new().append(true).open(path).map_err(fail)?;
         Ok(Self { path: path.to_owned(), file })

@@ -39,6 +39,17 @@ pub struct Batch {
     pub names: Vec<String>,
 }
 
+impl Batch {
+    /// Has the images that nobody labelled teach none of so many classes, not even background.
+    pub(super) fn forget_unlabelled(&mut self, classes: usize) {
+        let [_, _, height, width] = self.shape;
+        let unknown = TargetBox::unknown((width as f32, height as f32), classes);
+        for (targets, _) in self.targets.iter_mut().zip(&self.labelled).filter(|(_, labelled)| !**labelled) {
+            *targets = vec![unknown.clone()];
+        }
+    }
+}
+
 /// A teacher's tensor for the images of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hint {
@@ -94,14 +105,14 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// A loader of frames as the robot would show them, without augmentation and teachers.
+    pub(super) fn still(frames: &'a FrameSet, spec: &InputSpec, seed: u64, batch: usize, workers: usize) -> Self {
+        Self::new(frames, None, &AugmentConfig::none(), spec, seed, batch, workers)
+    }
+
     /// Batches of an epoch. All are of the same size; the frames left over are left out, other ones in each epoch.
     pub fn batches(&self) -> usize {
         self.frames.len() / self.batch
-    }
-
-    /// Images of a batch: the configured number, or all frames when there are fewer.
-    pub fn batch_size(&self) -> usize {
-        self.batch
     }
 
     /// Hands the batches of an epoch to `use_batch`, in order, with the time that it had to be waited for. Stops early when
@@ -123,6 +134,21 @@ impl<'a> Loader<'a> {
             }
         };
         self.workers.prepare(epoch.first_batch..self.batches(), begin, make, end, use_batch)
+    }
+
+    /// Hands whole batches of the first epoch, without mosaics, to `use_batch` until they hold `images` images or there are no more.
+    /// Gives how many images there were.
+    ///
+    /// # Errors
+    /// When a frame cannot be read back from the cache.
+    pub(super) fn for_images(&self, images: usize, mut use_batch: impl FnMut(Batch)) -> Result<usize, TrainError> {
+        let mut seen = 0;
+        self.for_each(Epoch { number: 0, mosaic: false, first_batch: 0 }, |batch, _| {
+            seen += batch.targets.len();
+            use_batch(batch);
+            Ok(if seen < images { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(seen)
     }
 
     /// The frames in the order of an epoch.
@@ -217,6 +243,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         distill::{student::StudentConfig, train::dataset::tests::painted_frames},
+        geometry::Box2,
         model::ModelSpec,
     };
 
@@ -251,6 +278,34 @@ pub(super) mod tests {
     #[test]
     fn epochs_differ() {
         assert!(all_batches(1, 0, 0)[0] != all_batches(1, 1, 0)[0]);
+    }
+
+    #[test]
+    fn so_many_still_images_are_whole_batches_and_the_same_each_time() {
+        let frames = painted_frames(13);
+        let ModelSpec { input, .. } = StudentConfig::new(Default::default(), vec!["a".into()], 96, 64).model_spec();
+        let shown = |images| {
+            let mut names = Vec::new();
+            let loader = Loader::still(&frames, &input, 7, 4, 2);
+            let seen = loader.for_images(images, |batch| names.extend(batch.names)).unwrap();
+            assert_eq!(seen, names.len());
+            names
+        };
+        assert_eq!([1, 4, 5, 100].map(|images| shown(images).len()), [4, 4, 8, 12]);
+        assert_eq!(shown(5), shown(5));
+    }
+
+    #[test]
+    fn what_nobody_labelled_is_forgotten() {
+        let own = TargetBox { bbox: Box2::new(8.0, 8.0, 40.0, 40.0), probabilities: vec![0.9, 0.1], weight: 1.0 };
+        let mut batch = Batch {
+            shape: [2, 3, 64, 96],
+            targets: vec![vec![own.clone()], vec![own.clone(), own.clone()]],
+            labelled: vec![true, false],
+            ..Batch::default()
+        };
+        batch.forget_unlabelled(2);
+        assert_eq!(batch.targets, [vec![own], vec![TargetBox::unknown((96.0, 64.0), 2)]]);
     }
 
     #[test]

@@ -34,8 +34,10 @@ mod start;
 mod step;
 mod trained;
 mod trainer;
+mod training;
 mod tutor;
 mod validate;
+mod values;
 mod waiting;
 #[cfg(test)]
 pub(in crate::distill) mod watcher;
@@ -43,8 +45,6 @@ pub(in crate::distill) mod watcher;
 pub use ahead::Workers;
 pub use augment::{Augmenter, Canvas, ColorMap, Frame, Picture, Placement, Sample, Viewport};
 pub(in crate::distill) use average::WeightAverage;
-#[cfg(test)]
-pub(in crate::distill) use average::read as read_weights;
 pub use cache::{BlockId, PixelCache};
 pub(in crate::distill) use checkpoint::unpack;
 pub use checkpoint::{Best, Checkpoint, EpochSums, Position};
@@ -69,6 +69,9 @@ pub use step::{Step, TrainStep, Tutoring};
 pub(in crate::distill) use step::{awake, descend};
 pub use trained::trained_student;
 pub use trainer::{Observer, StepReport, TrainJob, TrainReport, train};
+pub(in crate::distill) use training::{Training, complete};
 pub use tutor::Tutors;
 pub use validate::Validator;
+#[cfg(test)]
+pub(in crate::distill) use values::read as read_weights;
 pub use waiting::{Preparation, waiting_advice};

@@ -65,7 +65,11 @@ impl Objective {
         let [_, channels, height, width] = batch.shape;
         let targets = &batch.targets[range.clone()];
         let images = self.tensor(images, [range.len(), channels, height, width]);
-        let rehearsed = self.rehearsal.as_ref().map(|rehearsal| (rehearsal, images.clone()));
+        let rehearsed = self
+            .rehearsal
+            .as_ref()
+            .map(|rehearsal| (rehearsal, rehearsal.weight(progress), images.clone()))
+            .filter(|(_, weight, _)| *weight > 0.0);
         let (output, features) = learner.student.forward_rounded(images, &self.plan.anchors(), self.rounding.as_ref());
         let mut terms = Vec::new();
         let factor = self.losses.schedule.factor(progress);
@@ -87,8 +91,8 @@ impl Objective {
         let adapters = &learner.adapters;
         let lesson = Lesson { features: &features, hints: &hints, adapters, targets, progress };
         terms.extend(self.plan.evaluate(&lesson));
-        if let Some((rehearsal, images)) = rehearsed {
-            terms.extend(rehearsal.terms(images, &output));
+        if let Some((rehearsal, weight, images)) = rehearsed {
+            terms.extend(rehearsal.terms(images, &output, weight));
         }
         terms
     }

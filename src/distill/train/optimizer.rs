@@ -11,7 +11,9 @@ use burn::{
 use super::TrainError;
 use crate::distill::config::{Optimizer, TrainConfig};
 
-/// The optimiser with its state.
+/// The optimiser with its state: AdamW ("Decoupled Weight Decay Regularization", Loshchilov and Hutter 2019), or stochastic gradient descent
+/// with Nesterov's momentum of 0.9 (Sutskever et al. 2013). Gradients of which the norm over all weights is above `train.clip` are scaled
+/// down to it ("On the difficulty of training recurrent neural networks", Pascanu et al. 2013).
 pub struct Stepper {
     optimizer: ModuleOptimizer,
     clip: f64,
@@ -37,7 +39,7 @@ impl Stepper {
         Self { optimizer, clip: config.clip }
     }
 
-    /// The module after one step, and the norm of the gradients before clipping. When that norm is not finite, nothing is
+    /// The module after one step at this learning rate, and the Euclidean norm of the gradients before clipping. When that norm is not finite, nothing is
     /// changed.
     pub fn step<M: Module>(&mut self, rate: f64, module: M, gradients: GradientsParams) -> (M, f64) {
         let norm = norm(&module, &gradients);

@@ -1,6 +1,6 @@
 //! Learning without forgetting (Li and Hoiem 2016): a student that is taught something new is kept near what an earlier student, from
-//! whose weights it starts, says of the same images. Schmidhuber (1991) lets his automatizer rehearse what it did before in the same
-//! way, whenever the chunker's knowledge is collapsed into it.
+//! whose weights it starts, says of the same images. Schmidhuber ("Neural sequence chunkers", report FKI-148-91, 1991) lets his automatizer
+//! rehearse what it did before in the same way, whenever the chunker's knowledge is collapsed into it.
 
 use burn::{
     module::Module,
@@ -11,7 +11,7 @@ use super::{TrainError, earlier::EarlierRun};
 use crate::distill::{
     config::{Experiment, RetainConfig},
     digest::file_sha256,
-    loss::{NamedTerm, binary_divergence, localization_divergence},
+    loss::{NamedTerm, WeightSchedule, binary_divergence, in_one_column, localization_divergence},
     student::{CameraStudent, StudentConfig, StudentOutput, class_places},
 };
 
@@ -71,6 +71,7 @@ pub struct Retained {
     rows: Vec<Option<usize>>,
     weight: f32,
     temperature: f32,
+    schedule: WeightSchedule,
 }
 
 impl Retained {
@@ -91,6 +92,7 @@ impl Retained {
             rows: class_places(classes.1, classes.0),
             weight: config.weight,
             temperature: config.temperature,
+            schedule: config.schedule,
         }))
     }
 
@@ -114,6 +116,7 @@ impl Retained {
             places: self.places.iter().map(|&place| place as i64).collect(),
             weight: self.weight,
             temperature: self.temperature,
+            schedule: self.schedule,
         })
     }
 }
@@ -127,12 +130,19 @@ pub(super) struct Rehearsal {
     places: Vec<i64>,
     weight: f32,
     temperature: f32,
+    schedule: WeightSchedule,
 }
 
 impl Rehearsal {
+    /// What both terms are multiplied by in the sum after this share of the training's steps; 0 where they do not count.
+    pub fn weight(&self, progress: f64) -> f32 {
+        self.weight * self.schedule.factor(progress)
+    }
+
     /// The terms `retain_class` and `retain_box` of a batch `[B, 3, H, W]` and what the new student said of it, both on a device
-    /// with gradients. A cell counts as much as the earlier student's best probability there.
-    pub fn terms(&self, images: Tensor<4>, output: &StudentOutput) -> [NamedTerm; 2] {
+    /// with gradients. A cell counts as much as the earlier student's best probability there; means are over the cells of all strides, so
+    /// that one in which there is nothing counts nothing.
+    pub fn terms(&self, images: Tensor<4>, output: &StudentOutput, weight: f32) -> [NamedTerm; 2] {
         let said = self.student.forward(images.inner());
         let (classes, boxes) = (in_one_column(&said.class_logits), in_one_column(&said.box_distributions));
         let weights = sigmoid(classes.clone()).max_dim(1);
@@ -146,19 +156,9 @@ impl Rehearsal {
         let distributions = in_one_column(&output.box_distributions);
         let bins = distributions.dims()[1] / 4;
         let of_boxes = localization_divergence(distributions, boxes, weights, bins, self.temperature);
-        let term = |name: &str, value| NamedTerm { name: name.into(), weight: self.weight, value, normalizer };
+        let term = |name: &str, value| NamedTerm { name: name.into(), weight, value, normalizer };
         [term("retain_class", class), term("retain_box", of_boxes)]
     }
-}
-
-/// Maps `[B, C, H, W]` -> `[B, C, sum of H * W, 1]`: weighted means are then over all strides, so that one in which there is nothing
-/// counts nothing.
-fn in_one_column(maps: &[Tensor<4>]) -> Tensor<4> {
-    let columns = maps.iter().map(|map| {
-        let [images, channels, height, width] = map.dims();
-        map.clone().reshape([images, channels, height * width, 1])
-    });
-    Tensor::cat(columns.collect(), 2)
 }
 
 #[cfg(test)]
@@ -183,6 +183,7 @@ mod tests {
             rows: vec![Some(1), None, Some(0)],
             weight: 3.0,
             temperature: 2.0,
+            schedule: WeightSchedule { start: 0.25, end: 1.0, ramp: 0.5 },
         }
     }
 
@@ -206,7 +207,7 @@ mod tests {
     }
 
     fn values(rehearsal: &Rehearsal, output: &StudentOutput) -> [f32; 2] {
-        rehearsal.terms(images(), output).map(|term| {
+        rehearsal.terms(images(), output, rehearsal.weight(0.75)).map(|term| {
             assert!(term.name.starts_with("retain_") && term.weight == 3.0);
             term.value.into_scalar::<f32>()
         })
@@ -233,6 +234,8 @@ mod tests {
     #[test]
     fn without_weight_nothing_is_rehearsed() {
         assert!(Retained { weight: 0.0, ..retained() }.rehearsal().is_none());
+        let rehearsal = retained().rehearsal().unwrap();
+        assert_eq!([0.0, 0.5, 0.75, 1.0].map(|progress| rehearsal.weight(progress)), [0.0, 1.5, 3.0, 3.0]);
     }
 
     fn experiment(changes: &str) -> Experiment {
@@ -248,7 +251,7 @@ mod tests {
         let retaining = |changes: &str| {
             let mut experiment = experiment(changes);
             let run = folder.path().to_owned();
-            experiment.distillation.retain = Some(RetainConfig { run, weight: 1.0, temperature: 2.0 });
+            experiment.distillation.retain = Some(RetainConfig::new(run));
             experiment
         };
         let told = |changes: &str| Retained::load(&retaining(changes), &Device::flex()).unwrap_err().to_string();

@@ -1,19 +1,17 @@
 //! What the loss of an experiment says of a student's weights on training frames, without a step.
 
-use std::ops::ControlFlow;
-
 use burn::{module::Module, optim::GradientsParams, tensor::Device};
 
 use super::{
     TrainError,
     dataset::FrameSet,
-    loader::{Epoch, Loader},
+    loader::Loader,
     objective::{Objective, Part},
     step::Learner,
 };
 use crate::distill::{
-    config::{AugmentConfig, Experiment},
-    loss::{LossConfig, NamedTerm, TargetBox, TermPlan, WeightSchedule},
+    config::Experiment,
+    loss::{LossConfig, NamedTerm, TermPlan, WeightSchedule},
     student::{Adapters, CameraStudent},
 };
 
@@ -35,28 +33,20 @@ pub(in crate::distill) fn gradients_on_frames(
 ) -> Result<usize, TrainError> {
     let config = &experiment.train;
     let spec = experiment.student_config().input_spec();
-    let still = AugmentConfig::none();
-    let loader =
-        Loader::new(frames, None, &still, &spec, experiment.seed, config.batch.min(most.max(1)), config.workers);
+    let loader = Loader::still(frames, &spec, experiment.seed, config.batch.min(most.max(1)), config.workers);
     let device = Device::flex().autodiff();
     let learner = Learner { student: student.clone().train(), adapters: Adapters::new(&[], experiment.seed, &device) };
     // A schedule is one of a training; here nothing is trained.
     let losses = LossConfig { schedule: WeightSchedule::default(), ..experiment.losses.clone() };
     let objective = Objective { losses, plan: TermPlan::default(), rehearsal: None, rounding: None, device };
-    let nothing_known = TargetBox::unknown((spec.width as f32, spec.height as f32), experiment.classes.len());
-    let mut seen = 0;
-    loader.for_each(Epoch { number: 0, mosaic: false, first_batch: 0 }, |mut batch, _| {
-        for (targets, _) in batch.targets.iter_mut().zip(&batch.labelled).filter(|(_, labelled)| !**labelled) {
-            *targets = vec![nothing_known.clone()];
-        }
-        seen += batch.targets.len();
+    let seen = loader.for_images(most, |mut batch| {
+        batch.forget_unlabelled(experiment.classes.len());
         for part in Part::of(&mut batch, 1) {
             let terms = objective.terms(&learner, part, &batch, 0.0);
             if let Some(loss) = NamedTerm::sum(&terms) {
                 see(&learner.student, &GradientsParams::from_grads(loss.backward(), &learner));
             }
         }
-        Ok(if seen < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     if seen == 0 {
         return Err(TrainError::NothingToLearn(

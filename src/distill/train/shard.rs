@@ -9,12 +9,13 @@
 use std::ops::Range;
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::Module,
     optim::{GradientsAccumulator, GradientsParams},
-    tensor::{Device, Tensor, TensorData},
+    tensor::Device,
 };
 use rayon::prelude::*;
 
+use super::values::{Values, read_unfitted, write_unfitted};
 use crate::distill::{
     loss::{LossValues, NamedTerm},
     student::operator::one_of,
@@ -46,9 +47,6 @@ pub(in crate::distill) fn cut<T>(mut values: Vec<T>, images: usize, ranges: &[Ra
     parts.reverse();
     parts
 }
-
-/// Values of a module, in the order in which it is walked through.
-type Values = Vec<Vec<f32>>;
 
 /// The shards of a batch, which a learner was shown.
 pub(super) struct Shards<M> {
@@ -99,7 +97,7 @@ impl<M: Module> Shards<M> {
         if self.replicas.len() < 2 {
             return learner;
         }
-        learner.map(&mut Writer { values: mean(&self.statistics).into_iter() })
+        write_unfitted(learner, &mean(&self.statistics))
     }
 
     /// The gradients of the whole batch's loss; none without terms.
@@ -140,39 +138,7 @@ fn mean(all: &[Values]) -> Values {
 fn statistics(module: &impl Module) -> Values {
     // What the forward pass noted counts from when a snapshot is made.
     drop(module.valid());
-    let mut reader = Reader { values: Vec::new() };
-    module.visit(&mut reader);
-    reader.values
-}
-
-struct Reader {
-    values: Values,
-}
-
-impl ModuleVisitor for Reader {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !param.is_require_grad() {
-            let data = param.val().into_data().convert::<f32>();
-            self.values.push(data.try_into_vec().expect("the data was just converted to f32"));
-        }
-    }
-}
-
-struct Writer {
-    values: std::vec::IntoIter<Vec<f32>>,
-}
-
-impl ModuleMapper for Writer {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if param.is_require_grad() {
-            return param;
-        }
-        let values = self.values.next().expect("a learner has the same parameters whenever it is walked through");
-        param.map(|tensor| {
-            let shape = tensor.dims();
-            Tensor::from_data(TensorData::new(values, shape), &tensor.device())
-        })
-    }
+    read_unfitted(module)
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! A batch in shards beside the same batch in one piece.
 
 use burn::{
-    module::Flag,
+    module::{Flag, ModuleMapper, ModuleVisitor, Param},
     nn::{BatchNorm, BatchNormConfig},
+    tensor::Tensor,
 };
 
 use super::*;
 use crate::{
     distill::{
         loss::{
-            LossConfig, TargetBox, detection_loss,
+            Lesson, LossConfig, TargetBox, TermConfig, TermPlan, detection_loss,
             reference::{device, values, waves},
         },
-        student::{CameraStudent, Size, StudentConfig},
+        student::{Adapters, CameraStudent, Size, StudentConfig},
     },
     geometry::Box2,
 };
@@ -77,15 +78,19 @@ fn boxes() -> Vec<Vec<TargetBox>> {
     ]
 }
 
-type Part = (Tensor<4>, Vec<Vec<TargetBox>>);
+/// The terms of some images of the batch.
+type Terms<'a> = &'a (dyn Fn(&CameraStudent, Tensor<4>, Range<usize>) -> Vec<NamedTerm> + Sync);
 
-fn losses_and_gradients(student: &CameraStudent, ranges: &[Range<usize>]) -> (LossValues, Vec<Vec<f32>>) {
-    let (images, boxes) = (waves([4, 3, 64, 96], 0.3), boxes());
-    let part =
-        |range: &Range<usize>| (images.clone().narrow(0, range.start, range.len()), boxes[range.clone()].to_vec());
-    let parts: Vec<Part> = ranges.iter().map(part).collect();
-    let shards = Shards::show(student, parts, |student: &CameraStudent, (images, boxes): Part| {
-        Vec::from(detection_loss(&student.forward(images), &boxes, &LossConfig::default()))
+fn losses_and_gradients(
+    student: &CameraStudent,
+    terms: Terms<'_>,
+    ranges: &[Range<usize>],
+) -> (LossValues, Vec<Vec<f32>>) {
+    let images = waves([4, 3, 64, 96], 0.3);
+    let part = |range: &Range<usize>| (images.clone().narrow(0, range.start, range.len()), range.clone());
+    let parts: Vec<(Tensor<4>, Range<usize>)> = ranges.iter().map(part).collect();
+    let shards = Shards::show(student, parts, |student: &CameraStudent, (images, range): (Tensor<4>, Range<usize>)| {
+        terms(student, images, range)
     });
     let losses = shards.losses();
     let mut reader = GradientReader { gradients: shards.gradients(student).unwrap(), found: Vec::new() };
@@ -93,14 +98,14 @@ fn losses_and_gradients(student: &CameraStudent, ranges: &[Range<usize>]) -> (Lo
     (losses, reader.found)
 }
 
-#[test]
-fn without_statistics_of_the_batch_shards_give_its_losses_and_gradients() {
+/// Without statistics of the batch, shards must give its losses and gradients; gives the losses.
+fn assert_shared(terms: Terms<'_>) -> LossValues {
     let config = StudentConfig::new(Size::Micro, vec!["a".into(), "b".into()], 96, 64);
     let student = CameraStudent::new(&config, 5, &device()).unwrap().map(&mut StatisticsAtRest);
-    let (whole, expected) = losses_and_gradients(&student, &shard_ranges(4, 1));
+    let (whole, expected) = losses_and_gradients(&student, terms, &shard_ranges(4, 1));
     for ranges in [shard_ranges(4, 2), vec![0..3, 3..4], vec![0..1, 1..2, 2..3, 3..4]] {
-        let (losses, gradients) = losses_and_gradients(&student, &ranges);
-        assert_eq!(losses.terms.len(), 3);
+        let (losses, gradients) = losses_and_gradients(&student, terms, &ranges);
+        assert_eq!(losses.terms.len(), whole.terms.len());
         for (found, expected) in losses.terms.iter().zip(&whole.terms) {
             let limit = 1e-5 * expected.value.abs().max(1.0);
             assert!((found.value - expected.value).abs() <= limit, "{ranges:?}: {found:?} is not {expected:?}");
@@ -112,6 +117,32 @@ fn without_statistics_of_the_batch_shards_give_its_losses_and_gradients() {
             assert!(worst <= 1e-5 * scale, "{ranges:?}, parameter {place}: {worst} at a scale of {scale}");
         }
     }
+    whole
+}
+
+#[test]
+fn losses_on_boxes_are_shared() {
+    let whole = assert_shared(&|student: &CameraStudent, images: Tensor<4>, range: Range<usize>| {
+        Vec::from(detection_loss(&student.forward(images), &boxes()[range], &LossConfig::default()))
+    });
+    assert_eq!(whole.terms.len(), 3);
+}
+
+#[test]
+fn localization_on_several_maps_is_shared() {
+    let pairs = "[{tensor: x, student: box_distribution_8}, {tensor: y, student: box_distribution_32}]";
+    let term: TermConfig = serde_yaml::from_str(&format!("{{kind: localization, pairs: {pairs}}}")).unwrap();
+    let config = StudentConfig::new(Size::Micro, vec!["a".into(), "b".into()], 96, 64);
+    let plan = TermPlan::new(&[term], &["teacher".into()], &config);
+    let whole = assert_shared(&|student: &CameraStudent, images: Tensor<4>, range: Range<usize>| {
+        let (_, features) = student.forward_with_features(images, &plan.anchors());
+        let of_range = |hint: Tensor<4>| hint.narrow(0, range.start, range.len());
+        let hints = [waves([4, 32, 8, 12], 0.1), waves([4, 32, 2, 3], 0.7)].map(of_range);
+        let (adapters, boxes) = (Adapters::new(&[], 1, &device()), boxes());
+        let targets = &boxes[range.clone()];
+        plan.evaluate(&Lesson { features: &features, hints: &hints, adapters: &adapters, targets, progress: 0.0 })
+    });
+    assert!(whole.get("localization") > Some(0.01), "{whole}");
 }
 
 #[test]

@@ -57,9 +57,9 @@ pub enum Step {
         /// The gradient's norm before clipping.
         norm: f64,
     },
-    /// Something is infinite or no number; the weights were left as they were.
+    /// Something is infinite, no number, or so large that it soon would be; the average was left as it was.
     NotFinite {
-        /// The loss with its terms, or the gradient.
+        /// What is wrong with the loss and its terms, with the gradient, or with the weights after the step.
         what: String,
     },
 }
@@ -153,10 +153,7 @@ impl TrainStep {
         }
         let [_, channels, height, width] = batch.shape;
         if progress < self.self_training.start {
-            for image in own {
-                batch.targets[image] =
-                    vec![TargetBox::unknown((width as f32, height as f32), self.own_spec.classes.len())];
-            }
+            batch.forget_unlabelled(self.own_spec.classes.len());
             return Ok(());
         }
         let length = channels * height * width;
@@ -232,7 +229,8 @@ impl TrainStep {
 
 /// One step down the gradient of the loss of a batch, whose parts the learner is shown at the same time; `terms` says what is to be
 /// minimised on a part. Where the loss or the gradient is no finite number, or there are no terms, the learner's weights are left as they
-/// were; otherwise the average takes in what `student` says is its snapshot.
+/// were; otherwise the average takes in what `student` says is its snapshot, unless that has become unsound: no step comes after the last
+/// one in which that would be seen.
 pub(in crate::distill) fn descend<M: Module, P: Send, S: Module>(
     learner: M,
     parts: Vec<P>,
@@ -245,15 +243,17 @@ pub(in crate::distill) fn descend<M: Module, P: Send, S: Module>(
     let shards = Shards::show(&learner, parts, terms);
     let losses = shards.losses();
     if !losses.is_finite() {
-        return (learner, Step::NotFinite { what: format!("the loss {losses}") });
+        return (learner, Step::NotFinite { what: format!("the loss {losses} is not a finite number") });
     }
     let learner = shards.keep_statistics(learner);
     let Some(gradients) = shards.gradients(&learner) else { return (learner, Step::Taken { losses, norm: 0.0 }) };
     let (learner, norm) = stepper.step(rate, learner, gradients);
     if !norm.is_finite() {
-        return (learner, Step::NotFinite { what: "the gradient".into() });
+        return (learner, Step::NotFinite { what: "the gradient is not a finite number".into() });
     }
-    average.update(&student(&learner));
+    if let Err(unsound) = average.update(&student(&learner)) {
+        return (learner, Step::NotFinite { what: format!("a weight became {unsound:e}") });
+    }
     (learner, Step::Taken { losses, norm })
 }
 

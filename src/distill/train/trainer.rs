@@ -16,6 +16,7 @@ use super::{
     retain::Retained,
     start::initial_student,
     step::{TrainStep, Tutoring},
+    training::{Training, complete},
     tutor::Tutors,
     validate::Validator,
 };
@@ -102,14 +103,7 @@ pub fn train(job: &TrainJob<'_>, observer: &mut dyn Observer) -> Result<TrainRep
     }
     let inner = device(&job.experiment.train.device)?;
     let (tutors, tutoring) = Tutors::load(job.experiment)?;
-    let mut run = Run::start(job, inner, tutors.as_ref(), tutoring)?;
-    while !run.course.is_over() {
-        if run.epoch(observer)?.is_break() {
-            run.save()?;
-            return run.finish(true);
-        }
-    }
-    run.finish(false)
+    complete(Run::start(job, inner, tutors.as_ref(), tutoring)?, observer)
 }
 
 /// A run under way.
@@ -173,38 +167,6 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Trains one epoch, or the rest of one, then validates and saves as the experiment wants it.
-    fn epoch(&mut self, observer: &mut dyn Observer) -> Result<ControlFlow<()>, TrainError> {
-        let Experiment { train: config, augment, .. } = self.job.experiment;
-        let Position { epoch: number, batch: first_batch, .. } = self.course.position;
-        let mosaic = number.saturating_add(augment.mosaic_off_epochs) < config.epochs;
-        let epoch = Epoch { number, mosaic, first_batch };
-        let lap = self.course.lap();
-        // The loader is taken apart from `self` for the time of the epoch: its batches are given to `self`.
-        let loader = self.loader.clone();
-        let mut stopped = false;
-        loader.for_each(epoch, |batch, wait| {
-            self.course.wait(wait);
-            let report = self.step(batch)?;
-            let flow = self.course.tell(&report, observer);
-            stopped = flow.is_break();
-            if self.course.is_checkpoint_due() && !stopped {
-                self.save()?;
-            }
-            Ok(flow)
-        })?;
-        let time = self.course.lap_time(lap);
-        if stopped && self.course.next_batch().is_some() {
-            return Ok(ControlFlow::Break(()));
-        }
-
-        let validation = if self.course.is_judged() { self.validate(number)? } else { Figures::default() };
-        if self.course.end_epoch(time, validation, observer)? {
-            self.save()?;
-        }
-        Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    }
-
     fn step(&mut self, mut batch: Batch) -> Result<StepReport, TrainError> {
         let count = batch.targets.len();
         let (rate, progress) = (self.course.rate(), self.course.progress());
@@ -212,8 +174,31 @@ impl<'a> Run<'a> {
         let step = self.step.run(&mut batch, rate, progress);
         self.course.count(step, rate, count, self.step.average_updates(), || batch.names.join(", "))
     }
+}
 
-    /// Judges the averaged weights; keeps them when they are the best so far.
+impl<'a> Training<'a> for Run<'a> {
+    type Report = TrainReport;
+
+    fn course(&mut self) -> &mut Course<'a> {
+        &mut self.course
+    }
+
+    fn batches(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let Experiment { train: config, augment, .. } = self.job.experiment;
+        let mosaic = epoch.saturating_add(augment.mosaic_off_epochs) < config.epochs;
+        let epoch = Epoch { number: epoch, mosaic, first_batch: self.course.position.batch };
+        // The loader is taken apart from `self` for the time of the epoch: its batches are given to `self`.
+        let loader = self.loader.clone();
+        let mut stopped = false;
+        loader.for_each(epoch, |batch, wait| {
+            self.course.wait(wait);
+            let report = self.step(batch)?;
+            stopped = self.after_step(&report, observer)?;
+            Ok(if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(stopped)
+    }
+
     fn validate(&mut self, epoch: usize) -> Result<Figures, TrainError> {
         if self.job.validation.is_empty() {
             return Ok(Figures::default());

@@ -7,10 +7,11 @@ use crate::distill::{
     config::{AugmentConfig, RetainConfig, TrainConfig},
     loss::TargetBox,
     train::{
-        average,
+        average, checkpoint_path,
         dataset::{NetworkInput, tests::painted_frames, tests::painted_frames_of, tests::painted_image},
         events::tests::{Event, read_folder},
         watcher::{Ending, Watcher, assert_resumable},
+        weights_path,
     },
 };
 
@@ -136,6 +137,26 @@ fn what_is_not_a_number_stops_with_the_batch_named() {
 }
 
 #[test]
+fn the_last_step_is_looked_at_as_well() {
+    let mut experiment = experiment(1);
+    experiment.train.learning_rate = 1e30;
+    experiment.train.clip = 0.0;
+    // The only batch of the only epoch.
+    let frames = painted_frames(4);
+    for judged in [0, 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let validation = validation(judged);
+        let (experiment, folder) = (&experiment, folder.path());
+        let job = TrainJob { experiment, folder, resume: false, train: &frames, validation: &validation };
+        let error = train(&job, &mut Watcher::default()).unwrap_err();
+        assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 1, .. }), "{judged}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("a weight became") && text.contains("frame 2"), "{text}");
+        assert!(!weights_path(folder).exists() && !checkpoint_path(folder).exists(), "{judged}");
+    }
+}
+
+#[test]
 fn without_boxes_there_is_nothing_to_learn() {
     let experiment = experiment(1);
     let folder = tempfile::tempdir().unwrap();
@@ -183,7 +204,7 @@ fn what_is_retained_stays_while_something_else_is_learnt() {
     let learn = |weight: f32, resume: bool, watcher: &mut Watcher| {
         let mut second = first.clone();
         second.classes = vec!["b".into(), "a".into()];
-        second.distillation.retain = Some(RetainConfig { run: old.clone(), weight, temperature: 2.0 });
+        second.distillation.retain = Some(RetainConfig { weight, ..RetainConfig::new(old.clone()) });
         let folder = folder.path().join(format!("new {weight}"));
         train(&TrainJob { experiment: &second, folder: &folder, resume, train: &frames, validation: &none }, watcher)
     };

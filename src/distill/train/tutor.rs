@@ -8,11 +8,14 @@ use std::{
 use image::RgbImage;
 
 use super::{TrainError, augment::Canvas, gather::pseudo_label, loader::Hint, step::Tutoring};
-use crate::distill::{
-    config::{Experiment, Relabel},
-    loss::{LossConfig, Pair, Strategy, TargetBox, TermConfig, TermKind, TermPlan},
-    student::AnchorPoint,
-    teacher::{Ensemble, EnsembleOptions, FeatureMap, FeatureTensor, Teacher, TeacherConfig, list_tensors},
+use crate::{
+    distill::{
+        config::{Experiment, Relabel},
+        loss::{LossConfig, Pair, Strategy, TargetBox, TermConfig, TermKind, TermPlan},
+        student::AnchorPoint,
+        teacher::{Ensemble, EnsembleOptions, FeatureMap, FeatureTensor, Teacher, TeacherConfig, list_tensors},
+    },
+    model::HeadFormat,
 };
 
 /// The teachers of a training. Each thread that prepares images borrows a set of its own.
@@ -180,7 +183,22 @@ fn patient_layers(layers: usize, count: usize, strategy: Strategy) -> Vec<usize>
     }
 }
 
-/// Checks that what is imitated number by number means the same on both sides: classes in one order, distances in one unit.
+/// What is wrong with a teacher's head for a term: what is imitated number by number must come out of a head of the student's kind. Another
+/// one may have as many channels, but a score is not a logit, nor a corner a distance.
+fn head_complaint(kind: TermKind, teacher: &HeadFormat, student: &HeadFormat) -> Option<String> {
+    let must_be_equal = matches!(kind, TermKind::Logits | TermKind::Localization);
+    (must_be_equal && teacher.name() != student.name()).then(|| {
+        format!(
+            "the teacher's head is `{}`, the student's `{}`, and `{}` needs the student's; use `hint` or `channel_wise` for others",
+            teacher.name(),
+            student.name(),
+            kind.name()
+        )
+    })
+}
+
+/// Checks that what is imitated number by number means the same on both sides: heads of one kind, classes in one order, distances in one
+/// unit.
 fn check_meaning<'a>(
     term: &TermConfig,
     experiment: &Experiment,
@@ -189,6 +207,10 @@ fn check_meaning<'a>(
     map: &dyn Fn(&str) -> Option<&'a FeatureMap>,
 ) -> Result<(), TrainError> {
     let wrong = |message: String| Err(TrainError::Incomparable { term: term.display_name(), message });
+    let head = &teacher.detector().spec().head;
+    if let Some(complaint) = head_complaint(term.kind, head, &experiment.student_config().head_format()) {
+        return wrong(complaint);
+    }
     if term.kind == TermKind::Logits {
         let translated = |class: &String| config.class_map.get(class).unwrap_or(class).clone();
         let meant: Vec<String> = teacher.detector().spec().classes.iter().map(translated).collect();
@@ -273,6 +295,19 @@ mod tests {
         ];
         assert_eq!(backbone(&tensors), ["stem", "activated", "end"]);
         assert_eq!(backbone(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn responses_of_another_head_are_refused_and_features_are_not() {
+        let own = HeadFormat::Student { strides: vec![8, 16, 32], bins: 8 };
+        for kind in [TermKind::Logits, TermKind::Localization] {
+            let complaint = head_complaint(kind, &HeadFormat::Nanodet, &own).unwrap();
+            assert!(complaint.contains("`nanodet`") && complaint.contains(kind.name()), "{complaint}");
+            // How many bins there are is seen by the channels.
+            let finer = HeadFormat::Student { strides: vec![8, 16, 32], bins: 16 };
+            assert_eq!(head_complaint(kind, &finer, &own), None);
+        }
+        assert_eq!(head_complaint(TermKind::Hint, &HeadFormat::Yolox, &own), None);
     }
 
     #[test]

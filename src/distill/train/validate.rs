@@ -7,6 +7,7 @@ use crate::{
     distill::{
         loss::TargetBox,
         student::{CameraStudent, Rounding, StudentConfig},
+        teacher::scored,
     },
     metrics::{ApAccumulator, ApSummary, Demand, ScoredBox, TruthBox},
     model::{ModelSpec, SoftDetection},
@@ -54,11 +55,9 @@ impl<'a> Validator<'a> {
             let images = Tensor::from_data(TensorData::new(values, shape), device);
             for (&index, found) in indices.iter().zip(detect(student, self.rounding.as_ref(), images, &self.spec)?) {
                 let letterbox = self.set.letterbox(index);
-                let scored = |found: &SoftDetection| {
-                    let (class, score) = found.best();
-                    ScoredBox { bbox: letterbox.to_image(found.bbox), class, score }
-                };
-                let detections: Vec<ScoredBox> = found.iter().map(scored).collect();
+                let placed =
+                    |found: &SoftDetection| ScoredBox { bbox: letterbox.to_image(found.bbox), ..scored(found) };
+                let detections: Vec<ScoredBox> = found.iter().map(placed).collect();
                 let truths: Vec<TruthBox> = self.set.truth(index).iter().map(|target| self.truth(target)).collect();
                 accumulator.add_image(&truths, &detections);
             }
@@ -67,8 +66,7 @@ impl<'a> Validator<'a> {
     }
 
     fn truth(&self, target: &TargetBox) -> TruthBox {
-        let best = target.probabilities.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
-        let (class, score) = best.unwrap_or((0, 0.0));
+        let (class, score) = target.best().unwrap_or_default();
         let demand = match (target.weight > 0.0, score >= self.truth_score) {
             // A region that nothing is learnt from; see `gather`.
             (false, _) => Demand::Crowd,

@@ -58,7 +58,7 @@ pub fn recovery(experiment: &Experiment, cut: &Experiment, epochs: usize) -> Exp
 fn unpruned(experiment: &Experiment) -> RetainConfig {
     match &experiment.distillation.retain {
         Some(retain) if is_cut(experiment) => retain.clone(),
-        _ => RetainConfig { run: experiment.output.clone(), weight: 1.0, temperature: 2.0 },
+        _ => RetainConfig::new(experiment.output.clone()),
     }
 }
 

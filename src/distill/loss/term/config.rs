@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::WeightSchedule;
-use crate::distill::student::AnchorPoint;
+use crate::distill::{loss::FocalWeights, student::AnchorPoint};
 
 /// What is compared, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +132,9 @@ pub struct TermConfig {
     /// What relations are between. Default `images`.
     #[serde(default)]
     pub relating: Relating,
+    /// Weights of the parts of `focal`. Defaults: those of its authors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub focal: Option<FocalWeights>,
 }
 
 fn one() -> f32 {
@@ -182,6 +185,19 @@ impl TermConfig {
         if let Some(complaint) = self.schedule.complaint() {
             return Some(("schedule", complaint));
         }
+        if let Some(FocalWeights { foreground, background, attention }) = self.focal {
+            if self.kind != TermKind::Focal {
+                return Some(("focal", "goes with `kind: focal`".into()));
+            }
+            if ![foreground, background, attention].iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
+                return Some((
+                    "focal",
+                    format!(
+                        "foreground {foreground}, background {background}, attention {attention} must be numbers >= 0"
+                    ),
+                ));
+            }
+        }
         let lister = "`distill teacher MODEL.onnx --tensors` lists a teacher's tensors";
         match (self.kind, self.strategy, self.pairs.len()) {
             (TermKind::Patient, Some(_), 0) => None,
@@ -192,5 +208,28 @@ impl TermConfig {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(term: &str) -> Option<(&'static str, String)> {
+        serde_yaml::from_str::<TermConfig>(term).unwrap().complaint(&["teacher".into()])
+    }
+
+    #[test]
+    fn weights_of_focal_are_its_own_and_no_less_than_nothing() {
+        let pairs = "pairs: [{tensor: x, student: neck_16}]";
+        assert_eq!(complaint(&format!("{{kind: focal, focal: {{attention: 0}}, {pairs}}}")), None);
+        for wrong in
+            ["kind: focal, focal: {background: -1}", "kind: focal, focal: {foreground: .nan}", "kind: hint, focal: {}"]
+        {
+            assert_eq!(complaint(&format!("{{{wrong}, {pairs}}}")).map(|(field, _)| field), Some("focal"), "{wrong}");
+        }
+        let term = format!("{{kind: focal, focal: {{attention: 0}}, {pairs}}}");
+        let weights = serde_yaml::from_str::<TermConfig>(&term).unwrap().focal;
+        assert_eq!(weights, Some(FocalWeights { attention: 0.0, ..FocalWeights::default() }));
     }
 }

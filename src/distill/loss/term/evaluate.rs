@@ -12,9 +12,9 @@ use super::{
 use crate::{
     distill::{
         loss::{
-            FocalWeights, NamedTerm, TargetBox, attention_transfer, binary_divergence, box_embeddings, channel_wise,
-            cosine, flow, focal_guided, hint, image_embeddings, localization_divergence, patient, relation_angle,
-            relation_distance, similarity_preserving,
+            NamedTerm, TargetBox, attention_transfer, binary_divergence, box_embeddings, channel_wise, cosine, flow,
+            focal_guided, hint, image_embeddings, localization_divergence, patient, relation_angle, relation_distance,
+            similarity_preserving,
         },
         student::{Adapters, AnchorPoint},
     },
@@ -47,8 +47,8 @@ impl TermPlan {
             if weight == 0.0 {
                 continue;
             }
-            if let Some(value) = term.value(lesson) {
-                values.push(NamedTerm { name: term.name.clone(), weight, value, normalizer: term.normalizer(lesson) });
+            if let Some((value, normalizer)) = term.value(lesson) {
+                values.push(NamedTerm { name: term.name.clone(), weight, value, normalizer });
             }
         }
         values
@@ -56,29 +56,30 @@ impl TermPlan {
 }
 
 impl PlannedTerm {
-    /// The mean over the pairs; nothing when the batch has nothing to compare, as relations between fewer than two boxes.
-    fn value(&self, lesson: &Lesson<'_>) -> Option<Tensor<1>> {
+    /// The mean over the pairs and what it is a mean of ([`NamedTerm::normalizer`]): images, or for `localization` the trust in the objects
+    /// of all cells of all pairs. Nothing when the batch has nothing to compare, as relations between fewer than two boxes.
+    fn value(&self, lesson: &Lesson<'_>) -> Option<(Tensor<1>, f32)> {
+        let images = lesson.targets.len() as f32;
         if self.config.kind == TermKind::Flow {
             let [from, to] = self.pairs.as_slice() else { return None };
             let ((from, from_teacher), (to, to_teacher)) = (sides(from, lesson), sides(to, lesson));
-            return Some(flow(from, to, from_teacher, to_teacher));
+            return Some((flow(from, to, from_teacher, to_teacher), images));
+        }
+        if self.config.kind == TermKind::Localization {
+            let trusts: Vec<f32> = self.pairs.iter().map(|pair| pair_trust(pair, lesson)).collect();
+            let total: f32 = trusts.iter().sum();
+            // Each pair's value is a mean over its own cells; together they are one over the cells of all, so that a stride at which there
+            // is nothing counts nothing.
+            let part = |(pair, trust): (&PlannedPair, &f32)| {
+                Some(self.pair_value(pair, lesson)? * (trust.max(1.0) / total.max(1.0)))
+            };
+            let sum = self.pairs.iter().zip(&trusts).filter_map(part).reduce(|sum, value| sum + value)?;
+            return Some((sum, total));
         }
         let values: Vec<Tensor<1>> = self.pairs.iter().filter_map(|pair| self.pair_value(pair, lesson)).collect();
         let count = values.len();
         let sum = values.into_iter().reduce(|sum, value| sum + value)?;
-        Some(sum / count as f32)
-    }
-
-    /// Images; for `localization`, whose means over cells are weighted, the trust in the objects of all cells of all pairs.
-    fn normalizer(&self, lesson: &Lesson<'_>) -> f32 {
-        if self.config.kind != TermKind::Localization {
-            return lesson.targets.len() as f32;
-        }
-        let trust = |pair: &PlannedPair| {
-            let [_, _, rows, columns] = lesson.features[&pair.anchor].dims();
-            Foreground::new(lesson.targets, rows, columns, pair.anchor.stride()).trust_sum()
-        };
-        self.pairs.iter().map(trust).sum()
+        Some((sum / count as f32, images))
     }
 
     fn pair_value(&self, pair: &PlannedPair, lesson: &Lesson<'_>) -> Option<Tensor<1>> {
@@ -89,7 +90,7 @@ impl PlannedTerm {
         let stride = pair.anchor.stride();
         let foreground = || Foreground::new(lesson.targets, rows, columns, stride);
         if self.config.kind.is_relation() {
-            let (student, teacher) = self.embeddings(student, teacher, stride as f32, lesson.targets)?;
+            let (student, teacher) = self.embeddings(student, teacher, stride, lesson.targets)?;
             return Some(match self.config.kind {
                 TermKind::RelationDistance => relation_distance(student, teacher),
                 TermKind::RelationAngle => relation_angle(student, teacher),
@@ -102,7 +103,7 @@ impl PlannedTerm {
             TermKind::Focal => {
                 let cells = foreground();
                 let (objects, background) = (cells.shares(&device), cells.background(&device));
-                focal_guided(student, teacher, objects, background, FocalWeights::default(), temperature)
+                focal_guided(student, teacher, objects, background, self.config.focal.unwrap_or_default(), temperature)
             }
             TermKind::Patient => patient(student, teacher),
             TermKind::Cosine => cosine(student, teacher),
@@ -120,7 +121,7 @@ impl PlannedTerm {
         &self,
         student: Tensor<4>,
         teacher: Tensor<4>,
-        stride: f32,
+        stride: usize,
         targets: &[Vec<TargetBox>],
     ) -> Option<(Tensor<2>, Tensor<2>)> {
         match self.config.relating {
@@ -136,17 +137,22 @@ impl PlannedTerm {
 
 /// The boxes of a batch that are surest, each with its image, in their order. Angles take memory by the third power of their number.
 fn surest_boxes(targets: &[Vec<TargetBox>]) -> Vec<(usize, Box2)> {
-    let credit = |object: &TargetBox| object.weight * object.probabilities.iter().copied().fold(0.0, f32::max);
     let all = targets.iter().enumerate().flat_map(|(image, boxes)| boxes.iter().map(move |object| (image, object)));
     let mut boxes: Vec<(usize, f32, usize, Box2)> = all
         .filter(|(_, object)| object.weight > 0.0)
         .enumerate()
-        .map(|(place, (image, object))| (place, credit(object), image, object.bbox))
+        .map(|(place, (image, object))| (place, object.credit(), image, object.bbox))
         .collect();
     boxes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     boxes.truncate(MOST_BOXES);
     boxes.sort_by_key(|(place, ..)| *place);
     boxes.into_iter().map(|(_, _, image, bbox)| (image, bbox)).collect()
+}
+
+/// The trust in the objects of all cells of a pair's maps.
+fn pair_trust(pair: &PlannedPair, lesson: &Lesson<'_>) -> f32 {
+    let [_, _, rows, columns] = lesson.features[&pair.anchor].dims();
+    Foreground::new(lesson.targets, rows, columns, pair.anchor.stride()).trust_sum()
 }
 
 /// The student's features, adapted where the term wants it, and the teacher's.

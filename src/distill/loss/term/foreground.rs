@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::distill::loss::{TargetBox, cells::cells_inside};
+use crate::distill::loss::{Cells, TargetBox};
 
 /// Weights of the cells of a batch's maps.
 pub(super) struct Foreground {
@@ -16,7 +16,7 @@ pub(super) struct Foreground {
 }
 
 impl Foreground {
-    /// The cells of `[images, rows, columns]` with this stride whose centres lie in boxes; each box has one at least.
+    /// The cells of `[images, rows, columns]` with this stride that belong to boxes ([`Cells::of_box`]); each has one at least.
     pub fn new(targets: &[Vec<TargetBox>], rows: usize, columns: usize, stride: usize) -> Self {
         let cells = rows * columns;
         let mut foreground = Self {
@@ -26,13 +26,13 @@ impl Foreground {
             trust: vec![0.0; targets.len() * cells],
             share: vec![0.0; targets.len() * cells],
         };
+        let map = Cells::new([(stride, rows, columns)]);
         let stride = stride as f32;
         for (image, boxes) in targets.iter().enumerate() {
             for object in boxes.iter().filter(|object| object.bbox.is_valid()) {
-                let best = object.probabilities.iter().copied().fold(0.0, f32::max);
-                let trust = best * object.weight.clamp(0.0, 1.0);
+                let trust = object.credit();
                 let area = (object.bbox.width() * object.bbox.height() / (stride * stride)).max(1.0);
-                for cell in cells_inside(&object.bbox, stride, rows, columns) {
+                for cell in map.of_box(&object.bbox) {
                     let cell = image * cells + cell;
                     foreground.trust[cell] = foreground.trust[cell].max(trust);
                     foreground.share[cell] = foreground.share[cell].max(trust / area);

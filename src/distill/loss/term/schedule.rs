@@ -32,7 +32,7 @@ impl WeightSchedule {
     }
 
     /// What is wrong with it.
-    pub(in crate::distill::loss) fn complaint(&self) -> Option<String> {
+    pub(in crate::distill) fn complaint(&self) -> Option<String> {
         let Self { start, end, ramp } = *self;
         let right = (0.0..1.0).contains(&start) && end > start && end <= 1.0 && (0.0..=1.0).contains(&ramp);
         (!right).then(|| format!("start {start}, end {end}, ramp {ramp} must be shares of the training, start < end"))

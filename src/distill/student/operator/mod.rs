@@ -55,7 +55,8 @@ fn geometry(layer: &Conv2d, input: [usize; 4], weight: [usize; 4]) -> Option<Geo
     (stride == other && geometry.is_possible()).then_some(geometry)
 }
 
-/// What [`Conv2d::forward`] computes.
+/// What [`Conv2d::forward`] computes: `[batch, channels in, H, W]` -> `[batch, channels out, H', W']`, where `H'` is
+/// `(H + 2 padding - kernel) / stride + 1`, rounded down, and so is `W'`. The bias, `[channels out]`, is added where there is one.
 pub fn convolve(layer: &Conv2d, input: Tensor<4>) -> Tensor<4> {
     computed_here(layer, layer.weight.val(), &input).unwrap_or_else(|| layer.forward(input))
 }
@@ -122,7 +123,9 @@ pub struct After {
     pub rectified: bool,
 }
 
-/// What [`BatchNorm::forward`] computes, then what is said; in training the running statistics are renewed.
+/// What [`BatchNorm::forward`] computes ("Batch Normalization", Ioffe and Szegedy 2015), then what is said: `[batch, channels, H, W]`, of
+/// which the shape stays. In training each channel has the mean and variance of its batch, and the running statistics are renewed;
+/// otherwise it has those.
 pub fn normalize(layer: &BatchNorm, input: Tensor<4>, after: After) -> Tensor<4> {
     let [batch, channels, height, width] = input.dims();
     let device = input.device();

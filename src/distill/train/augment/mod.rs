@@ -59,17 +59,20 @@ impl Augmenter {
         Self { config, spec }
     }
 
-    /// Whether the next sample is a mosaic; draw this first, for a mosaic needs four frames and any other sample one.
+    /// Whether the next sample is a mosaic of four frames ("YOLOv4", Bochkovskiy et al. 2020), with the configured probability where
+    /// `mosaic_allowed`. Draw this first, for any other sample needs one frame.
     pub fn wants_mosaic(&self, mosaic_allowed: bool, rng: &mut impl Rng) -> bool {
         rng.random_bool(self.config.mosaic) && mosaic_allowed
     }
 
-    /// Whether the next sample is laid over another one; draw this after [`Self::wants_mosaic`].
+    /// Whether the next sample is laid over another one, with the configured probability where `mixup_allowed`; draw this after
+    /// [`Self::wants_mosaic`].
     pub fn wants_mixup(&self, mixup_allowed: bool, rng: &mut impl Rng) -> bool {
         self.config.mixup > 0.0 && rng.random_bool(self.config.mixup) && mixup_allowed
     }
 
-    /// Lays one sample over another, so that each shows by 0.4 to 0.6; boxes count by as much as their image shows.
+    /// Lays one sample over another of the same size ("mixup", Zhang et al. 2018), so that each shows by 0.4 to 0.6, drawn evenly. The
+    /// boxes of both are kept, with weights times as much as their image shows.
     pub fn mix(&self, mut sample: Sample, other: Sample, rng: &mut impl Rng) -> Sample {
         let share = rng.random_range(0.4..0.6f32);
         sample.canvas.blend(&other.canvas, share);
