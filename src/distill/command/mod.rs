@@ -19,6 +19,7 @@ mod compress;
 mod evaluate;
 mod evaluate_lidar;
 mod forgetting;
+mod gate;
 mod generations;
 mod inspect;
 pub mod label;

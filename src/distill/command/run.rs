@@ -15,6 +15,7 @@ use super::{
     audit::audit_stage,
     evaluate::{evaluate_shown, tell_losses},
     forgetting::forgetting_stage,
+    gate::gate_stage,
     generations::train_generations,
     label::LabelDisplay,
     report::{default_page, write_report},
@@ -79,6 +80,13 @@ const SHOWN: [&str; 7] = [
 ///
 /// List the old recordings in `data` too, where you still have them: what no image shows cannot be rehearsed.
 ///
+/// Let a cut student learn again (see `distill prune --help`). Where it then loses more on the validation block than its `gate` allows, it is
+/// refused with exit code 1: the table of what was cut is printed, and there is no student.onnx. More may be lost, or all:
+///
+///   distill run runs/my_60/distil.yaml
+///   distill run runs/my_60/distil.yaml --set gate.budget=2.5
+///   distill run runs/my_60/distil.yaml --set gate.force=true
+///
 /// A lidar student: an experiment whose YAML says `task: lidar` runs label -> train -> export -> evaluate -> report, with labels out of
 /// truth, of another lidar student, or of teachers that look at a camera beside the lidar:
 ///
@@ -97,7 +105,7 @@ const SHOWN: [&str; 7] = [
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot, two validation frames inside for its self-test there), report.json
 /// (figures on the test block), report.html (the same as a page to look at), forgetting.json (what was forgotten of a retained run),
-/// config.yaml, versions.json.
+/// gate.json (what a cut student lost), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -140,7 +148,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
-/// Makes the student of an experiment and its bundle, as far as that was not done already: label -> audit -> train -> export.
+/// Makes the student of an experiment and its bundle, as far as that was not done already: label -> audit -> train -> gate -> export.
 pub(super) fn make_student(
     experiment: &Experiment,
     args: &ExperimentArgs,
@@ -165,6 +173,9 @@ pub(super) fn make_student(
         train_stage(experiment, args, book, stop)?
     };
     let TrainEnd::Finished { hash, lost_data: lost } = end else { return Ok(TrainEnd::Interrupted) };
+    if !gate_stage(experiment, &hash, book, stop)? {
+        return Ok(TrainEnd::Interrupted);
+    }
     if !has_generations {
         header("export");
         export_stage(experiment, &hash, book)?;

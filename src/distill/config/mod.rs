@@ -19,6 +19,7 @@
 
 mod distillation;
 mod error;
+mod gate;
 mod overrides;
 mod paths;
 mod sections;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
+pub use gate::GateConfig;
 pub(in crate::distill) use paths::{PathResolver, absolute_path, read_resolved, spread};
 use paths::{folder_of, relative_path};
 pub(in crate::distill) use sections::Complaint;
@@ -93,6 +95,9 @@ pub struct Experiment {
     /// What the student takes from its teachers besides their boxes.
     #[serde(default)]
     pub distillation: DistillationConfig,
+    /// What the student may lose beside that of an earlier run before there is no bundle of it. Default: nothing is held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateConfig>,
     /// Epochs, optimiser, checkpoints.
     #[serde(default)]
     pub train: TrainConfig,
@@ -149,12 +154,14 @@ impl Experiment {
     fn each_path<E>(&mut self, change: &mut dyn FnMut(&str, &mut PathBuf) -> Result<(), E>) -> Result<(), E> {
         change("output", &mut self.output)?;
         let retained = self.distillation.retain.as_mut().map(|retain| &mut retain.run);
+        let against = self.gate.as_mut().and_then(|gate| gate.against.as_mut());
         let others = [
             ("targets_folder", self.targets_folder.as_mut()),
             ("validation_targets", self.validation_targets.as_mut()),
             ("evaluate.targets", self.evaluate.targets.as_mut()),
             ("student.inherit", self.student.inherit.as_mut()),
             ("distillation.retain.run", retained),
+            ("gate.against", against),
         ];
         for (key, path) in others {
             if let Some(path) = path {
@@ -263,6 +270,7 @@ impl Experiment {
                         choose another `output`";
             return Err(wrong("distillation.retain.run", mend.into()));
         }
+        self.check_gate().map_err(|(key, message)| wrong(key, message))?;
         if self.train.quantize_aware {
             let key = "train.quantize_aware";
             if self.student.inherit.is_none() {
@@ -276,6 +284,21 @@ impl Experiment {
         }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
+    }
+
+    fn check_gate(&self) -> Result<(), Complaint> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        gate.check()?;
+        match &gate.against {
+            None if self.distillation.retain.is_none() => {
+                Err(("gate.against", "name the output folder of the run whose student this one is held against".into()))
+            }
+            Some(run) if *run == self.output => Err((
+                "gate.against",
+                "is this experiment's own `output`; name the run whose student this one is held against".into(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The recordings that are labelled, the first ones of [`Self::data`].
