@@ -36,6 +36,7 @@ mod samples;
 mod score_profile;
 mod synth;
 mod teacher;
+mod test_figures;
 mod train;
 mod train_display;
 

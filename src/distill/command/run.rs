@@ -22,6 +22,7 @@ use super::{
     run_lidar::run_lidar,
     samples::add_image_samples,
     score_profile::add_image_profile,
+    test_figures::add_test_figures,
     train::{ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, write_run_files},
 };
 use crate::{
@@ -37,10 +38,7 @@ use crate::{
         teacher::TeacherConfig,
         train::trained_student,
     },
-    model::{
-        ModelSpec,
-        bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
-    },
+    model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource},
 };
 
 /// What a run's page shows, beside the experiment.
@@ -318,7 +316,9 @@ fn evaluate_stage(
     tell_losses(&report);
     durable::write_bytes(&path, &serde_json::to_vec_pretty(&report)?).map_err(failed)?;
     outln!("evaluate: {}", path.display());
-    write_figures(experiment, &report)?;
+    if let Some(student) = report.student() {
+        add_test_figures(&bundle_path(&experiment.output), &report, student)?;
+    }
     book.finish("evaluate", &hash, report.lost_data).map_err(failed)?;
     Ok(EvaluateEnd::Judged { lost_data: report.lost_data })
 }
@@ -375,22 +375,6 @@ pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::R
         "evaluate": evaluate,
         "teachers": teachers,
     })))
-}
-
-/// Puts what the student was worth on the test block into its bundle's metadata.
-fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
-    let Some(student) = report.student() else { return Ok(()) };
-    let bundle = bundle_path(&experiment.output);
-    let Some(mut metadata) = read_metadata::<ModelSpec>(&bundle)? else { return Ok(()) };
-    let figures = serde_json::json!({
-        "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
-        "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
-    });
-    metadata.set_figures(figures);
-    let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
-    let bytes = write_metadata(&std::fs::read(&bundle).map_err(failed)?, &metadata)?;
-    durable::write_bytes(&bundle, &bytes).map_err(failed)?;
-    Ok(())
 }
 
 /// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped. Where
