@@ -88,8 +88,8 @@ fn the_most_accurate_student_within_the_limits_is_found_and_nothing_is_made_twic
     let best = points.iter().map(|point| point["figures"]["ap50"].as_f64().unwrap()).fold(0.0, f64::max);
     assert_eq!(chosen["figures"]["ap50"].as_f64(), Some(best));
     let metadata = |path: &Path| read_metadata::<ModelSpec>(path).unwrap().unwrap();
-    let [made, taken] =
-        [Path::new(chosen["bundle"].as_str().unwrap()), &scene.path("small/student.onnx")].map(metadata);
+    let student = scene.path("small/student.onnx");
+    let (made, taken) = (metadata(Path::new(chosen["bundle"].as_str().unwrap())), metadata(&student));
     assert_eq!((&taken.spec, &taken.provenance, taken.parameters), (&made.spec, &made.provenance, made.parameters));
     // What is shipped tells what it is worth itself, and what its float student was.
     let test = front["test"].as_array().unwrap().iter().find(|model| model["name"] == chosen["name"]).unwrap();
