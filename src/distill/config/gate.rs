@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::sections::Complaint;
+use super::{Complaint, Experiment};
 use crate::distill::compress::quantize::Budget;
 
 /// What a student is held against before there is a bundle of it. `distill prune` writes it into the experiment in which a cut student
@@ -32,11 +32,20 @@ impl Default for GateConfig {
 }
 
 impl GateConfig {
-    /// Says which value makes no sense.
-    pub(super) fn check(&self) -> Result<(), Complaint> {
+    /// Says which value makes no sense in this experiment.
+    pub(super) fn check(&self, experiment: &Experiment) -> Result<(), Complaint> {
         if !(self.budget.is_finite() && self.budget >= 0.0) {
             return Err(("gate.budget", format!("{} must be points of AP50, 0 or more", self.budget)));
         }
-        Ok(())
+        let wrong = |message: &str| Err(("gate.against", message.to_owned()));
+        match &self.against {
+            None if experiment.distillation.retain.is_none() => {
+                wrong("name the output folder of the run whose student this one is held against")
+            }
+            Some(run) if *run == experiment.output => {
+                wrong("is this experiment's own `output`; name the run whose student this one is held against")
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -270,7 +270,9 @@ impl Experiment {
                         choose another `output`";
             return Err(wrong("distillation.retain.run", mend.into()));
         }
-        self.check_gate().map_err(|(key, message)| wrong(key, message))?;
+        if let Some(gate) = &self.gate {
+            gate.check(self).map_err(|(key, message)| wrong(key, message))?;
+        }
         if self.train.quantize_aware {
             let key = "train.quantize_aware";
             if self.student.inherit.is_none() {
@@ -284,21 +286,6 @@ impl Experiment {
         }
         let sections = [self.train.check(), self.augment.check(), self.evaluate.check()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|(key, message)| wrong(key, message))
-    }
-
-    fn check_gate(&self) -> Result<(), Complaint> {
-        let Some(gate) = &self.gate else { return Ok(()) };
-        gate.check()?;
-        match &gate.against {
-            None if self.distillation.retain.is_none() => {
-                Err(("gate.against", "name the output folder of the run whose student this one is held against".into()))
-            }
-            Some(run) if *run == self.output => Err((
-                "gate.against",
-                "is this experiment's own `output`; name the run whose student this one is held against".into(),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// The recordings that are labelled, the first ones of [`Self::data`].

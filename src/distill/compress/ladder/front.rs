@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constraints, Ladder, Miss, PointPrecision, StepEnd};
+use super::{Constraints, Ladder, Miss, PointPrecision, StepEnd, place::Place};
 use crate::{
     bench::Machine,
     distill::ablate::Settings,
@@ -169,25 +169,6 @@ impl PointFigures {
     }
 }
 
-/// Where a student stands among the others.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Place {
-    latency_ms: f64,
-    bytes: u64,
-    /// AP50, which counts first, then AP over all thresholds: as the chosen student is chosen.
-    accuracy: [f64; 2],
-}
-
-impl Place {
-    /// Whether it is no slower, no larger and no less accurate than another one, and better in one of these.
-    fn beats(&self, other: &Self) -> bool {
-        self.latency_ms <= other.latency_ms
-            && self.bytes <= other.bytes
-            && self.accuracy >= other.accuracy
-            && self != other
-    }
-}
-
 impl LadderPoint {
     /// A student as the ladder planned it, how its way ended, and what was measured of it.
     pub fn new(ladder: &Ladder, point: usize, ends: &[StepEnd], figures: Option<PointFigures>) -> Self {
@@ -335,10 +316,6 @@ mod tests {
 
     #[test]
     fn equals_stand_on_the_front_together_and_the_faster_of_two_as_accurate_is_chosen() {
-        let place = |latency_ms, bytes, ap50, ap| Place { latency_ms, bytes, accuracy: [ap50, ap] };
-        assert!(!place(1.0, 1, 0.5, 0.3).beats(&place(1.0, 1, 0.5, 0.3)));
-        assert!(place(1.0, 1, 0.5, 0.3).beats(&place(1.0, 1, 0.4, 0.9)));
-        assert!(!place(1.0, 2, 0.5, 0.3).beats(&place(2.0, 1, 0.5, 0.3)));
         let mut front = example();
         let accurate = front.points[1].figures.clone().unwrap();
         let slower = PointFigures { latency_ms: Some(1.9), ..accurate };
