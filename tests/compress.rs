@@ -4,11 +4,12 @@
 mod support;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant, SystemTime},
 };
 
+use distilled_perception::model::{ModelSpec, bundle::read_metadata};
 use serde_json::Value;
 use support::{page, scene};
 
@@ -86,8 +87,18 @@ fn the_most_accurate_student_within_the_limits_is_found_and_nothing_is_made_twic
     let chosen = points.iter().find(|point| point["name"] == chosen).unwrap();
     let best = points.iter().map(|point| point["figures"]["ap50"].as_f64().unwrap()).fold(0.0, f64::max);
     assert_eq!(chosen["figures"]["ap50"].as_f64(), Some(best));
-    let bundle = std::fs::read(chosen["bundle"].as_str().unwrap()).unwrap();
-    assert_eq!(bundle, std::fs::read(scene.path("small/student.onnx")).unwrap());
+    let metadata = |path: &Path| read_metadata::<ModelSpec>(path).unwrap().unwrap();
+    let student = scene.path("small/student.onnx");
+    let (made, taken) = (metadata(Path::new(chosen["bundle"].as_str().unwrap())), metadata(&student));
+    assert_eq!((&taken.spec, &taken.provenance, taken.parameters), (&made.spec, &made.provenance, made.parameters));
+    // What is shipped tells what it is worth itself, and what its float student was.
+    let test = front["test"].as_array().unwrap().iter().find(|model| model["name"] == chosen["name"]).unwrap();
+    for key in ["ap", "ap50", "per_class"] {
+        assert_eq!(taken.figures[key], test[key], "{key}");
+    }
+    assert_eq!((&taken.figures["block"], &taken.figures["truth"]), (&Value::from("test"), &Value::from("labels")));
+    assert_eq!(taken.figures.get("quantization"), made.figures.get("quantization"));
+    assert_eq!(taken.figures.get("float"), made.figures.get("float"));
     let tested = |front: &Value| -> Vec<String> {
         let models = front["test"].as_array().unwrap().iter();
         models.map(|model| model["name"].as_str().unwrap().to_owned()).collect()

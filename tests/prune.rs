@@ -67,7 +67,7 @@ fn a_student_is_cut_learns_again_and_is_cut_once_more() {
     let scene = Scene::new();
     scene.done(&["run", "scene.yaml"]);
     let arguments = ["prune", "out", "--out", "cut", "--keep", "0.5", "--measure", "macs"];
-    let told = scene.done(&[&arguments[..], &["--frames", "12", "--epochs", "2"]].concat());
+    let told = scene.done(&[&arguments[..], &["--frames", "12", "--epochs", "2", "--budget", "100"]].concat());
     assert!(told.contains("stage_32") && told.contains("validation, before it has learnt again"), "{told}");
     assert!(told.contains("distill run cut/distil.yaml"), "{told}");
 
@@ -105,7 +105,8 @@ fn a_student_is_cut_learns_again_and_is_cut_once_more() {
 
     // It learns again, and the student that was not cut is among what teaches it.
     let told = scene.done(&["run", "cut/distil.yaml"]);
-    assert!(told.contains("forgetting"), "{told}");
+    assert!(told.contains("forgetting") && told.contains("== gate"), "{told}");
+    assert!(told.contains("100.00 points of AP50 may be lost"), "{told}");
     assert_eq!(macs(&scene.path("cut/distilled/student.onnx")), after);
     let metrics = std::fs::read_to_string(scene.path("cut/distilled/train/metrics.jsonl")).unwrap();
     assert!(metrics.lines().count() == 2 && metrics.contains("retain_class"), "{metrics}");
@@ -121,8 +122,53 @@ fn a_student_is_cut_learns_again_and_is_cut_once_more() {
     assert_eq!(retained(&second), retained(&first));
     assert_eq!(second["student"]["inherit"].as_str(), Some("."));
     assert_eq!(second["train"]["learning_rate"], first["train"]["learning_rate"]);
+    // It is held against that one, too, and may lose as much.
+    assert_eq!((first["gate"]["against"].as_str(), first["gate"]["budget"].as_f64()), (Some("../out"), Some(100.0)));
+    assert_eq!(second["gate"], first["gate"]);
     // The same command is the same work once more.
     scene.done(&arguments);
+}
+
+#[test]
+fn a_cut_student_that_loses_too_much_is_refused_and_written_when_forced() {
+    if !support::onnx_runtime() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.done(&["run", "scene.yaml"]);
+    let prune = ["prune", "out", "--out", "cut", "--keep", "0.2", "--measure", "macs", "--by", "l1", "--epochs", "1"];
+    let told = scene.done(&prune);
+    assert!(told.contains("refused there, unless it then loses at most 1.00 points"), "{told}");
+    // It learns next to nothing.
+    let run = ["run", "cut/distil.yaml", "--set", "train.learning_rate=0.0000001"];
+    let output = scene.distill(&run);
+    let words = ["beside the student of", "points where 1.00 are allowed", "--keep", "train.epochs", "gate.force=true"];
+    support::refused(&output, 1, &words);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("importance kept") && told.contains("stage_32"), "the table of what was cut: {told}");
+    let bundle = scene.path("cut/distilled/student.onnx");
+    assert!(!bundle.exists() && !scene.path("cut/distilled/report.json").exists());
+    let verdict =
+        || -> Value { serde_json::from_slice(&std::fs::read(scene.path("cut/distilled/gate.json")).unwrap()).unwrap() };
+    let of = |place: usize| verdict()["judged"][place]["ap50"].as_f64().unwrap();
+    assert!(of(0) - of(1) > 0.3, "{}", verdict());
+    assert_eq!(verdict()["judged"][0]["images"].as_u64(), Some(8));
+
+    // More may be lost, or it is forced; nothing is trained or judged anew.
+    let before = std::fs::metadata(scene.path("cut/distilled/train/best.bpk")).unwrap().modified().unwrap();
+    scene.done(&[&run[..], &["--set", "gate.force=true"]].concat());
+    assert!(bundle.exists() && verdict()["forced"] == true, "{}", verdict());
+    assert_eq!(std::fs::metadata(scene.path("cut/distilled/train/best.bpk")).unwrap().modified().unwrap(), before);
+    // What was forced once is not there any more where it is not.
+    support::refused(&scene.distill(&run), 1, &["points where 1.00 are allowed"]);
+    assert!(!bundle.exists());
+    scene.done(&[&run[..], &["--set", "gate.budget=100"]].concat());
+    assert!(bundle.exists());
+    support::refused(
+        &scene.distill(&[&run[..], &["--set", "gate.against=gone"]].concat()),
+        2,
+        &["gate.against", "gone"],
+    );
 }
 
 #[test]

@@ -195,6 +195,49 @@ fn what_loses_too_much_is_refused_with_the_layers_and_written_when_forced() {
 }
 
 #[test]
+fn layers_that_hurt_go_back_to_float_until_the_budget_holds() {
+    const FLOAT: i32 = 1;
+    if !support::onnx_runtime() {
+        return;
+    }
+    // Calibrated in the night, as above: with every layer in int8 much is lost.
+    let (folder, bag) = bag_with_night(FRAMES / 2);
+    let (out, figures) = (folder.path().join("int8.onnx"), folder.path().join("int8.json"));
+    let data = ["--data", text(&bag), "--out", text(&out), "--report", text(&figures), "--method", "minmax"];
+    let agreement = |more: &[&str]| {
+        ended(&quantize(&[&data[..], &["--max-float", "0", "--agreement", "0"], more].concat()), 0);
+        report(&figures)["worth"]["agreement"].as_f64().unwrap()
+    };
+    let all = agreement(&[]);
+    let table = report(&figures)["layers"].as_array().unwrap().clone();
+    let names: Vec<&str> = table.iter().map(|layer| layer["layer"].as_str().unwrap()).collect();
+    let worst = names[..names.len() / 2].join(",");
+    let half = agreement(&["--keep-float", &worst]);
+    assert!(all < half, "{all} with every layer in int8, {half} with the worse half in float");
+
+    let wanted = 0.5 * (all + half);
+    let stdout = ended(&quantize(&[&data[..], &["--agreement", &wanted.to_string()]].concat()), 0);
+    assert!(stdout.contains("float32"), "{stdout}");
+    let mixed = report(&figures);
+    assert!(mixed["worth"]["agreement"].as_f64().is_some_and(|reached| reached >= wanted), "{}", mixed["worth"]);
+    let layers = mixed["layers"].as_array().unwrap();
+    let is_float: Vec<bool> = layers.iter().map(|layer| layer["is_float"] == true).collect();
+    let count = is_float.iter().filter(|is_float| **is_float).count();
+    assert!((1..=names.len() / 2).contains(&count), "{is_float:?}");
+    assert!(is_float[..count].iter().all(|is_float| *is_float), "those first that hurt most: {is_float:?}");
+    // What the report says is what is in the graph, and in the bundle's own words.
+    let model = read_onnx(&out).unwrap();
+    for (layer, is_float) in layers.iter().zip(is_float) {
+        let name = layer["layer"].as_str().unwrap();
+        let weights = model.graph.initializer.iter().filter(|tensor| tensor.dims.len() == 4);
+        let mut floats = weights.filter(|tensor| tensor.data_type == FLOAT);
+        assert_eq!(floats.any(|tensor| tensor.name == format!("{name}.weight")), is_float, "{name}");
+    }
+    let told = metadata(&out).figures["quantization"]["float_layers"].as_array().unwrap().len();
+    assert_eq!(told, count);
+}
+
+#[test]
 fn layers_that_are_named_stay_float() {
     if !support::onnx_runtime() {
         return;

@@ -15,6 +15,7 @@ use super::{
     ablate::{print_settings, stop_children_on_interrupt},
     bench::read_images,
     evaluate::{evaluate_shown, tell_losses},
+    test_figures::add_test_figures,
     train::check_inputs,
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
             Climber, Contest, Front, Ladder, LadderConfig, LadderPoint, Measured, StepEnd, fused_ap50, test_figures,
         },
         durable,
-        evaluate::{EvaluateError, bundle_path},
+        evaluate::{EvaluateError, EvaluationReport, bundle_path},
         report::front_page,
         shell::quoted,
     },
@@ -58,9 +59,13 @@ use crate::{
 /// is 1, and the nearest is named with what it misses.
 ///
 /// What is finished and whose inputs have not changed is not made again: after Ctrl-C, a power cut or another line in the file the same
-/// command goes on. Times are measured anew each time. An int8 form that loses more than the gate allows (`gate: {budget: 1.0, agreement:
-/// 0.97}`, see `distill quantize --help`) is refused and left out. `weights: unsigned` or `full` makes int8 with other weights than clear
-/// ones.
+/// command goes on. Times are measured anew each time. What loses more than the gate allows (`gate: {budget: 1.0, agreement: 0.97}`) is
+/// refused and left out: a cut student that has learnt again beside the uncut one (see `distill prune --help`), with all that would be made
+/// of it, and an int8 or float16 form beside its float student (see `distill quantize --help`). `weights: unsigned` or `full` makes int8
+/// with other weights than clear ones, `ladder.by: batch_norm` or `l1` cuts by another importance, and `fp16` is a precision for
+/// processors that compute in it.
+///
+/// For students of cameras; a lidar student is made smaller by its experiment's `student` and `distill quantize`.
 ///
 /// See first what would run, or try it out quickly. --set changes values of the ladder (seed, epochs, recovery_epochs, aware_epochs,
 /// latency_rounds, and what is in ladder, gate and constraints); all other keys are those of the experiment:
@@ -110,11 +115,11 @@ pub fn run(args: CompressArgs) -> anyhow::Result<Outcome> {
     let interrupts = stop_children_on_interrupt()?;
     let mut display = Display { ladder: &ladder, start: None };
     let ends = Climber { ladder: &ladder, program: &program, interrupts: &interrupts }.climb(&mut display);
-    let Some(Found { front, lost_data }) = measure(&ladder, &ends, &interrupts.stop)? else {
+    let Some(Found { front, test, lost_data }) = measure(&ladder, &ends, &interrupts.stop)? else {
         outln!("stopped; the same command goes on");
         return Ok(Outcome::Done);
     };
-    write(&ladder.config.output, &front)?;
+    write(&ladder.config.output, &front, test.as_ref())?;
     if front.chosen.is_none() {
         return Err(WorkFailed(front.verdict()).into());
     }
@@ -129,6 +134,8 @@ pub fn run(args: CompressArgs) -> anyhow::Result<Outcome> {
 /// What a ladder came to.
 struct Found {
     front: Front,
+    /// The evaluation on the test block, where there is one with truth.
+    test: Option<EvaluationReport>,
     /// Whether part of the recordings could not be read.
     lost_data: bool,
 }
@@ -156,12 +163,14 @@ fn measure(ladder: &Ladder, ends: &[StepEnd], stop: &AtomicBool) -> anyhow::Resu
     }
     let mut front = front_of(ladder, ends, measured, truth);
     front.choose();
+    let mut test = None;
     if any_made {
         // All of them, also where none is chosen: what a step costs is believed where nobody was chosen by it.
         match evaluate_shown(&contest.test()?, stop) {
             Ok(report) => {
                 (front.test, front.test_frames) = (test_figures(&report), report.frames);
-                front.test_truth = report.truth;
+                front.test_truth.clone_from(&report.truth);
+                test = Some(report);
             }
             Err(EvaluateError::Stopped) => return Ok(None),
             // There may be no test block, or none with truth.
@@ -169,7 +178,7 @@ fn measure(ladder: &Ladder, ends: &[StepEnd], stop: &AtomicBool) -> anyhow::Resu
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Some(Found { front, lost_data }))
+    Ok(Some(Found { front, test, lost_data }))
 }
 
 /// A result, or nothing of what was stopped.
@@ -222,8 +231,8 @@ fn front_of(ladder: &Ladder, ends: &[StepEnd], measured: Option<Measured>, truth
     }
 }
 
-/// Prints the result, writes it in all its forms, and copies the chosen student.
-fn write(output: &Path, front: &Front) -> anyhow::Result<()> {
+/// Prints the result, writes it in all its forms, and copies the chosen student, with its figures of the evaluation `test` inside.
+fn write(output: &Path, front: &Front, test: Option<&EvaluationReport>) -> anyhow::Result<()> {
     let text = front.to_text();
     out!("{text}");
     let unwritten = |path: &Path, error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
@@ -243,6 +252,10 @@ fn write(output: &Path, front: &Front) -> anyhow::Result<()> {
     if let Some(chosen) = front.chosen.as_ref().and_then(|name| front.point(name)) {
         let bytes = std::fs::read(&chosen.bundle).map_err(|error| unwritten(Path::new(&chosen.bundle), error))?;
         durable::write_bytes(&student, &bytes).map_err(|error| unwritten(&student, error))?;
+        let judged = |report: &EvaluationReport| report.models.iter().position(|model| model.name == chosen.name);
+        if let Some((report, place)) = test.and_then(|report| Some((report, judged(report)?))) {
+            add_test_figures(&student, report, &report.models[place])?;
+        }
         outln!("compress: {}", student.display());
     }
     Ok(())

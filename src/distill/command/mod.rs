@@ -19,6 +19,7 @@ mod compress;
 mod evaluate;
 mod evaluate_lidar;
 mod forgetting;
+mod gate;
 mod generations;
 mod inspect;
 pub mod label;
@@ -35,6 +36,7 @@ mod samples;
 mod score_profile;
 mod synth;
 mod teacher;
+mod test_figures;
 mod train;
 mod train_display;
 

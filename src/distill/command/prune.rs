@@ -57,7 +57,11 @@ use crate::{
 ///   distill prune runs/my --keep 0.5 --measure macs --out runs/my_half     # multiply-accumulates in place of this machine's time
 ///
 /// A cut student has lost accuracy until it has learnt again. What it lost is told, by the validation block; the test block stays
-/// untouched.
+/// untouched. Where it has learnt again and still loses more beside the uncut student than --budget allows, `distill run` refuses it with
+/// the table of what was cut (exit code 1), and writes its bundle only when forced:
+///
+///   distill prune runs/my --keep 0.5 --out runs/my_half --budget 2
+///   distill run runs/my_half/distil.yaml --set gate.force=true
 ///
 /// In the output folder: config.yaml, train/best.bpk and student.onnx as in a run's folder, prune.json (all figures: importance, channels,
 /// times of each layer) and distil.yaml.
@@ -85,6 +89,9 @@ pub struct PruneArgs {
     /// Epochs of distil.yaml; by default a quarter of the run's, 5 at least.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
+    /// Points of AP50 that the student may have lost on the validation block, once it has learnt again. Default: what the run might, or 1.
+    #[arg(long, value_name = "POINTS", value_parser = points)]
+    budget: Option<f64>,
 }
 
 /// A share of what there is.
@@ -92,6 +99,14 @@ fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
         _ => Err("must be a share between 0 and 1, for instance 0.6".to_owned()),
+    }
+}
+
+/// Points of average precision.
+fn points(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(points) if (0.0..=100.0).contains(&points) => Ok(points),
+        _ => Err("must be points of AP50, 0 to 100".to_owned()),
     }
 }
 
@@ -303,8 +318,10 @@ fn write(args: &PruneArgs, run: &Run, pruned: &Pruned, report: &PruneReport) -> 
     let cut = cut_experiment(&run.experiment, pruned.config.group_channels(), &folder);
     let epochs = args.epochs.map_or_else(|| default_epochs(run.experiment.train.epochs), |epochs| epochs as usize);
     let recovery_path = folder.join(RECOVERY_FILE);
-    let recovery = recovery(&run.experiment, &cut, epochs).relative_to(&folder).to_yaml()?;
-    durable::write_bytes(&recovery_path, recovery.as_bytes()).map_err(|error| unwritten(&recovery_path, &error))?;
+    let recovery = recovery(&run.experiment, &cut, epochs, args.budget).relative_to(&folder);
+    let budget = recovery.gate.as_ref().map(|gate| gate.budget);
+    durable::write_bytes(&recovery_path, recovery.to_yaml()?.as_bytes())
+        .map_err(|error| unwritten(&recovery_path, &error))?;
     durable::remove_file(&report_path).map_err(|error| unwritten(&report_path, &error))?;
     write_run_files(&folder, &cut.to_yaml()?)?;
     pruned.student.save(&weights_path(&folder.join("train"))).map_err(|error| WorkFailed(error.to_string()))?;
@@ -323,5 +340,33 @@ fn write(args: &PruneArgs, run: &Run, pruned: &Pruned, report: &PruneReport) -> 
     durable::write_bytes(&report_path, &json).map_err(|error| unwritten(&report_path, &error))?;
     outln!("prune: {}", folder.display());
     outln!("let it learn again: distill run {}", args.out.join(RECOVERY_FILE).display());
+    if let Some((lost, budget)) = report.lost_points().zip(budget)
+        && lost > budget
+    {
+        outln!(
+            "refused there, unless it then loses at most {budget:.2} points of AP50 of the {lost:.2} that it lacks now (--budget)"
+        );
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn criteria_are_called_as_in_ladders() {
+        for by in By::value_variants() {
+            let value = by.to_possible_value().unwrap();
+            assert_eq!(value.get_name(), by.criterion().name());
+        }
+    }
+
+    #[test]
+    fn a_budget_is_in_points() {
+        assert_eq!((points("2.5"), points("0")), (Ok(2.5), Ok(0.0)));
+        for wrong in ["-1", "101", "NaN", "much"] {
+            assert!(points(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -113,6 +113,8 @@ fn aware_experiment(before: Experiment, run: &Path, output: &Path, epochs: usize
             retain: Some(RetainConfig { weight, temperature, ..RetainConfig::new(run.to_owned()) }),
             ..before.distillation
         },
+        // The int8 bundle has a gate of its own.
+        gate: None,
         train: TrainConfig {
             epochs,
             quantize_aware: true,

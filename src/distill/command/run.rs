@@ -15,12 +15,14 @@ use super::{
     audit::audit_stage,
     evaluate::{evaluate_shown, tell_losses},
     forgetting::forgetting_stage,
+    gate::gate_stage,
     generations::train_generations,
     label::LabelDisplay,
     report::{default_page, write_report},
     run_lidar::run_lidar,
     samples::add_image_samples,
     score_profile::add_image_profile,
+    test_figures::add_test_figures,
     train::{ExperimentArgs, TrainEnd, is_lidar_file, stop_on_interrupt, train_stage, write_run_files},
 };
 use crate::{
@@ -36,10 +38,7 @@ use crate::{
         teacher::TeacherConfig,
         train::trained_student,
     },
-    model::{
-        ModelSpec,
-        bundle::{BundleMetadata, DataSource, Provenance, TeacherSource, read_metadata, write_metadata},
-    },
+    model::bundle::{BundleMetadata, DataSource, Provenance, TeacherSource},
 };
 
 /// What a run's page shows, beside the experiment.
@@ -79,6 +78,13 @@ const SHOWN: [&str; 7] = [
 ///
 /// List the old recordings in `data` too, where you still have them: what no image shows cannot be rehearsed.
 ///
+/// Let a cut student learn again (see `distill prune --help`). Where it then loses more on the validation block than its `gate` allows, it is
+/// refused with exit code 1: the table of what was cut is printed, and there is no student.onnx. More may be lost, or all:
+///
+///   distill run runs/my_60/distil.yaml
+///   distill run runs/my_60/distil.yaml --set gate.budget=2.5
+///   distill run runs/my_60/distil.yaml --set gate.force=true
+///
 /// A lidar student: an experiment whose YAML says `task: lidar` runs label -> train -> export -> evaluate -> report, with labels out of
 /// truth, of another lidar student, or of teachers that look at a camera beside the lidar:
 ///
@@ -97,7 +103,7 @@ const SHOWN: [&str; 7] = [
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot, two validation frames inside for its self-test there), report.json
 /// (figures on the test block), report.html (the same as a page to look at), forgetting.json (what was forgotten of a retained run),
-/// config.yaml, versions.json.
+/// gate.json (what a cut student lost), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -140,7 +146,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     Ok(if lost_data { Outcome::DataLost } else { Outcome::Done })
 }
 
-/// Makes the student of an experiment and its bundle, as far as that was not done already: label -> audit -> train -> export.
+/// Makes the student of an experiment and its bundle, as far as that was not done already: label -> audit -> train -> gate -> export.
 pub(super) fn make_student(
     experiment: &Experiment,
     args: &ExperimentArgs,
@@ -165,6 +171,9 @@ pub(super) fn make_student(
         train_stage(experiment, args, book, stop)?
     };
     let TrainEnd::Finished { hash, lost_data: lost } = end else { return Ok(TrainEnd::Interrupted) };
+    if !gate_stage(experiment, &hash, book, stop)? {
+        return Ok(TrainEnd::Interrupted);
+    }
     if !has_generations {
         header("export");
         export_stage(experiment, &hash, book)?;
@@ -307,7 +316,9 @@ fn evaluate_stage(
     tell_losses(&report);
     durable::write_bytes(&path, &serde_json::to_vec_pretty(&report)?).map_err(failed)?;
     outln!("evaluate: {}", path.display());
-    write_figures(experiment, &report)?;
+    if let Some(student) = report.student() {
+        add_test_figures(&bundle_path(&experiment.output), &report, student)?;
+    }
     book.finish("evaluate", &hash, report.lost_data).map_err(failed)?;
     Ok(EvaluateEnd::Judged { lost_data: report.lost_data })
 }
@@ -364,22 +375,6 @@ pub(super) fn evaluate_hash(experiment: &Experiment, trained: &str) -> anyhow::R
         "evaluate": evaluate,
         "teachers": teachers,
     })))
-}
-
-/// Puts what the student was worth on the test block into its bundle's metadata.
-fn write_figures(experiment: &Experiment, report: &EvaluationReport) -> anyhow::Result<()> {
-    let Some(student) = report.student() else { return Ok(()) };
-    let bundle = bundle_path(&experiment.output);
-    let Some(mut metadata) = read_metadata::<ModelSpec>(&bundle)? else { return Ok(()) };
-    let figures = serde_json::json!({
-        "data": report.data.iter().map(|path| file_name(Path::new(path))).collect::<Vec<_>>(), "block": report.block, "truth": report.truth, "frames": report.frames, "objects": report.truths,
-        "ap": student.ap, "ap50": student.ap50, "ap75": student.ap75, "per_class": student.per_class,
-    });
-    metadata.set_figures(figures);
-    let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", bundle.display()));
-    let bytes = write_metadata(&std::fs::read(&bundle).map_err(failed)?, &metadata)?;
-    durable::write_bytes(&bundle, &bytes).map_err(failed)?;
-    Ok(())
 }
 
 /// Labels what is not labelled yet; says whether part of the recordings could not be read, or nothing when it was stopped. Where

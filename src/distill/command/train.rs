@@ -19,9 +19,10 @@ use super::{Outcome, WorkFailed, train_display::TrainDisplay};
 use crate::distill::{
     audit::earned_trust,
     bag::{Frames, TruthSource},
+    compress::prune::Gate,
     config::{ConfigError, Experiment, TargetSource, is_lidar},
     durable,
-    evaluate::targets_folder,
+    evaluate::{bundle_path, targets_folder},
     stage,
     stage::StageBook,
     targets::TargetSet,
@@ -144,6 +145,15 @@ pub(super) fn check_inputs(config: &Path, experiment: &Experiment) -> anyhow::Re
         && !folder.exists()
     {
         bail!("{}: evaluate.targets: {} is not there", config.display(), folder.display());
+    }
+    if let Some(gate) = Gate::of(experiment)
+        && !bundle_path(&gate.against).exists()
+    {
+        bail!(
+            "{}: gate.against: {} is not there; name the output folder of a finished `distill run`",
+            config.display(),
+            bundle_path(&gate.against).display()
+        );
     }
     check_inheritance(experiment).with_context(|| config.display().to_string())?;
     // The earlier student is small: reading it finds all that can be wrong with it.

@@ -19,6 +19,7 @@
 
 mod distillation;
 mod error;
+mod gate;
 mod overrides;
 mod paths;
 mod sections;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use distillation::{DistillationConfig, GenerationsConfig, Relabel, RetainConfig, SelfTrainingConfig, TrustSource};
 pub use error::ConfigError;
+pub use gate::GateConfig;
 pub(in crate::distill) use paths::{PathResolver, absolute_path, read_resolved, spread};
 use paths::{folder_of, relative_path};
 pub(in crate::distill) use sections::Complaint;
@@ -93,6 +95,9 @@ pub struct Experiment {
     /// What the student takes from its teachers besides their boxes.
     #[serde(default)]
     pub distillation: DistillationConfig,
+    /// What the student may lose beside that of an earlier run before there is no bundle of it. Default: nothing is held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateConfig>,
     /// Epochs, optimiser, checkpoints.
     #[serde(default)]
     pub train: TrainConfig,
@@ -149,12 +154,14 @@ impl Experiment {
     fn each_path<E>(&mut self, change: &mut dyn FnMut(&str, &mut PathBuf) -> Result<(), E>) -> Result<(), E> {
         change("output", &mut self.output)?;
         let retained = self.distillation.retain.as_mut().map(|retain| &mut retain.run);
+        let against = self.gate.as_mut().and_then(|gate| gate.against.as_mut());
         let others = [
             ("targets_folder", self.targets_folder.as_mut()),
             ("validation_targets", self.validation_targets.as_mut()),
             ("evaluate.targets", self.evaluate.targets.as_mut()),
             ("student.inherit", self.student.inherit.as_mut()),
             ("distillation.retain.run", retained),
+            ("gate.against", against),
         ];
         for (key, path) in others {
             if let Some(path) = path {
@@ -262,6 +269,9 @@ impl Experiment {
             let mend = "is this experiment's own `output`, where the new student would replace the earlier one; \
                         choose another `output`";
             return Err(wrong("distillation.retain.run", mend.into()));
+        }
+        if let Some(gate) = &self.gate {
+            gate.check(self).map_err(|(key, message)| wrong(key, message))?;
         }
         if self.train.quantize_aware {
             let key = "train.quantize_aware";

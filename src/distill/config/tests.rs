@@ -86,6 +86,19 @@ fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
 }
 
 #[test]
+fn a_gate_names_a_run_and_is_written_only_where_it_is_given() {
+    assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("gate:"));
+    let gated = read(SMALL, &["gate={against: ../runs/old}"]).unwrap();
+    let expected = GateConfig { against: Some(PathBuf::from("/runs/old")), budget: 1.0, force: false };
+    assert_eq!(gated.gate, Some(expected));
+    let moved = gated.relative_to(Path::new("/x")).to_yaml().unwrap();
+    assert!(moved.contains("against: ../runs/old"), "{moved}");
+    // Without a name it is the run that goes on teaching.
+    let retained = read(SMALL, &["distillation.retain={run: old}", "gate.force=true"]).unwrap();
+    assert!(retained.gate.is_some_and(|gate| gate.force && gate.against.is_none()));
+}
+
+#[test]
 fn channels_are_written_only_where_they_are_given() {
     let usual = read(SMALL, &[]).unwrap();
     assert!(!usual.to_yaml().unwrap().contains("channels"));
@@ -142,6 +155,9 @@ fn senseless_values_are_refused_by_name() {
         ("distillation.retain={run: old, weight: -1}", "distillation.retain.weight"),
         ("distillation.retain={run: old, temperature: 0}", "distillation.retain.temperature"),
         ("distillation.retain={run: old, schedule: {start: 0.9, end: 0.1}}", "distillation.retain.schedule"),
+        ("gate={budget: 2}", "gate.against"),
+        ("gate={against: ../out}", "gate.against"),
+        ("gate={against: old, budget: -1}", "gate.budget"),
     ] {
         let error = read(SMALL, &[change]).unwrap_err().to_string();
         assert!(error.contains(key), "{change}: {error}");

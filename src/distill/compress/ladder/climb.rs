@@ -5,7 +5,7 @@ use std::{io, path::Path, process::ExitStatus, sync::atomic::Ordering, thread};
 use super::{Ladder, Step};
 use crate::distill::{
     child::{DATA_LOST, Interrupts, LoggedChild, POLL, Watch, complaint},
-    compress::quantize::QuantizeReport,
+    compress::{prune::GateVerdict, quantize::QuantizeReport},
     durable,
     stage::{StageBook, hash_of, input_hash},
 };
@@ -25,7 +25,7 @@ pub enum StepEnd {
         /// Whether part of the recordings could not be read.
         lost_data: bool,
     },
-    /// It was quantised and loses too much.
+    /// It was cut or quantised and loses too much.
     Refused(String),
     /// It failed, and why.
     Failed(String),
@@ -144,12 +144,15 @@ fn clear(step: &Step) -> io::Result<()> {
     }
 }
 
-/// What a quantisation loses beyond its budget, by its report; none where that is missing or within the budget. Where it holds what JSON has
-/// no numbers for, because outputs overflow, `told` says it.
+/// What a quantisation, or a cut student that has learnt again, loses beyond its budget, by its report; none where that is missing or within
+/// the budget. Where it holds what JSON has no numbers for, because outputs overflow, `told` says it.
 fn refusal(verdict: &Path, told: impl FnOnce() -> String) -> Option<String> {
     let bytes = std::fs::read(verdict).ok()?;
-    match serde_json::from_slice::<QuantizeReport>(&bytes) {
-        Ok(report) => report.excess(),
+    if let Ok(report) = serde_json::from_slice::<QuantizeReport>(&bytes) {
+        return report.excess();
+    }
+    match serde_json::from_slice::<GateVerdict>(&bytes) {
+        Ok(cut) => cut.excess(),
         Err(_) => Some(told()),
     }
 }
@@ -268,6 +271,26 @@ mod tests {
         assert_eq!(climb_with(f64::INFINITY), (StepEnd::Refused("refused".into()), true));
         let (end, started) = climb_with(f64::INFINITY);
         assert!(matches!(end, StepEnd::Refused(_)) && !started, "{end:?}");
+    }
+
+    #[test]
+    fn a_cut_student_that_loses_too_much_is_refused_by_its_own_verdict() {
+        let folder = tempfile::tempdir().unwrap();
+        let ladder = ladder(folder.path());
+        let judged =
+            |ap50: f64| serde_json::json!({"ap": ap50, "ap50": ap50, "ap75": null, "per_class": [], "images": 70});
+        let climb_with = |after: f64| {
+            let verdict = serde_json::json!({
+                "against": "run", "truth": "labels", "budget": 1.0, "forced": false, "judged": [judged(0.8), judged(after)],
+            });
+            std::fs::write(folder.path().join("report"), verdict.to_string()).unwrap();
+            climb(&ladder, &Interrupts::default()).0
+        };
+        // Within its budget something else has failed.
+        assert_eq!(climb_with(0.8)[2], StepEnd::Failed("refused".into()));
+        let ends = climb_with(0.7);
+        assert!(matches!(&ends[2], StepEnd::Refused(reason) if reason.contains("10.00 points where 1.00")), "{ends:?}");
+        assert_eq!(ends[3], StepEnd::Without(2), "what comes of it is left out");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{Constraints, LadderError};
 use crate::distill::{
     ablate::{Settings, check_name, check_settings},
     compress::{
-        prune::Measure,
+        prune::{Criterion, Measure},
         quantize::{Budget, WeightRange},
     },
     config::{ConfigError, read_resolved},
@@ -77,7 +77,8 @@ pub struct LadderConfig {
     /// What is tried.
     #[serde(default)]
     pub ladder: LadderSection,
-    /// What an int8 bundle may lose against the float one that it was made of; what loses more is refused.
+    /// What a cut student may lose against the uncut one, and a bundle in fewer bits against the float one that it was made of; what loses
+    /// more is refused.
     #[serde(default)]
     pub gate: GateSection,
     /// The weights of int8 bundles: `clear`, `full` or `unsigned`, as of `distill quantize --weights`. Default `clear`.
@@ -103,6 +104,9 @@ pub struct LadderSection {
     pub prune: Vec<PruneShare>,
     /// Rounds of pruning and distilling in which each share is reached. Default 1.
     pub rounds: usize,
+    /// What tells which channels go: `taylor`, `batch_norm` or `l1`, as of `distill prune --by`. Default `taylor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Criterion>,
     /// The numbers that students compute in. Default `[fp32, int8]`.
     pub precisions: Vec<PointPrecision>,
 }
@@ -125,19 +129,22 @@ pub struct PruneShare {
 pub enum PointPrecision {
     /// Floats of 32 bits.
     Fp32,
+    /// Floats of 16 bits (`distill quantize --fp16`), for processors that compute in them.
+    Fp16,
     /// Eight bits, calibrated after training (`distill quantize`).
     Int8,
     /// Eight bits, trained with rounding in the loop (`distill quantize --train`).
     Int8Aware,
 }
 
-/// What an int8 bundle may lose, as of `distill quantize`.
+/// What a step of the ladder may lose, as of `distill prune` and `distill quantize`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateSection {
-    /// Points of AP50 on the validation block. Default 1.
+    /// Points of AP50 on the validation block: of a cut student that has learnt again beside the uncut one, and of one in fewer bits
+    /// beside the float one. Default 1.
     pub budget: f64,
-    /// The least F1 of agreement with the float student's detections. Default 0.97.
+    /// The least F1 of agreement of a student in fewer bits with the float student's detections. Default 0.97.
     pub agreement: f64,
 }
 
@@ -156,6 +163,7 @@ impl Default for LadderSection {
             inputs: Vec::new(),
             prune: Vec::new(),
             rounds: 1,
+            by: None,
             precisions: vec![PointPrecision::Fp32, PointPrecision::Int8],
         }
     }
@@ -184,6 +192,7 @@ impl PointPrecision {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
             Self::Int8 => "int8",
             Self::Int8Aware => "int8_aware",
         }
@@ -260,7 +269,7 @@ impl LadderSection {
             return twice("ladder.precisions");
         }
         if self.precisions.is_empty() {
-            let mend = "needs at least one of fp32, int8 and int8_aware".to_owned();
+            let mend = "needs at least one of fp32, fp16, int8 and int8_aware".to_owned();
             return Err(("ladder.precisions".to_owned(), mend));
         }
         if !(1..=MOST_ROUNDS).contains(&self.rounds) {
@@ -326,7 +335,7 @@ constraints: {size_kb: 500, speedup_over: {model: yolox.onnx, times: 9.4}}
         assert!(config.experiment.is_absolute() && config.experiment.ends_with("base.yaml"));
         let rival = config.constraints.speedup_over.unwrap().model;
         assert!(rival.is_absolute() && rival.ends_with("yolox.onnx"));
-        assert_eq!(config.weights, None);
+        assert_eq!((config.weights, config.ladder.by), (None, None));
         let unsigned = load(&format!("{TWO}weights: unsigned\n")).unwrap();
         assert_eq!(unsigned.weights, Some(WeightRange::Unsigned));
         let plain = load("name: a\nexperiment: b.yaml\noutput: c").unwrap();
@@ -347,6 +356,7 @@ constraints: {size_kb: 500, speedup_over: {model: yolox.onnx, times: 9.4}}
             ("{time: 0.5}", "{macs: 0.5}", &["ladder.prune.1", "cannot follow"]),
             ("{time: 0.7}", "{}", &["ladder.prune.0", "give one of"]),
             ("[fp32, int8, int8_aware]", "[]", &["ladder.precisions", "at least one"]),
+            ("sizes:", "by: magnitude\n  sizes:", &["ladder.by", "magnitude", "taylor"]),
             ("size_kb: 500", "size_kb: -1", &["constraints.size_kb", "above 0"]),
             ("train.batch", "student.width", &["set.student.width", "ladder.inputs"]),
             ("train.batch", "seed", &["set.seed", "`seed` of the ladder"]),

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Constraints, Ladder, Miss, PointPrecision, StepEnd};
+use super::{Constraints, Ladder, Miss, PointPrecision, StepEnd, place::Place};
 use crate::{
     bench::Machine,
     distill::ablate::Settings,
@@ -85,7 +85,7 @@ pub struct Reference {
 pub enum PointState {
     /// It has.
     Made,
-    /// Its int8 form loses too much.
+    /// It, or the cut student that it comes of, loses too much.
     Refused,
     /// A command on the way to it failed.
     Failed,
@@ -163,14 +163,10 @@ impl PointFigures {
     }
 
     /// Time, size and accuracy, where all are known.
-    fn place(&self) -> Option<[f64; 3]> {
-        Some([self.latency_ms?, self.bytes as f64, self.ap50?])
+    fn place(&self) -> Option<Place> {
+        let accuracy = [self.ap50?, self.ap.unwrap_or(f64::NEG_INFINITY)];
+        Some(Place { latency_ms: self.latency_ms?, bytes: self.bytes, accuracy })
     }
-}
-
-/// Whether `a` is no slower, no larger and no less accurate than `b`, and better in one of these.
-fn beats(a: [f64; 3], b: [f64; 3]) -> bool {
-    a[0] <= b[0] && a[1] <= b[1] && a[2] >= b[2] && a != b
 }
 
 impl LadderPoint {
@@ -204,12 +200,20 @@ impl LadderPoint {
 
 /// How the way to a step's output ended, and why it is not there.
 fn state_of(ladder: &Ladder, step: usize, ends: &[StepEnd]) -> (PointState, Option<String>) {
-    match ends.get(step) {
+    let mut cause = step;
+    // Steps stand behind those that they need, so this ends.
+    while let Some(StepEnd::Without(before)) = ends.get(cause)
+        && *before < cause
+    {
+        cause = *before;
+    }
+    let told = |reason: &String| format!("{}: {reason}", ladder.steps[cause].title);
+    match ends.get(cause) {
         Some(StepEnd::Done { .. }) => (PointState::Made, None),
-        Some(StepEnd::Refused(reason)) => (PointState::Refused, Some(reason.clone())),
-        Some(StepEnd::Failed(reason)) => (PointState::Failed, Some(format!("{}: {reason}", ladder.steps[step].title))),
-        // Steps stand behind those that they need, so this ends.
-        Some(StepEnd::Without(before)) if *before < step => state_of(ladder, *before, ends),
+        Some(StepEnd::Refused(reason)) if cause == step => (PointState::Refused, Some(reason.clone())),
+        // The cut student that it was to be made of.
+        Some(StepEnd::Refused(reason)) => (PointState::Refused, Some(told(reason))),
+        Some(StepEnd::Failed(reason)) => (PointState::Failed, Some(told(reason))),
         _ => (PointState::NotMade, None),
     }
 }
@@ -229,10 +233,10 @@ impl Front {
     /// Marks the front, and the chosen or the nearest student.
     pub fn choose(&mut self) {
         let place = |point: &LadderPoint| point.figures.as_ref().filter(|_| point.offered)?.place();
-        let places: Vec<Option<[f64; 3]>> = self.points.iter().map(place).collect();
+        let places: Vec<Option<Place>> = self.points.iter().map(place).collect();
         for (point, own) in self.points.iter_mut().zip(&places) {
-            let is_beaten = |own: [f64; 3]| places.iter().flatten().any(|other| beats(*other, own));
-            point.on_front = own.is_some_and(|own| !is_beaten(own));
+            let is_beaten = |own: &Place| places.iter().flatten().any(|other| other.beats(own));
+            point.on_front = own.as_ref().is_some_and(|own| !is_beaten(own));
         }
         let fitting = self.points.iter().filter(|point| point.fits());
         self.chosen = fitting.max_by(|a, b| by_accuracy(a, b)).map(|point| point.name.clone());
@@ -312,8 +316,6 @@ mod tests {
 
     #[test]
     fn equals_stand_on_the_front_together_and_the_faster_of_two_as_accurate_is_chosen() {
-        assert!(!beats([1.0, 1.0, 0.5], [1.0, 1.0, 0.5]) && beats([1.0, 1.0, 0.5], [1.0, 1.0, 0.4]));
-        assert!(!beats([1.0, 2.0, 0.5], [2.0, 1.0, 0.5]));
         let mut front = example();
         let accurate = front.points[1].figures.clone().unwrap();
         let slower = PointFigures { latency_ms: Some(1.9), ..accurate };
@@ -321,6 +323,53 @@ mod tests {
         front.points[2].misses.clear();
         front.choose();
         assert_eq!(front.chosen.as_deref(), Some("micro_int8"));
+    }
+
+    #[test]
+    fn of_two_of_the_same_ap50_the_one_that_is_chosen_stands_on_the_front() {
+        let mut front = example();
+        // As accurate at IoU 0.50, faster and smaller, but with looser boxes.
+        let chosen = front.points[1].figures.clone().unwrap();
+        let looser = PointFigures { ap: Some(0.5), latency_ms: Some(1.0), bytes: 200_000, ..chosen };
+        front.points[3].figures = Some(looser.clone());
+        front.points[3].misses.clear();
+        front.choose();
+        assert_eq!(front.chosen.as_deref(), Some("micro_int8"));
+        assert!(front.point("micro_int8").unwrap().on_front, "{:?}", on_front(&front));
+        assert!(front.point("micro_time_50_int8").unwrap().on_front);
+        // With boxes as good it is beaten, and not chosen either.
+        front.points[3].figures = Some(PointFigures { ap: front.points[1].figures.as_ref().unwrap().ap, ..looser });
+        front.choose();
+        assert_eq!(front.chosen.as_deref(), Some("micro_time_50_int8"));
+        assert!(!front.point("micro_int8").unwrap().on_front);
+    }
+
+    #[test]
+    fn what_comes_of_a_refused_cut_is_left_out_and_says_why() {
+        let ladder = plan(("", ""), &[]).unwrap();
+        let mut ends = vec![StepEnd::Done { earlier: false, lost_data: false }; ladder.steps.len()];
+        let refused =
+            ladder.steps.iter().position(|step| step.title == "distil small_320x192_time_64, round 2").unwrap();
+        ends[refused] = StepEnd::Refused("loses 3 points".into());
+        for (place, step) in ladder.steps.iter().enumerate().skip(refused + 1) {
+            if let Some(before) = step.after
+                && !matches!(ends[before], StepEnd::Done { .. })
+            {
+                ends[place] = StepEnd::Without(before);
+            }
+        }
+        let point = |place: usize| LadderPoint::new(&ladder, place, &ends, None);
+        let own = point(3);
+        assert_eq!((own.name.as_str(), own.state), ("small_320x192_time_64", PointState::Refused));
+        assert_eq!(own.reason.as_deref(), Some("loses 3 points"));
+        // Its int8 forms, and what is cut further.
+        for place in [4, 5, 6, 7, 8] {
+            let point = point(place);
+            assert_eq!(point.state, PointState::Refused, "{}", point.name);
+            let reason = "distil small_320x192_time_64, round 2: loses 3 points";
+            assert_eq!(point.reason.as_deref(), Some(reason), "{}", point.name);
+        }
+        assert_eq!([point(0).state, point(1).state, point(9).state], [PointState::Made; 3]);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! | `climb` | [`Climber`]: runs what is not done yet |
 //! | `measure` | [`Contest`]: times and judges |
 //! | `constraint` | [`Constraints`], and by how much they are missed |
-//! | `front` | [`Front`]: what was found |
+//! | `front`, `place` | [`Front`]: what was found, and who beats whom |
 //! | `table` | that as text |
 //!
 //! [`crate::distill::report`] draws what was found.
@@ -25,6 +25,7 @@ mod error;
 mod example;
 mod front;
 mod measure;
+mod place;
 mod plan;
 #[cfg(test)]
 mod plan_tests;

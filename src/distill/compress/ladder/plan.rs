@@ -10,11 +10,12 @@ use serde_yaml::Value;
 use super::{LadderConfig, LadderError, PointPrecision, config::OWN_KEYS};
 use crate::distill::{
     ablate::{Settings, check_key, overrides, path_override},
-    compress::prune::{Measure, default_epochs},
+    compress::prune::{Measure, VERDICT_FILE, default_epochs},
     config::{ConfigError, DataConfig, Experiment, TargetSource},
     evaluate::bundle_path,
     student::Size,
     teacher::TeacherConfig,
+    train::weights_path,
 };
 
 /// A ladder with all its commands and all the students that they make.
@@ -53,7 +54,7 @@ pub struct Step {
     pub settings: String,
     /// A folder that it fills; what lies there of an earlier time is removed before.
     pub fills: Option<PathBuf>,
-    /// The report of a quantisation: where it is there and the output is not, the bundle was refused.
+    /// The report of a quantisation, or what a cut student's gate found: where it is there and the output is not, the bundle was refused.
     pub verdict: Option<PathBuf>,
 }
 
@@ -209,6 +210,9 @@ impl Ladder {
         arguments.extend([OsString::from("--keep"), format!("{kept:.4}").into()]);
         arguments.extend([OsString::from("--measure"), measure.name().into()]);
         arguments.extend([OsString::from("--epochs"), epochs.to_string().into()]);
+        if let Some(by) = self.config.ladder.by {
+            arguments.extend(["--by", by.name()].map(OsString::from));
+        }
         let recovery = pruned.join("distil.yaml");
         let step = self.add_step(Step {
             title: format!("prune {name}, round {round}"),
@@ -217,12 +221,15 @@ impl Ladder {
             arguments,
             output: recovery.clone(),
             after: Some(above.step),
-            inputs: vec![bundle_path(&above.run)],
+            // Not the bundle, which is written anew where another gate looks at the same student.
+            inputs: vec![weights_path(&above.run.join("train"))],
             fills: Some(pruned.clone()),
             ..Step::default()
         });
         let run = pruned.join("distilled");
-        let arguments: Vec<OsString> = vec!["run".into(), recovery.clone().into(), "--resume".into()];
+        let budget = format!("gate.budget={}", self.config.gate.budget);
+        let mut arguments: Vec<OsString> = vec!["run".into(), recovery.clone().into(), "--resume".into()];
+        arguments.extend(["--set", budget.as_str()].map(OsString::from));
         let step = self.add_step(Step {
             title: format!("distil {name}, round {round}"),
             folder: folder.to_owned(),
@@ -231,6 +238,7 @@ impl Ladder {
             output: bundle_path(&run),
             after: Some(step),
             inputs: vec![recovery, bundle_path(&pruned), bundle_path(&whole.run)],
+            verdict: Some(run.join(VERDICT_FILE)),
             ..Step::default()
         });
         Standing { run, step, point: None }
@@ -259,6 +267,7 @@ impl Ladder {
         for precision in precisions {
             let change = match precision {
                 PointPrecision::Fp32 => continue,
+                PointPrecision::Fp16 => "float16".to_owned(),
                 PointPrecision::Int8 => "int8 after training".to_owned(),
                 PointPrecision::Int8Aware => format!("int8 in {} epochs of training", self.config.aware_epochs),
             };
@@ -277,8 +286,10 @@ impl Ladder {
         arguments.extend([OsString::from(&bundle), "--report".into(), verdict.clone().into()]);
         arguments.extend([OsString::from("--budget"), gate.budget.to_string().into()]);
         arguments.extend([OsString::from("--agreement"), gate.agreement.to_string().into()]);
-        // Said only where it is wanted, so that bundles of ladders that do not name it are not made again.
-        if let Some(weights) = self.config.weights {
+        if precision == PointPrecision::Fp16 {
+            arguments.push("--fp16".into());
+        } else if let Some(weights) = self.config.weights {
+            // Said only where it is wanted, so that bundles of ladders that do not name it are not made again.
             arguments.extend(["--weights", weights.name()].map(OsString::from));
         }
         if precision == PointPrecision::Int8Aware {

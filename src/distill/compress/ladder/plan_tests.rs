@@ -92,6 +92,8 @@ fn each_round_goes_on_from_the_one_before() {
     let words = words(last);
     assert_eq!((words[0].as_str(), Path::new(&words[1])), ("run", cut("32", 2).join("distil.yaml").as_path()));
     assert!(last.inputs.contains(&bundle_path(&whole)), "{:?}", last.inputs);
+    // What another gate writes anew is no reason to cut anew.
+    assert_eq!(prunes[1].inputs, [cut("64", 1).join("distilled/train/best.bpk")]);
     let macs = plan(("{time: 0.64}, {time: 0.32}", "{macs: 0.25}"), &[]).unwrap();
     let step = macs.steps.iter().find(|step| step.title == "prune small_320x192_macs_25, round 1").unwrap();
     assert_eq!(self::words(step)[4..8], ["--keep", "0.5000", "--measure", "macs"]);
@@ -127,6 +129,41 @@ fn weights_are_those_of_every_quantisation() {
     };
     assert_eq!(weights(("seed: 7", "seed: 7\nweights: unsigned")), [true; 24]);
     assert_eq!(weights(("", "")), [false; 24]);
+}
+
+#[test]
+fn what_was_cut_passes_the_same_gate() {
+    let budgets = |set: &[&str]| -> Vec<String> {
+        let ladder = plan(("", ""), set).unwrap();
+        let recoveries = ladder.steps.iter().filter(|step| step.stage.starts_with("distil "));
+        let budget = |step: &Step| {
+            let folder = step.output.parent().unwrap();
+            assert_eq!(step.verdict.as_deref(), Some(folder.join("gate.json").as_path()));
+            words(step).last().cloned().unwrap_or_default()
+        };
+        recoveries.map(budget).collect()
+    };
+    assert_eq!(budgets(&[]), ["gate.budget=1"; 16]);
+    assert_eq!(budgets(&["gate.budget=2.5"]), ["gate.budget=2.5"; 16]);
+}
+
+#[test]
+fn float16_is_a_precision_and_the_criterion_a_choice() {
+    let ladder = plan(("[int8, int8_aware]", "[fp32, fp16]\nweights: unsigned"), &["ladder.by=batch_norm"]).unwrap();
+    let names: Vec<&str> = ladder.points.iter().take(3).map(|point| point.name.as_str()).collect();
+    assert_eq!(names, ["small_320x192", "small_320x192_fp16", "small_320x192_time_64"]);
+    let half = &ladder.points[1];
+    assert_eq!((half.from, half.offered, half.change.as_str()), (Some(0), true, "float16"));
+    assert!(half.bundle.ends_with("small_320x192/fp16.onnx"), "{}", half.bundle.display());
+    let half = words(&ladder.steps[half.step]);
+    assert!(half.ends_with(&["--fp16".to_owned()]), "{half:?}");
+    assert!(!half.contains(&"--weights".to_owned()), "float16 has no weights of eight bits: {half:?}");
+    let by = |ladder: &Ladder| -> Vec<bool> {
+        let prunes = ladder.steps.iter().map(words).filter(|words| words[0] == "prune");
+        prunes.map(|words| words.windows(2).any(|pair| pair == ["--by", "batch_norm"])).collect()
+    };
+    assert_eq!(by(&ladder), [true; 16]);
+    assert_eq!(by(&plan(("", ""), &[]).unwrap()), [false; 16]);
 }
 
 #[test]

@@ -59,13 +59,30 @@ pub enum PruneError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A student that lost too much and is not to become a bundle.
+    #[error(
+        "refused, there is no bundle: beside the student of {}, {loss}. Cut less at a time and in rounds (`distill prune --keep`), let it \
+         learn for more epochs (`--set train.epochs=..`), allow more (`--set gate.budget=..`), or write it all the same with `--set \
+         gate.force=true`",
+        against.display()
+    )]
+    Budget {
+        /// The run whose student it was held against.
+        against: PathBuf,
+        /// What is lost, in words.
+        loss: String,
+    },
 }
 
 impl PruneError {
     /// Whether the work itself failed although the input was right.
     pub fn is_work_failure(&self) -> bool {
         match self {
-            Self::Graph(_) | Self::Model(_) | Self::Importance { .. } | Self::TooLittle { .. } => true,
+            Self::Graph(_)
+            | Self::Model(_)
+            | Self::Importance { .. }
+            | Self::TooLittle { .. }
+            | Self::Budget { .. } => true,
             Self::Student(_) | Self::Inherit(_) | Self::Folded { .. } | Self::Occupied { .. } => false,
         }
     }

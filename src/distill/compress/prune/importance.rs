@@ -20,6 +20,17 @@ pub enum Criterion {
     L1,
 }
 
+impl Criterion {
+    /// Its name on the command line and in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Taylor => "taylor",
+            Self::BatchNorm => "batch_norm",
+            Self::L1 => "l1",
+        }
+    }
+}
+
 /// How much each channel of each group matters; of coupled channels what makes them is taken together.
 pub type Importance = ByGroup<Vec<f64>>;
 

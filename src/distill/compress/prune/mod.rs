@@ -16,11 +16,13 @@
 //! | `cut` | which channels go |
 //! | `search` | [`prune`]: from a student to a narrower one |
 //! | `recovery` | the experiments of the cut student: as a folder of its own, and to learn again |
+//! | `gate` | [`GateVerdict`]: what it lost all the same, and whether that is too much |
 //! | `report` | [`PruneReport`] |
 
 mod cost;
 mod cut;
 mod error;
+mod gate;
 mod importance;
 mod layers;
 mod measure;
@@ -31,6 +33,7 @@ mod search;
 pub use cost::{CostTable, LayerCost, Measure};
 pub use cut::LEAST;
 pub use error::PruneError;
+pub use gate::{Gate, GateVerdict, VERDICT_FILE};
 pub use importance::{Criterion, Importance, Sensitivity, by_scale, by_weights};
 pub use recovery::{REPORT_FILE, cut_experiment, default_epochs, recovery};
 pub use report::{CutFigures, GroupReport, PruneReport};

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::distill::{
-    config::{DistillationConfig, Experiment, GenerationsConfig, RetainConfig, StudentSection, TargetSource},
+    config::{
+        DistillationConfig, Experiment, GateConfig, GenerationsConfig, RetainConfig, StudentSection, TargetSource,
+    },
     evaluate::targets_folder,
     student::Channels,
 };
@@ -36,6 +38,7 @@ pub fn cut_experiment(experiment: &Experiment, channels: Channels, folder: &Path
             generations: GenerationsConfig::default(),
             ..experiment.distillation.clone()
         },
+        gate: None,
         ..experiment.clone()
     }
 }
@@ -43,12 +46,17 @@ pub fn cut_experiment(experiment: &Experiment, channels: Channels, folder: &Path
 /// The experiment in which the cut student of a folder learns again what the run's student knows: from its weights, from all that taught
 /// the run's student, and from that student itself.
 ///
-/// Where the run's student is one that was cut and has learnt again, the student that was not cut goes on teaching.
-pub fn recovery(experiment: &Experiment, cut: &Experiment, epochs: usize) -> Experiment {
+/// Where the run's student is one that was cut and has learnt again, the student that was not cut goes on teaching. Beside that one it
+/// may lose `budget` points of AP50 on the validation block; by default as many as the run's student might.
+pub fn recovery(experiment: &Experiment, cut: &Experiment, epochs: usize, budget: Option<f64>) -> Experiment {
+    let uncut = unpruned(experiment);
+    let gate = experiment.gate.clone().unwrap_or_default();
     let mut recovery = cut.clone();
+    recovery.gate =
+        Some(GateConfig { against: Some(uncut.run.clone()), budget: budget.unwrap_or(gate.budget), force: false });
     recovery.output = cut.output.join("distilled");
     recovery.student.inherit = Some(cut.output.clone());
-    recovery.distillation.retain = Some(unpruned(experiment));
+    recovery.distillation.retain = Some(uncut);
     recovery.train.epochs = epochs;
     recovery.train.learning_rate = experiment.train.learning_rate * if is_cut(experiment) { 1.0 } else { RATE };
     recovery
@@ -63,7 +71,7 @@ fn unpruned(experiment: &Experiment) -> RetainConfig {
 }
 
 /// Whether a run is the recovery of a cut student.
-fn is_cut(experiment: &Experiment) -> bool {
+pub(super) fn is_cut(experiment: &Experiment) -> bool {
     experiment.student.inherit.as_ref().is_some_and(|folder| folder.join(REPORT_FILE).exists())
 }
 
@@ -90,18 +98,24 @@ mod tests {
         assert_eq!((cut.name.as_str(), &cut.student.inherit), ("aisle_pruned", &None));
         assert_eq!(cut.targets_folder.as_deref(), Some(&*folder.join("run/targets")));
         assert_eq!((cut.student.channels, cut.distillation.generations.count), (Some(channels), 0));
-        let first = recovery(&run, &cut, 8);
+        assert_eq!(cut.gate, None);
+        let first = recovery(&run, &cut, 8, Some(2.5));
         assert_eq!((first.output.clone(), first.train.epochs), (folder.join("cut/distilled"), 8));
         assert_eq!(first.student.inherit.as_deref(), Some(&*folder.join("cut")));
         assert_eq!(first.distillation.retain.as_ref().unwrap().run, folder.join("run"));
         assert!((first.train.learning_rate - 0.003).abs() < 1e-12);
+        let gate = first.gate.clone().unwrap();
+        assert_eq!((gate.against, gate.budget, gate.force), (Some(folder.join("run")), 2.5, false));
 
         // The next round: the first student teaches, and the learning rate sinks no further.
         std::fs::create_dir(folder.join("cut")).unwrap();
         std::fs::write(folder.join("cut").join(REPORT_FILE), "{}").unwrap();
         let cut = cut_experiment(&first, channels, &folder.join("second"));
         assert_eq!((cut.name.as_str(), cut.targets_folder.as_ref()), ("aisle_pruned", first.targets_folder.as_ref()));
-        let second = recovery(&first, &cut, 5);
+        assert_eq!(cut.gate, None);
+        let second = recovery(&first, &cut, 5, None);
+        // Losses of several rounds add up, so that each is held against the student that nothing was cut from.
+        assert_eq!(second.gate, first.gate);
         assert_eq!(second.distillation.retain.unwrap().run, folder.join("run"));
         assert_eq!(second.train.learning_rate, first.train.learning_rate);
     }

@@ -1,12 +1,13 @@
 //! What came of pruning, for people and for the folder.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     cost::{LayerCost, Measure},
     importance::Criterion,
+    recovery::REPORT_FILE,
     search::TOLERANCE,
 };
 use crate::{
@@ -76,6 +77,17 @@ pub struct PruneReport {
 }
 
 impl PruneReport {
+    /// The report in a folder that `distill prune` wrote; none where there is none, or where it is damaged.
+    pub fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(REPORT_FILE)).ok()?).ok()
+    }
+
+    /// Points of AP50 that the cut has cost on the validation block, until the student has learnt again; none where nothing tells.
+    pub fn lost_points(&self) -> Option<f64> {
+        let [before, after] = self.validation.as_ref()?;
+        Some(100.0 * (before.ap50? - after.ap50?))
+    }
+
     /// Whether the cut student finds nothing of what is to be found, until it has learnt again.
     pub fn finds_nothing(&self) -> bool {
         self.validation.as_ref().is_some_and(|[_, after]| after.ap50.is_some_and(|ap50| ap50 < 0.01))

@@ -121,8 +121,7 @@ impl QuantizeReport {
         Self { trained: epochs.is_some(), trained_epochs: epochs, ..self }
     }
 
-    /// What is lost beyond the budget, in words; `None` where the budget holds. Outputs that overflow are beyond any: where the float
-    /// bundle finds nothing, a broken one agrees with it.
+    /// What is lost beyond the budget, in words; `None` where the budget holds. Outputs that overflow are beyond any.
     pub fn excess(&self) -> Option<String> {
         if !self.loss.is_finite() {
             return Some(format!("the {} network's outputs overflow on validation frames", self.precision));
@@ -250,7 +249,7 @@ pub(super) mod tests {
 
     /// A report of float16 within its budget.
     pub(in crate::distill) fn example_report() -> QuantizeReport {
-        let worth = Worth { frames: 9, float_found: 0, agreement: 1.0, ap50: None, float_ap50: None };
+        let worth = Worth { frames: 9, float_found: 40, agreement: 1.0, ap50: None, float_ap50: None };
         QuantizeReport {
             precision: Precision::Float16,
             trained: false,

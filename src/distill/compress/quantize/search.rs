@@ -151,7 +151,8 @@ pub fn quantize(
     let most = options.max_float.unwrap_or(table.len() / 2).min(table.len() - 1);
     let mut result = best.judged(job, &plan, judge)?;
     let mut float = 0;
-    if options.budget.excess(&result.1).is_some() {
+    // Where nothing judges, no layer in float is any better.
+    if options.budget.excess(&result.1).is_some() && !result.1.is_blind() {
         let mut kept = kept.clone();
         for (count, layer) in table.iter().take(most).enumerate() {
             tell(&format!("keep {} in float", layer.layer));

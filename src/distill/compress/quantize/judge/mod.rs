@@ -45,6 +45,11 @@ impl Worth {
         let (agreement, found, frames) = (self.agreement, self.float_found, self.frames);
         format!("{precision}agreement F1 {agreement:.3} on {found} detections in {frames} validation frames")
     }
+
+    /// Whether neither truth nor a detection of the float bundle tells anything: then a bundle that finds nothing at all agrees with it.
+    pub fn is_blind(&self) -> bool {
+        self.ap50.is_none() && self.float_found == 0
+    }
 }
 
 /// What a bundle may lose.
@@ -66,12 +71,13 @@ impl Default for Budget {
 impl Budget {
     /// What is lost beyond the budget, in words; `None` where all is within.
     pub fn excess(&self, worth: &Worth) -> Option<String> {
+        if worth.is_blind() {
+            let reason = "there is nothing to judge by: the float student finds nothing on these frames, and nobody knows what is there";
+            return Some(reason.to_owned());
+        }
         let mut excess = Vec::new();
-        if let (Some(before), Some(after)) = (worth.float_ap50, worth.ap50)
-            && before - after > self.ap50
-        {
-            let (lost, allowed) = (100.0 * (before - after), 100.0 * self.ap50);
-            excess.push(format!("average precision falls by {lost:.2} points where {allowed:.2} are allowed"));
+        if let (Some(before), Some(after)) = (worth.float_ap50, worth.ap50) {
+            excess.extend(self.lost_precision(before, after));
         }
         if worth.agreement < self.agreement {
             let (found, least) = (worth.agreement, self.agreement);
@@ -80,6 +86,14 @@ impl Budget {
             ));
         }
         (!excess.is_empty()).then(|| excess.join(", and "))
+    }
+
+    /// What of an average precision, as a share of 1, is lost beyond the budget, in words.
+    pub fn lost_precision(&self, before: f64, after: f64) -> Option<String> {
+        let (lost, allowed) = (100.0 * (before - after), 100.0 * self.ap50);
+        // What is no number is no precision either.
+        let is_within = before - after <= self.ap50;
+        (!is_within).then(|| format!("average precision falls by {lost:.2} points where {allowed:.2} are allowed"))
     }
 }
 
@@ -106,6 +120,18 @@ mod tests {
         assert!(lost.contains("80.00 points") && lost.contains("0.500, below 0.970"), "{lost}");
         // Better than the float bundle is no loss.
         assert_eq!(budget.excess(&Worth { ap50: Some(0.9), ..worth }), None);
+    }
+
+    #[test]
+    fn what_nothing_judges_is_within_no_budget() {
+        let blind = Worth { frames: 9, float_found: 0, agreement: 1.0, ap50: None, float_ap50: None };
+        for budget in [Budget::default(), Budget { ap50: 1.0, agreement: 0.0 }] {
+            let excess = budget.excess(&blind).unwrap();
+            assert!(excess.contains("nothing to judge by"), "{excess}");
+        }
+        // One detection to agree on, or truth, is something.
+        assert_eq!(Budget::default().excess(&Worth { float_found: 1, ..blind }), None);
+        assert_eq!(Budget::default().excess(&Worth { ap50: Some(0.0), float_ap50: Some(0.0), ..blind }), None);
     }
 
     #[test]
