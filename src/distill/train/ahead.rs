@@ -119,7 +119,7 @@ mod tests {
             let mut used = Vec::new();
             let made = |_: &mut (), place: usize| {
                 // Every third one is slow.
-                std::thread::sleep(Duration::from_millis(if place % 3 == 0 { 3 } else { 0 }));
+                std::thread::sleep(Duration::from_millis(if place.is_multiple_of(3) { 3 } else { 0 }));
                 Ok(10 * place)
             };
             let keep = |batch, _| {

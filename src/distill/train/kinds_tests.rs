@@ -241,7 +241,7 @@ fn students_of_earlier_runs_resume_where_they_were() {
     let (large, equal) = (folder.path().join("large"), folder.path().join("equal"));
     write_run(&large, Size::Small);
     write_run(&equal, Size::Micro);
-    let retain = |run: &Path| Some(RetainConfig { run: run.to_owned(), weight: 1.0, temperature: 2.0 });
+    let retain = |run: &Path| Some(RetainConfig { weight: 1.0, temperature: 2.0, ..RetainConfig::new(run.to_owned()) });
     let mut inherited = experiment(2);
     inherited.student.inherit = Some(large.clone());
     let mut retained = experiment(2);
