@@ -31,12 +31,14 @@ pub fn check(bytes: &[u8]) {
         }
         // Mostly within what a clock goes on between two messages, now and then anywhere.
         time = if source.u8() > 0 { time.wrapping_add(i64::from(source.i32())) } else { source.i64() };
-        let cameras: Vec<(RigidTransform, Vec<CameraBox>)> = (0..source.u8() % MOST_CAMERAS)
-            .map(|_| (mount(&mut source), (0..source.u8() % MOST_FOUND).map(|_| found_box(&mut source)).collect()))
+        let cameras: Vec<(RigidTransform, Vec<CameraBox>)> = (0..source.u8() % (MOST_CAMERAS + 1))
+            .map(|_| {
+                (mount(&mut source), (0..source.u8() % (MOST_FOUND + 1)).map(|_| found_box(&mut source)).collect())
+            })
             .collect();
-        let lidar: Option<(RigidTransform, Vec<LidarObject>)> = source
-            .bool()
-            .then(|| (mount(&mut source), (0..source.u8() % MOST_FOUND).map(|_| found_object(&mut source)).collect()));
+        let lidar: Option<(RigidTransform, Vec<LidarObject>)> = source.bool().then(|| {
+            (mount(&mut source), (0..source.u8() % (MOST_FOUND + 1)).map(|_| found_object(&mut source)).collect())
+        });
         let given = cameras.iter().map(|(_, boxes)| boxes.len()).sum::<usize>();
         let given = given + lidar.as_ref().map_or(0, |(_, objects)| objects.len());
         let cameras: Vec<CameraBoxes<'_>> = cameras

@@ -33,12 +33,12 @@ pub fn test_data(needed: &str) -> Option<PathBuf> {
     None
 }
 
-/// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped; where `CI` is set, which always has it,
+/// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped; where `CI` is true, which always has it,
 /// the test fails.
 pub fn onnx_runtime() -> bool {
     let found = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty());
-    let in_ci = std::env::var_os("CI").is_some();
-    assert!(found || !in_ci, "ORT_DYLIB_PATH does not name ONNX Runtime's library, and CI is set");
+    let may_skip = matches!(std::env::var("CI").as_deref(), Err(_) | Ok("" | "0" | "false"));
+    assert!(found || may_skip, "ORT_DYLIB_PATH does not name ONNX Runtime's library, and CI is set");
     if !found {
         println!(
             "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"

@@ -201,12 +201,11 @@ impl VariantResult {
         let recordings = figures.first().map(|run| run.per_recording.as_slice()).unwrap_or_default();
         let per_recording = recordings
             .iter()
-            .enumerate()
-            .map(|(index, recording)| {
+            .map(|recording| {
                 let of = |figure: fn(&RecordingFigures) -> Option<f64>| {
-                    let values: Vec<f64> =
-                        figures.iter().filter_map(|run| run.per_recording.get(index)).filter_map(figure).collect();
-                    Spread::of(&values)
+                    let same = |own: &&RecordingFigures| own.data == recording.data;
+                    let own = figures.iter().filter_map(|run| run.per_recording.iter().find(same));
+                    Spread::of(&own.filter_map(figure).collect::<Vec<f64>>())
                 };
                 RecordingSpread { data: recording.data.clone(), ap: of(|own| own.ap), ap50: of(|own| own.ap50) }
             })

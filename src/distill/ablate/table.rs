@@ -98,7 +98,9 @@ impl Ablation {
             let header: Vec<&str> = [title].into_iter().chain(names.iter().map(String::as_str)).collect();
             let mut table = FigureTable::new(1, &header);
             for variant in self.variants.iter().filter(|variant| !variant.per_recording.is_empty()) {
-                let values: Vec<String> = variant.per_recording.iter().map(|own| spread(figure(own), 3)).collect();
+                // Variants may have other recordings, or in another order.
+                let of = |path: &&str| variant.per_recording.iter().find(|own| own.data == **path).and_then(figure);
+                let values: Vec<String> = paths.iter().map(|path| spread(of(path), 3)).collect();
                 table.add(&[&variant.name], &values);
             }
             table

@@ -49,7 +49,8 @@ use crate::distill::{
 ///   distill ablate sizes.yaml --set train.epochs=1 --seeds 1 --output /tmp/sizes
 ///
 /// Have finished students judged by somebody else, for instance by the boxes of a detector that taught nobody (the folder of soft targets
-/// starts from the experiment's own). Nothing is trained again, and the first result stays where it is:
+/// starts from the experiment's own). Nothing is trained again, and the first result stays where it is;
+/// the runs' own reports and bundles have the other judge's figures until the command is repeated without it:
 ///
 ///   distill ablate sizes.yaml --set evaluate.targets=../../runs/judge --result runs/sizes/by_judge
 ///

@@ -21,8 +21,11 @@ use crate::{
         teacher::TeacherConfig,
         train::trained_student,
     },
-    metrics::ApSummary,
-    model::bundle::BundleMetadata,
+    metrics::{ApSummary, ClassAp},
+    model::{
+        ModelSpec,
+        bundle::{BundleMetadata, read_metadata},
+    },
 };
 
 /// Holds the trained student of an experiment against another run's on the validation block, unless that was done already, and writes
@@ -62,6 +65,12 @@ pub(super) fn gate_stage(
     // What was judged stays as it is; what may be lost may have changed.
     let verdict = GateVerdict { budget: gate.budget, forced: gate.force, ..verdict };
     durable::write_bytes(&path, &serde_json::to_vec_pretty(&verdict)?).map_err(failed)?;
+    if verdict.excess().is_some() && !gate.force {
+        // What an earlier student was worth is no longer this run's.
+        for stage in ["export", "evaluate", "forgetting", "report"] {
+            book.forget(stage);
+        }
+    }
     book.finish("gate", &hash, lost_data).map_err(failed)?;
     out!("gate: {}", verdict.to_text());
     let Some(loss) = verdict.excess() else { return Ok(true) };
@@ -106,12 +115,17 @@ fn judge(experiment: &Experiment, gate: &Gate, stop: &AtomicBool) -> anyhow::Res
         Err(error) => return Err(error.into()),
     };
     tell_losses(&report);
-    let of = |model: &ModelReport| ApSummary {
-        ap: model.ap,
-        ap50: model.ap50,
-        ap75: model.ap75,
-        per_class: model.per_class.clone(),
-        images: report.frames,
+    // What the earlier student never knew it cannot have lost to this one.
+    let earlier = read_metadata::<ModelSpec>(&bundle_path(&gate.against))?.map(|earlier| earlier.spec.classes);
+    let of = |model: &ModelReport| {
+        let is_known = |own: &&ClassAp| earlier.as_ref().is_none_or(|known| known.contains(&own.class));
+        let per_class: Vec<ClassAp> = model.per_class.iter().filter(is_known).cloned().collect();
+        let mean = |figure: fn(&ClassAp) -> Option<f64>| {
+            let values: Vec<f64> = per_class.iter().filter_map(figure).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let (ap, ap50, ap75) = (mean(|own| own.ap), mean(|own| own.ap50), mean(|own| own.ap75));
+        ApSummary { ap, ap50, ap75, per_class, images: report.frames }
     };
     verdict.truth = report.truth.clone();
     if let [before, after] = report.models.as_slice() {

@@ -150,7 +150,7 @@ pub(super) fn check_inputs(config: &Path, experiment: &Experiment) -> anyhow::Re
         && !bundle_path(&gate.against).exists()
     {
         bail!(
-            "{}: gate.against: {} is not there; name the output folder of a finished `distill run`",
+            "{}: gate.against (or the run that `student.inherit` was cut from): {} is not there; name the output folder of a finished `distill run`",
             config.display(),
             bundle_path(&gate.against).display()
         );

@@ -105,7 +105,7 @@ pub struct RetainConfig {
     #[serde(default = "default_retain_temperature")]
     pub temperature: f32,
     /// When both terms count. Default: always.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "WeightSchedule::is_always")]
     pub schedule: WeightSchedule,
 }
 

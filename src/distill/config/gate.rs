@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Complaint, Experiment};
-use crate::distill::compress::quantize::Budget;
+use crate::distill::compress::{prune::is_cut, quantize::Budget};
 
 /// What a student is held against before there is a bundle of it. `distill prune` writes it into the experiment in which a cut student
 /// learns again: what lost more by the cut than is allowed is refused by `distill run`.
@@ -39,7 +39,7 @@ impl GateConfig {
         }
         let wrong = |message: &str| Err(("gate.against", message.to_owned()));
         match &self.against {
-            None if experiment.distillation.retain.is_none() => {
+            None if experiment.distillation.retain.is_none() && !is_cut(experiment) => {
                 wrong("name the output folder of the run whose student this one is held against")
             }
             Some(run) if *run == experiment.output => {

@@ -83,7 +83,9 @@ fn yaw_variance(track: &Track) -> f64 {
     if !track.has_shape || longer < LEAST_ELONGATION * shorter {
         return UNKNOWN_YAW;
     }
-    let place = track.covariance[0][0].max(track.covariance[1][1]);
+    // The greatest variance in any direction.
+    let (x, y, both) = (track.covariance[0][0], track.covariance[1][1], track.covariance[0][1]);
+    let place = 0.5 * (x + y) + (0.5 * (x - y)).hypot(both);
     (4.0 * place / (longer * longer)).min(UNKNOWN_YAW)
 }
 

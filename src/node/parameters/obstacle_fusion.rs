@@ -54,9 +54,9 @@ pub struct ObstacleFusionParameters {
     pub lidar_field_of_view: f64,
     /// Metres that the camera detectors see objects at; farther boxes are not used. Read on configure.
     pub camera_range: f64,
-    /// Detections that confirm a track which cameras alone report where the lidar should see it, 3 being enough for others; 1: as for others. Read on configure.
+    /// Detections that confirm a track which cameras alone report where the lidar should see it, confirm_hits being enough for others; 1: as for others. Read on configure.
     pub doubted_hits: i64,
-    /// Detections within a second that confirm a track: with fewer, objects are reported sooner, and false ones more often. Read on configure.
+    /// Detections within a second that confirm a track: with fewer, objects are reported sooner, and false ones more often; with more than the detectors give in a second, never. Read on configure.
     pub confirm_hits: i64,
     /// Seconds without a detection after which a track ends: about how long a shelf hides somebody. Until then it is carried on at its velocity. Read on configure.
     pub max_missed: f64,
@@ -155,7 +155,7 @@ impl NodeParameters for ObstacleFusionParameters {
         ("lidar_field_of_view", 0.01, std::f64::consts::TAU),
         ("camera_range", 0.5, 200.0),
         ("doubted_hits", 1.0, 100.0),
-        ("confirm_hits", 1.0, 100.0),
+        ("confirm_hits", 1.0, 30.0),
         ("max_missed", 0.1, 60.0),
         ("visible_misses", 1.0, 1000.0),
         ("visible_missed", 0.0, 60.0),

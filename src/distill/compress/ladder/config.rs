@@ -39,8 +39,8 @@ pub(super) const OWN_KEYS: [(&str, &str); 6] = [
 ];
 
 /// Keys of the ladder that `--set` changes; the experiment has none of these but `seed`, which the ladder gives it.
-const SETTABLE: [&str; 8] =
-    ["seed", "epochs", "recovery_epochs", "aware_epochs", "ladder", "gate", "constraints", "latency_rounds"];
+const SETTABLE: [&str; 9] =
+    ["seed", "epochs", "recovery_epochs", "aware_epochs", "ladder", "gate", "weights", "constraints", "latency_rounds"];
 
 /// A rung may have at most this share of the time of the one before it; less of a step is not worth a training.
 const MOST_SHARE: f64 = 0.98;

@@ -35,6 +35,7 @@ pub use cut::LEAST;
 pub use error::PruneError;
 pub use gate::{Gate, GateVerdict, VERDICT_FILE};
 pub use importance::{Criterion, Importance, Sensitivity, by_scale, by_weights};
+pub(in crate::distill) use recovery::is_cut;
 pub use recovery::{REPORT_FILE, cut_experiment, default_epochs, recovery};
 pub use report::{CutFigures, GroupReport, PruneReport};
 pub use search::{PruneJob, Pruned, prune};

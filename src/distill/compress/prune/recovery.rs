@@ -71,7 +71,7 @@ fn unpruned(experiment: &Experiment) -> RetainConfig {
 }
 
 /// Whether a run is the recovery of a cut student.
-pub(super) fn is_cut(experiment: &Experiment) -> bool {
+pub(in crate::distill) fn is_cut(experiment: &Experiment) -> bool {
     experiment.student.inherit.as_ref().is_some_and(|folder| folder.join(REPORT_FILE).exists())
 }
 

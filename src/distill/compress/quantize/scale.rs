@@ -59,6 +59,7 @@ pub enum WeightRange {
     /// eight bits. Here the two greatest weights of one sign of an output channel are together at most 128, whichever of them meet. Most
     /// channels thus have a little more than seven bits, those with a lone great weight all eight.
     #[default]
+    #[serde(alias = "saturation_free")]
     Clear,
     /// int8, all eight bits for every channel: for CPUs with VNNI or Arm's dot products, and for GPUs.
     Full,

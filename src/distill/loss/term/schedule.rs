@@ -23,6 +23,11 @@ impl Default for WeightSchedule {
 }
 
 impl WeightSchedule {
+    /// Whether it is the usual one. That is not written, so that checkpoints and finished stages stay valid.
+    pub(in crate::distill) fn is_always(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The factor in `[0, 1]` of a term's weight after this share of the steps.
     pub fn factor(&self, progress: f64) -> f32 {
         if progress < self.start || progress >= self.end && self.end < 1.0 {
