@@ -87,7 +87,7 @@ fn a_run_to_retain_has_defaults_and_its_path_is_resolved() {
 
 #[test]
 fn a_gate_names_a_run_and_is_written_only_where_it_is_given() {
-    assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("gate:"));
+    assert!(!read(SMALL, &[]).unwrap().to_yaml().unwrap().contains("\ngate:"));
     let gated = read(SMALL, &["gate={against: ../runs/old}"]).unwrap();
     let expected = GateConfig { against: Some(PathBuf::from("/runs/old")), budget: 1.0, force: false };
     assert_eq!(gated.gate, Some(expected));

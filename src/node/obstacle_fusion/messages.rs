@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn tracks_keep_their_identity() {
         let mut covariance = [[0.0; 4]; 4];
-        covariance[0][1] = 0.25;
+        (covariance[0][1], covariance[1][0]) = (0.25, 0.25);
         let track = Track {
             id: 41,
             class: 1,
