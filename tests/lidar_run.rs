@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
 use distilled_perception::model::{bundle::read_metadata, lidar::LidarSpec};
@@ -43,9 +43,7 @@ impl Workshop {
     }
 
     fn distill(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null()).env_remove("RUST_LOG");
-        command.output().unwrap()
+        support::distill_in(self.folder.path(), arguments)
     }
 
     fn record(&self, name: &str, arguments: &[&str]) {

@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
 use distilled_perception::{
@@ -33,9 +33,7 @@ impl Scene {
 
     /// Runs `distill` in the scene's folder.
     fn distill(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null()).env_remove("RUST_LOG");
-        command.output().unwrap()
+        support::distill_in(self.folder.path(), arguments)
     }
 
     /// What it prints, once it has ended well.

@@ -3,10 +3,7 @@
 
 mod support;
 
-use std::{
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::{path::PathBuf, process::Output};
 
 use distilled_perception::{
     distill::export::read_onnx,
@@ -35,9 +32,7 @@ impl Scene {
 
     /// Runs a subcommand in the folder.
     fn distill(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null()).env_remove("RUST_LOG");
-        command.output().unwrap()
+        support::distill_in(self.folder.path(), arguments)
     }
 }
 

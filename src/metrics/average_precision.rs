@@ -42,6 +42,19 @@ pub struct ApSummary {
     pub images: usize,
 }
 
+impl ApSummary {
+    /// The means over classes; those without any truth do not count.
+    pub fn of(per_class: Vec<ClassAp>, images: usize) -> Self {
+        Self {
+            ap: mean(per_class.iter().filter_map(|class| class.ap)),
+            ap50: mean(per_class.iter().filter_map(|class| class.ap50)),
+            ap75: mean(per_class.iter().filter_map(|class| class.ap75)),
+            per_class,
+            images,
+        }
+    }
+}
+
 /// How one detection fared at each IoU threshold.
 #[derive(Clone, Copy)]
 struct Judged {
@@ -127,13 +140,7 @@ impl ApAccumulator {
                 }
             })
             .collect();
-        ApSummary {
-            ap: mean(per_class.iter().filter_map(|class| class.ap)),
-            ap50: mean(per_class.iter().filter_map(|class| class.ap50)),
-            ap75: mean(per_class.iter().filter_map(|class| class.ap75)),
-            per_class,
-            images: self.images,
-        }
+        ApSummary::of(per_class, self.images)
     }
 
     /// Precision over recall at IoU 0.50 and the calibration of each class that occurs in the data.

@@ -18,7 +18,7 @@ pub mod training;
 
 use std::{
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output, Stdio},
 };
 
 /// The folder of real recordings and models, where `needed` (a file or folder in it) is there. Otherwise says, as a test's last
@@ -33,12 +33,25 @@ pub fn test_data(needed: &str) -> Option<PathBuf> {
     None
 }
 
+/// Whether tests may pass without what this machine lacks, by the variable `CI`: a developer reads that something was left out, in CI
+/// nobody would.
+pub fn may_skip() -> bool {
+    matches!(std::env::var("CI").ok().as_deref(), None | Some("" | "0" | "false"))
+}
+
+/// Runs a subcommand of `distill` in a folder.
+#[cfg(feature = "distill")]
+pub fn distill_in(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command.output().unwrap()
+}
+
 /// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped; where `CI` is true, which always has it,
 /// the test fails.
 pub fn onnx_runtime() -> bool {
     let found = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty());
-    let may_skip = matches!(std::env::var("CI").as_deref(), Err(_) | Ok("" | "0" | "false"));
-    assert!(found || may_skip, "ORT_DYLIB_PATH does not name ONNX Runtime's library, and CI is set");
+    assert!(found || may_skip(), "ORT_DYLIB_PATH does not name ONNX Runtime's library, and CI is set");
     if !found {
         println!(
             "skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library (run scripts/setup, source scripts/env)"

@@ -90,12 +90,6 @@ fn screenshot(arguments: &[&str]) -> Output {
     Command::new(script).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Whether tests may pass without what this machine lacks, by the variable `CI`: a developer reads that something was left out, in CI
-/// nobody would.
-fn may_skip(ci: Option<&str>) -> bool {
-    matches!(ci, None | Some("" | "0" | "false"))
-}
-
 /// Looks at a page wide and narrow, light and dark; pictures go into `folder`. Without a browser it says that nothing was looked at,
 /// and fails where `CI` is true.
 pub fn assert_looks_right(html: &Path, folder: &Path) {
@@ -103,7 +97,7 @@ pub fn assert_looks_right(html: &Path, folder: &Path) {
     if !found.status.success() {
         let why = String::from_utf8_lossy(&found.stderr);
         assert!(
-            may_skip(std::env::var("CI").ok().as_deref()),
+            super::may_skip(),
             "no headless browser to look at pages with, which CI must have: scripts/screenshot --install gets one into the cache folder, \
              DISTILLED_PERCEPTION_BROWSER names another; CI=false leaves it out\n{why}"
         );

@@ -119,13 +119,7 @@ fn judge(experiment: &Experiment, gate: &Gate, stop: &AtomicBool) -> anyhow::Res
     let earlier = read_metadata::<ModelSpec>(&bundle_path(&gate.against))?.map(|earlier| earlier.spec.classes);
     let of = |model: &ModelReport| {
         let is_known = |own: &&ClassAp| earlier.as_ref().is_none_or(|known| known.contains(&own.class));
-        let per_class: Vec<ClassAp> = model.per_class.iter().filter(is_known).cloned().collect();
-        let mean = |figure: fn(&ClassAp) -> Option<f64>| {
-            let values: Vec<f64> = per_class.iter().filter_map(figure).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
-        let (ap, ap50, ap75) = (mean(|own| own.ap), mean(|own| own.ap50), mean(|own| own.ap75));
-        ApSummary { ap, ap50, ap75, per_class, images: report.frames }
+        ApSummary::of(model.per_class.iter().filter(is_known).cloned().collect(), report.frames)
     };
     verdict.truth = report.truth.clone();
     if let [before, after] = report.models.as_slice() {
