@@ -16,9 +16,11 @@ pub mod seeds;
 #[cfg(feature = "distill")]
 pub mod training;
 
+#[cfg(feature = "distill")]
+use std::process::{Command, Stdio};
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
 /// The folder of real recordings and models, where `needed` (a file or folder in it) is there. Otherwise says, as a test's last
