@@ -42,11 +42,12 @@ use crate::{
 };
 
 /// What a run's page shows, beside the experiment.
-const SHOWN: [&str; 7] = [
+const SHOWN: [&str; 8] = [
     "report.json",
     "audit.json",
     "train/metrics.jsonl",
     "generations.json",
+    "gate.json",
     "forgetting.json",
     "ablation.json",
     "../../ablation.json",

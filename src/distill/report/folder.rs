@@ -13,7 +13,10 @@ use crate::{
     distill::{
         ablate::Ablation,
         audit::Audit,
-        compress::ladder::Front,
+        compress::{
+            ladder::Front,
+            prune::{GateVerdict, VERDICT_FILE},
+        },
         config::Experiment,
         evaluate::{EvaluationReport, Forgetting, bundle_path},
         train::Lineage,
@@ -51,6 +54,8 @@ pub(super) struct RunFolder {
     pub audit: Option<Result<Audit, String>>,
     /// `generations.json`, or why it cannot be read; `None` without one.
     pub lineage: Option<Result<Lineage, String>>,
+    /// `gate.json`, or why it cannot be read; `None` without one.
+    pub gate: Option<Result<GateVerdict, String>>,
     /// `forgetting.json`, or why it cannot be read; `None` without one.
     pub forgetting: Option<Result<Forgetting, String>>,
     /// `ablation.json` of the ablation that the run is a part of, or why it cannot be read; `None` without one.
@@ -128,6 +133,7 @@ impl RunFolder {
             bundle: read_metadata(bundle_path(path)).ok().flatten(),
             audit: kept(&path.join("audit.json")),
             lineage: kept(&path.join("generations.json")),
+            gate: kept(&path.join(VERDICT_FILE)),
             forgetting: kept(&path.join("forgetting.json")),
             ablation: ablation(path),
             front: front(path),

@@ -1,44 +1,80 @@
-//! Where the student comes from: the generations before it, and what it has forgotten of an earlier run.
+//! Where the student comes from: the generations before it, what it has lost beside the student that a gate holds it against, and what
+//! it has forgotten of an earlier run.
 
 use super::{Section, table::figure_table};
-use crate::distill::{
-    evaluate::Forgetting,
-    figure_table::{FigureTable, figure},
-    report::{folder::RunFolder, markup::Markup},
-    train::Lineage,
+use crate::{
+    distill::{
+        compress::prune::GateVerdict,
+        evaluate::Forgetting,
+        figure_table::{FigureTable, figure},
+        report::{folder::RunFolder, markup::Markup},
+        train::Lineage,
+    },
+    metrics::ClassAp,
 };
 
-/// The generations and the forgetting of a run; none when it has neither.
+/// The generations, the gate and the forgetting of a run; none when it has none of them.
 pub(super) fn section(folder: &RunFolder) -> Option<Section> {
-    if folder.lineage.is_none() && folder.forgetting.is_none() {
+    if folder.lineage.is_none() && folder.gate.is_none() && folder.forgetting.is_none() {
         return None;
     }
     let body = Markup::of(|html| {
-        if let Some(lineage) = &folder.lineage {
-            match lineage {
-                Ok(lineage) => generations(html, lineage),
-                Err(reason) => unreadable(html, reason),
-            }
-        }
-        if let Some(forgetting) = &folder.forgetting {
-            match forgetting {
-                Ok(forgetting) => forgotten(html, forgetting),
-                Err(reason) => unreadable(html, reason),
-            }
-        }
+        show(html, &folder.lineage, generations);
+        show(html, &folder.gate, gate);
+        show(html, &folder.forgetting, forgotten);
     });
     Some(Section {
         id: "lineage",
         title: "Where it comes from",
-        how_to_read: "Generations: each is taught by the ones before it and kept only when it is better on the validation block. Forgetting: \
-                      the earlier student and this one on the earlier run's test block."
+        how_to_read: "Generations: each is taught by the ones before it and kept only when it is better on the validation block. Gate: the \
+                      student that this one was cut from and this one on the validation block. Forgetting: the earlier student and this one \
+                      on the earlier run's test block."
             .into(),
         body,
     })
 }
 
-fn unreadable(html: &mut Markup, reason: &str) {
-    html.leaf("p", &[("class", "note warning")], reason);
+/// What a file of the run says, or why it cannot be read; nothing without the file.
+fn show<T>(html: &mut Markup, file: &Option<Result<T, String>>, told: impl Fn(&mut Markup, &T)) {
+    match file {
+        None => (),
+        Some(Ok(file)) => told(html, file),
+        Some(Err(reason)) => {
+            html.leaf("p", &[("class", "note warning")], reason);
+        }
+    }
+}
+
+/// AP50 of all classes and of each, of an earlier student and of this one.
+fn before_and_now(html: &mut Markup, all: [Option<f64>; 2], per_class: [&[ClassAp]; 2]) {
+    let mut table = FigureTable::new(1, &["class", "AP50 before", "AP50 now"]);
+    table.add(&["all"], &all.map(figure));
+    for class in per_class[0] {
+        let now = per_class[1].iter().find(|now| now.class == class.class).and_then(|now| now.ap50);
+        table.add(&[&class.class], &[figure(class.ap50), figure(now)]);
+    }
+    html.append(&figure_table(&table, Some(0)));
+}
+
+fn gate(html: &mut Markup, verdict: &GateVerdict) {
+    html.leaf("h3", &[], "Gate");
+    let excess = verdict.excess();
+    let frames = verdict.judged.as_ref().map(|pair| {
+        let [before, after] = pair;
+        before_and_now(html, [before.ap50, after.ap50], [&before.per_class, &after.per_class]);
+        format!("Judged on {} frames; truth: {}. ", after.images, verdict.truth)
+    });
+    let note = format!(
+        "{}Held against the student of {}; {:.2} points of AP50 might be lost.",
+        frames.unwrap_or_default(),
+        verdict.against,
+        verdict.budget
+    );
+    html.leaf("p", &[("class", "note")], &note);
+    if let Some(excess) = excess {
+        let fate = if verdict.forced { "written all the same, because of gate.force" } else { "refused" };
+        html.leaf("p", &[("class", "note warning")], &format!("{fate}: {excess}"));
+    }
 }
 
 fn generations(html: &mut Markup, lineage: &Lineage) {
@@ -57,14 +93,8 @@ fn generations(html: &mut Markup, lineage: &Lineage) {
 
 fn forgotten(html: &mut Markup, forgetting: &Forgetting) {
     html.leaf("h3", &[], "Forgetting");
-    let mut table = FigureTable::new(1, &["class", "AP50 before", "AP50 now"]);
     let (before, after) = (&forgetting.before, &forgetting.after);
-    table.add(&["all"], &[figure(before.ap50), figure(after.ap50)]);
-    for class in &before.per_class {
-        let now = after.per_class.iter().find(|now| now.class == class.class).and_then(|now| now.ap50);
-        table.add(&[&class.class], &[figure(class.ap50), figure(now)]);
-    }
-    html.append(&figure_table(&table, Some(0)));
+    before_and_now(html, [before.ap50, after.ap50], [&before.per_class, &after.per_class]);
     let mut note = format!("Judged on {} frames; truth: {}.", forgetting.frames, forgetting.truth);
     if !forgetting.seen.is_empty() {
         note.push_str(" Part of these recordings may have been trained on since, which flatters this student.");
@@ -75,7 +105,37 @@ fn forgotten(html: &mut Markup, forgetting: &Forgetting) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::{evaluate::RetainedSkill, train::Generation};
+    use crate::{
+        distill::{evaluate::RetainedSkill, train::Generation},
+        metrics::ApSummary,
+    };
+
+    #[test]
+    fn what_a_gate_found_is_told() {
+        let judged = |ap50| {
+            let class = ClassAp { class: "cone".into(), truths: 3, ap: None, ap50: Some(ap50 - 0.25), ap75: None };
+            ApSummary { ap: None, ap50: Some(ap50), ap75: None, per_class: vec![class], images: 70 }
+        };
+        let verdict = GateVerdict {
+            against: "runs/uncut".into(),
+            truth: "labels".into(),
+            budget: 1.0,
+            forced: false,
+            judged: Some([judged(0.75), judged(0.7)]),
+        };
+        let shown = |verdict: &GateVerdict| Markup::of(|html| gate(html, verdict)).as_str().to_owned();
+        let html = shown(&verdict);
+        for part in ["0.750", "0.700", "cone", "0.500", "0.450", "70 frames", "runs/uncut", "1.00 points", "refused: "]
+        {
+            assert!(html.contains(part), "no {part} in {html}");
+        }
+        let forced = shown(&GateVerdict { forced: true, ..verdict.clone() });
+        assert!(forced.contains("gate.force") && !forced.contains("refused"), "{forced}");
+        let kept = shown(&GateVerdict { budget: 6.0, ..verdict.clone() });
+        assert!(!kept.contains("warning"), "{kept}");
+        let unjudged = shown(&GateVerdict { judged: None, ..verdict });
+        assert!(unjudged.contains("nothing to judge by") && !unjudged.contains("<table"), "{unjudged}");
+    }
 
     #[test]
     fn generations_and_forgetting_are_told() {
