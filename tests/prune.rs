@@ -137,6 +137,11 @@ fn a_cut_student_that_loses_too_much_is_refused_and_written_when_forced() {
     let prune = ["prune", "out", "--out", "cut", "--keep", "0.2", "--measure", "macs", "--by", "l1", "--epochs", "1"];
     let told = scene.done(&prune);
     assert!(told.contains("refused there, unless it then loses at most 1.00 points"), "{told}");
+    // In int8 it is no better before it has learnt again.
+    let quantize = ["quantize", "cut", "--out", "cut_int8.onnx"];
+    let words = ["has not learnt again", "points of AP50 where 1.00 are allowed", "distil.yaml", "--force"];
+    support::refused(&scene.distill(&quantize), 1, &words);
+    assert!(!scene.path("cut_int8.onnx").exists());
     // It learns next to nothing.
     let run = ["run", "cut/distil.yaml", "--set", "train.learning_rate=0.0000001"];
     let output = scene.distill(&run);

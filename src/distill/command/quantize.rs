@@ -21,6 +21,7 @@ use super::{
 use crate::{
     distill::{
         bag::TruthSource,
+        compress::prune::PruneReport,
         compress::quantize::{
             Budget, Judge, NetworkInput, QuantizeError, QuantizeJob, QuantizeOptions, Quantized, dump_inputs,
             frames::{CameraFrames, FrameLimits},
@@ -58,7 +59,8 @@ use crate::{
 ///   distill quantize runs/my --out small.onnx --budget 0.5 --agreement 0.98
 ///   distill quantize runs/my --out small.onnx --keep-float first,last
 ///
-/// What then still loses too much is refused (exit code 1), and written only with --force. A student that loses too much, or should keep
+/// What then still loses too much is refused (exit code 1), and written only with --force; likewise a student that `distill prune` has
+/// cut, until it has learnt again. A student that loses too much, or should keep
 /// all layers in int8, is first trained on as int8 hardware computes, in the loop with its teachers and held to what it said before; that
 /// training is a run of its own beside --out, here in runs/my/student_int8_aware/, which the same command takes up again:
 ///
@@ -208,6 +210,7 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
         check_train(&args.model)?;
     }
     let source = Source::open(&args.model, !args.data.is_empty())?;
+    check_recovered(&args, &source)?;
     let mut lost_data = false;
     let losses = match (source.task()?, args.train.zip(args.out.as_deref())) {
         (Task::CameraDetection, Some((epochs, out))) => {
@@ -227,6 +230,28 @@ pub fn run(args: QuantizeArgs) -> anyhow::Result<Outcome> {
         errln!("warning: part of the recording could not be read: {loss}");
     }
     Ok(if losses.is_empty() && !lost_data { Outcome::Done } else { Outcome::DataLost })
+}
+
+/// Refuses a student that `distill prune` has cut and nobody has taught since, where the cut has cost more than the budget: beside itself
+/// its int8 form would lose nothing.
+fn check_recovered(args: &QuantizeArgs, source: &Source) -> anyhow::Result<()> {
+    let Some(folder) = source.path.parent() else { return Ok(()) };
+    let Some(cut) = PruneReport::read(folder) else { return Ok(()) };
+    let loss = match cut.lost_points() {
+        Some(lost) if lost <= args.budget => return Ok(()),
+        Some(lost) => format!("has lost {lost:.2} points of AP50 where {:.2} are allowed", args.budget),
+        None => "has nothing to tell what it has lost".to_owned(),
+    };
+    let folder = folder.display();
+    if args.force {
+        errln!("warning: --force: {folder}: this student was cut, has not learnt again and {loss}");
+        return Ok(());
+    }
+    let refused = format!(
+        "{folder}: this student was cut, has not learnt again and {loss}: run `distill run {folder}/distil.yaml` and take {folder}/distilled, \
+         or give --force"
+    );
+    Err(WorkFailed(refused).into())
 }
 
 /// How many frames are looked at.
