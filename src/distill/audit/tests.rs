@@ -194,6 +194,42 @@ fn pallet(x: f32, score: f32) -> SoftBox {
 }
 
 #[test]
+fn drift_of_a_class_in_one_recording_hides_none_of_all_in_another() {
+    let teachers = ["solid", "odd", "third"].map(|name| teacher(name, &["person", "pallet"])).into();
+    let say = |fade: fn(f32) -> [f32; 2]| {
+        move |index: u64| {
+            let [of_person, of_pallet] = fade(index as f32 / FRAMES as f32);
+            let good = vec![soft(100.0, 0.8), pallet(400.0, 0.8)];
+            vec![good.clone(), vec![soft(100.0, of_person), pallet(400.0, of_pallet)], good]
+        }
+    };
+    // Pallets fade in the first recording. In the second there are too few boxes of each class to say so of one, enough of both.
+    let mut set: TargetSet = targets(teachers, say(|time| [0.8, 0.9 - 0.5 * time]));
+    let second = say(|time| [0.9 - 0.5 * time; 2]);
+    set.sources.push(set.sources[0].clone());
+    for index in 0..FRAMES {
+        let mut boxes = second(index);
+        let shown = index % 10 < 3;
+        for (number, teacher) in boxes.iter_mut().enumerate() {
+            let mut place = 0;
+            teacher.retain(|_| {
+                place += 1;
+                number != 1 || (shown && (index / 10 + place) % 2 == 0)
+            });
+        }
+        set.frames.push(FrameTargets { source: 1, ..frame(index, boxes) });
+    }
+    let audit = audit(&set, None, AuditOptions::default());
+    let told: Vec<(Option<&str>, bool)> = audit
+        .findings
+        .iter()
+        .filter(|finding| finding.kind == FindingKind::Drifting && finding.text.contains("mean score"))
+        .map(|finding| (finding.class.as_deref(), finding.text.contains("of recording 2")))
+        .collect();
+    assert_eq!(told, [(Some("pallet"), false), (None, true)], "{:?}", audit.findings);
+}
+
+#[test]
 fn a_teacher_good_in_one_class_and_drifting_in_another_is_told_per_class() {
     let teachers = ["solid", "odd", "third"].map(|name| teacher(name, &["person", "pallet"])).into();
     let set = targets(teachers, |index| {

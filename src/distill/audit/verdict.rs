@@ -163,64 +163,64 @@ impl About<'_> {
         self.tell(None, FindingKind::Uncalibrated, &words);
     }
 
-    /// Changes over time, class by class where it knows several. What meets a class meets all boxes as well, and is told once.
+    /// Changes over the time of each recording, class by class where it knows several. What meets a class meets all boxes of that recording
+    /// as well, and is told once.
     fn drifts(&mut self, teachers: &[TeacherAudit], index: usize) {
         let teacher = self.teacher;
         let others = || teachers.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, other)| other);
-        let before = self.findings.len();
-        if teacher.classes.len() > 1 {
-            for class in &teacher.classes {
-                let of_others: Vec<&[RecordingDrift]> = others()
-                    .filter_map(|other| other.classes.iter().find(|of_other| of_other.class == class.class))
-                    .map(|of_other| of_other.drift.as_slice())
-                    .collect();
-                self.drift(Some(&class.class), &class.drift, &of_others);
+        for whole in &teacher.drift {
+            let here = |drifts: &[RecordingDrift]| drifts.iter().position(|drift| drift.source == whole.source);
+            let score = |drifts: &[RecordingDrift]| drifts[here(drifts)?].score;
+            let before = self.findings.len();
+            if teacher.classes.len() > 1 {
+                for class in &teacher.classes {
+                    let Some(own) = here(&class.drift) else { continue };
+                    let of_others: Vec<Trend> = others()
+                        .filter_map(|other| other.classes.iter().find(|of_other| of_other.class == class.class))
+                        .filter_map(|of_other| score(&of_other.drift))
+                        .collect();
+                    self.drift(Some(&class.class), &class.drift[own], &of_others);
+                }
             }
-        }
-        if self.findings.len() == before {
-            let of_others: Vec<&[RecordingDrift]> = others().map(|other| other.drift.as_slice()).collect();
-            self.drift(None, &teacher.drift, &of_others);
+            if self.findings.len() == before {
+                let of_others: Vec<Trend> = others().filter_map(|other| score(&other.drift)).collect();
+                self.drift(None, whole, &of_others);
+            }
         }
     }
 
-    /// `drifts` are the teacher's, of a class or of all, and `of_others` those of the other teachers.
-    fn drift(&mut self, class: Option<&str>, drifts: &[RecordingDrift], of_others: &[&[RecordingDrift]]) {
-        for drift in drifts {
-            let others: Vec<Trend> = of_others
-                .iter()
-                .filter_map(|drifts| drifts.iter().find(|other| other.source == drift.source)?.score)
-                .collect();
-            let many = drifts.len() > 1;
-            let place = if many { format!(" of recording {}", drift.source + 1) } else { String::new() };
-            let frames: usize = drift.slices.iter().map(|slice| slice.frames).sum();
-            let boxes: f64 = drift.slices.iter().map(|slice| slice.boxes_per_frame * slice.frames as f64).sum();
-            let scored = drift.slices.iter().filter(|slice| slice.mean_score.is_some()).count();
-            if boxes < ENOUGH as f64 {
-                continue;
-            }
-            if let Some(trend) = drift.score
-                && scored >= ENOUGH_SLICES
-                && trend.change.abs() >= SCORE_CHANGE
-                && trend.standard_errors() >= CERTAIN
-                // What half as strong meets another teacher too is the scene's doing.
-                && !others.iter().any(|other| other.change * trend.change.signum() >= trend.change.abs() / 2.0)
-            {
-                let words = format!(
-                    "its mean score changes by {:+.2} from the beginning to the end{place}, and no other teacher's does",
-                    trend.change
-                );
-                self.tell(class, FindingKind::Drifting, &words);
-            }
-            if let Some(trend) = drift.excess
-                && trend.change.abs() >= COUNT_CHANGE * boxes / frames as f64
-                && trend.standard_errors() >= CERTAIN
-            {
-                let words = format!(
-                    "its boxes in a frame change by {:+.1} from the beginning to the end{place}, beside those of the others",
-                    trend.change
-                );
-                self.tell(class, FindingKind::Drifting, &words);
-            }
+    /// `drift` is the teacher's in a recording, of a class or of all, and `others` are how the scores of the other teachers change there.
+    fn drift(&mut self, class: Option<&str>, drift: &RecordingDrift, others: &[Trend]) {
+        let many = self.teacher.drift.len() > 1;
+        let place = if many { format!(" of recording {}", drift.source + 1) } else { String::new() };
+        let frames: usize = drift.slices.iter().map(|slice| slice.frames).sum();
+        let boxes: f64 = drift.slices.iter().map(|slice| slice.boxes_per_frame * slice.frames as f64).sum();
+        let scored = drift.slices.iter().filter(|slice| slice.mean_score.is_some()).count();
+        if boxes < ENOUGH as f64 {
+            return;
+        }
+        if let Some(trend) = drift.score
+            && scored >= ENOUGH_SLICES
+            && trend.change.abs() >= SCORE_CHANGE
+            && trend.standard_errors() >= CERTAIN
+            // What half as strong meets another teacher too is the scene's doing.
+            && !others.iter().any(|other| other.change * trend.change.signum() >= trend.change.abs() / 2.0)
+        {
+            let words = format!(
+                "its mean score changes by {:+.2} from the beginning to the end{place}, and no other teacher's does",
+                trend.change
+            );
+            self.tell(class, FindingKind::Drifting, &words);
+        }
+        if let Some(trend) = drift.excess
+            && trend.change.abs() >= COUNT_CHANGE * boxes / frames as f64
+            && trend.standard_errors() >= CERTAIN
+        {
+            let words = format!(
+                "its boxes in a frame change by {:+.1} from the beginning to the end{place}, beside those of the others",
+                trend.change
+            );
+            self.tell(class, FindingKind::Drifting, &words);
         }
     }
 
