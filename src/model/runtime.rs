@@ -192,14 +192,12 @@ fn library_version(name: &str) -> Option<Vec<u64>> {
 pub(super) mod tests {
     use super::*;
 
-    /// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped; where `CI` is set, which always has
+    /// Whether ONNX Runtime is at hand. Otherwise says, as a test's last words, why it is skipped; where `CI` is true, which always has
     /// it, the test fails.
     pub(crate) fn has_runtime() -> bool {
-        let found = env::var_os("ORT_DYLIB_PATH").is_some();
-        assert!(
-            found || env::var_os("CI").is_none(),
-            "ORT_DYLIB_PATH does not name ONNX Runtime's library, and CI is set"
-        );
+        let found = env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty());
+        let may_skip = matches!(env::var("CI").ok().as_deref(), None | Some("" | "0" | "false"));
+        assert!(found || may_skip, "ORT_DYLIB_PATH does not name ONNX Runtime's library, and CI is set");
         if !found {
             println!("skipped: ORT_DYLIB_PATH does not name ONNX Runtime's library");
         }
