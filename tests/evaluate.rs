@@ -4,16 +4,10 @@
 mod support;
 
 use std::{
-    ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use distilled_perception::distill::{
-    bag::TruthSource,
-    evaluate::{EvaluateJob, EvaluatedModel, EvaluatedRecording, EvaluationTruth, Role, evaluate as judge},
-    teacher::TeacherConfig,
-};
 use serde_json::Value;
 use support::recording::{self, Shot};
 
@@ -154,40 +148,30 @@ fn each_of_several_recordings_has_figures_of_its_own() {
     let (folder, mixed) = bag(9);
     let easy = folder.path().join("easy");
     recording::write_bag(&easy, &shots(START, 9).into_iter().step_by(3).collect::<Vec<_>>());
-    let of = |paths: &[&PathBuf]| {
-        let truth = EvaluationTruth::Labels(TruthSource::Topic(recording::TRUTH.into()));
-        let recordings = paths.iter().map(|path| EvaluatedRecording {
-            path: (*path).clone(),
-            topic: None,
-            truth: truth.clone(),
-            block: None,
-        });
-        let model = TeacherConfig::new(support::tiny_model("tiny_yolov8.onnx"));
-        let job = EvaluateJob {
-            recordings: recordings.collect(),
-            classes: vec![CLASS.into()],
-            models: vec![EvaluatedModel { config: model, role: Role::Student }],
-            target_score: 0.4,
-            max_frames: None,
-            latency_rounds: 0,
-            keep_detections: false,
-            allow_unjudged: false,
-        };
-        judge(&job, &mut |_| ControlFlow::Continue(())).unwrap()
-    };
-    let both = of(&[&mixed, &easy]);
-    assert_eq!((both.frames, both.truths, both.per_recording.len()), (12, 15, 2));
-    for (own, path) in both.per_recording.iter().zip([&mixed, &easy]) {
-        let alone = of(&[path]);
-        assert!(alone.per_recording.is_empty(), "they are the report's own");
-        assert_eq!((own.data.as_str(), own.frames, own.truths), (text(path), alone.frames, alone.truths));
-        assert_eq!((own.models[0].ap, own.models[0].ap50), (alone.models[0].ap, alone.models[0].ap50));
+    let alone = |data: &Path| report(&evaluate(data, &["--labels", recording::TRUTH, "--json"]), 0);
+    let both = ["--data", text(&easy), "--labels", recording::TRUTH];
+    let whole = report(&evaluate(&mixed, &[&both[..], &["--json"]].concat()), 0);
+    assert_eq!((whole["frames"].as_u64(), whole["truths"].as_u64()), (Some(12), Some(15)));
+    let each = whole["per_recording"].as_array().unwrap();
+    assert_eq!(each.len(), 2);
+    for (own, path) in each.iter().zip([&mixed, &easy]) {
+        let alone = alone(path);
+        assert!(alone.get("per_recording").is_none(), "they are the report's own: {alone}");
+        assert_eq!(own["data"].as_str(), Some(text(path)));
+        for key in ["frames", "truths"] {
+            assert_eq!(own[key], alone[key]);
+        }
+        assert_eq!(figures(own, 0)[..2], figures(&alone, 0)[..2]);
     }
-    let [hard, whole, easy] =
-        [both.per_recording[0].models[0].ap50, both.models[0].ap50, both.per_recording[1].models[0].ap50]
-            .map(Option::unwrap);
-    assert!(hard < whole && whole < easy, "{hard} {whole} {easy}");
-    assert!(both.to_text().contains("tiny_yolov8 AP50"), "{}", both.to_text());
+    let ap50 = |report: &Value| figures(report, 0)[1].unwrap();
+    assert!(ap50(&each[0]) < ap50(&whole) && ap50(&whole) < ap50(&each[1]), "{whole}");
+    let told = ended(&evaluate(&mixed, &both), 0);
+    assert!(told.contains("tiny_yolov8 AP50"), "{told}");
+
+    let labels = folder.path().join("labels.json");
+    recording::write_folder(&folder.path().join("images"), &labels, &shots(START, 9));
+    let output = evaluate(&mixed, &["--data", text(&easy), "--labels", text(&labels)]);
+    support::refused(&output, 2, &["labels.json", "of one recording"]);
 }
 
 #[test]

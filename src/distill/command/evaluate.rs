@@ -20,7 +20,7 @@ use crate::distill::{
         evaluate,
     },
     split::{Block, Split, SplitConfig},
-    targets::TargetSet,
+    targets::{FrameTargets, TargetSet},
     teacher::{Teacher, TeacherConfig},
 };
 
@@ -38,6 +38,10 @@ use crate::distill::{
 ///   distill evaluate --model runs/x/student.onnx --teacher yolox_nano_416.onnx --data my_bag \
 ///       --targets runs/x/targets --block test
 ///
+/// Several recordings are judged as one:
+///
+///   distill evaluate --model student.onnx --data monday --data tuesday --labels /truth/detections_2d
+///
 /// Lidar students are judged by `distill run` of their experiment (`task: lidar`), which keeps the figures in report.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
@@ -48,16 +52,16 @@ pub struct EvaluateArgs {
     /// A model to compare with; may be given several times.
     #[arg(long, value_name = "MODEL.onnx")]
     teacher: Vec<PathBuf>,
-    /// A bag or a folder of images.
-    #[arg(long, value_name = "BAG_OR_FOLDER")]
-    data: PathBuf,
-    /// The camera topic, where the bag has several.
+    /// A bag or a folder of images; may be given several times.
+    #[arg(long, required = true, value_name = "BAG_OR_FOLDER")]
+    data: Vec<PathBuf>,
+    /// The camera topic, where a bag has several.
     #[arg(long)]
     topic: Option<String>,
     /// The truth: a COCO `instances` JSON, or the bag's topic of vision_msgs/msg/Detection2DArray.
     #[arg(long, value_name = "COCO.json|TOPIC", conflicts_with = "targets")]
     labels: Option<String>,
-    /// The truth: soft targets that `distill label` made of this recording.
+    /// The truth: soft targets that `distill label` made of the recordings.
     #[arg(long, value_name = "FOLDER")]
     targets: Option<PathBuf>,
     /// Soft targets of at least this score must be found; weaker ones may be.
@@ -112,26 +116,14 @@ impl From<BlockName> for Block {
 
 /// Evaluates and prints.
 pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
-    refuse_lidar(args.model.iter().chain(&args.teacher).chain([&args.data]))?;
+    refuse_lidar(args.model.iter().chain(&args.teacher).chain(&args.data))?;
     let targets = args.targets.as_deref().map(TargetSet::read).transpose()?;
     let classes = classes(&args, targets.as_ref())?;
-    let truth = match (&args.labels, targets) {
-        (_, Some(set)) => {
-            let teachers = set.teachers.iter().map(|teacher| teacher.name.clone()).collect();
-            EvaluationTruth::Targets { frames: targets_of(set, &args)?, teachers }
-        }
-        (Some(labels), None) if labels.ends_with(".json") => {
-            EvaluationTruth::Labels(TruthSource::Coco(PathBuf::from(labels)))
-        }
-        (Some(labels), None) => EvaluationTruth::Labels(TruthSource::Topic(labels.clone())),
-        // A folder of images brings its own COCO file.
-        (None, None) => EvaluationTruth::Labels(TruthSource::None),
-    };
-    let block = args.block.map(|block| Ok::<_, anyhow::Error>((split(&args)?, Block::from(block)))).transpose()?;
+    let recordings = args.data.iter().map(|data| recording(data, &args, targets.as_ref())).collect::<Result<_, _>>()?;
     let part = |role: Role| move |path: &PathBuf| EvaluatedModel { config: TeacherConfig::new(path), role };
     let students = args.model.iter().map(part(Role::Student));
     let job = EvaluateJob {
-        recordings: vec![EvaluatedRecording { path: args.data.clone(), topic: args.topic.clone(), truth, block }],
+        recordings,
         classes,
         models: students.chain(args.teacher.iter().map(part(Role::Teacher))).collect(),
         target_score: args.target_score,
@@ -205,24 +197,49 @@ fn classes(args: &EvaluateArgs, targets: Option<&TargetSet>) -> anyhow::Result<V
     Ok(Teacher::load_detector(&TeacherConfig::new(first))?.spec().classes.clone())
 }
 
-/// The targets of the recording that is evaluated.
-fn targets_of(set: TargetSet, args: &EvaluateArgs) -> anyhow::Result<Vec<crate::distill::targets::FrameTargets>> {
-    let wanted = std::fs::canonicalize(&args.data).with_context(|| args.data.display().to_string())?;
+/// What of a recording is judged, and by what.
+fn recording(data: &Path, args: &EvaluateArgs, targets: Option<&TargetSet>) -> anyhow::Result<EvaluatedRecording> {
+    let truth = match (&args.labels, targets) {
+        (_, Some(set)) => {
+            let teachers = set.teachers.iter().map(|teacher| teacher.name.clone()).collect();
+            EvaluationTruth::Targets { frames: targets_of(set, data, args)?, teachers }
+        }
+        (Some(labels), None) if labels.ends_with(".json") => {
+            if args.data.len() > 1 {
+                bail!(
+                    "--labels {labels} is of one recording, and --data names {}: judge one at a time",
+                    args.data.len()
+                );
+            }
+            EvaluationTruth::Labels(TruthSource::Coco(PathBuf::from(labels)))
+        }
+        (Some(labels), None) => EvaluationTruth::Labels(TruthSource::Topic(labels.clone())),
+        // A folder of images brings its own COCO file.
+        (None, None) => EvaluationTruth::Labels(TruthSource::None),
+    };
+    let block = args.block.map(|block| Ok::<_, anyhow::Error>((split(data, args)?, Block::from(block)))).transpose()?;
+    Ok(EvaluatedRecording { path: data.to_owned(), topic: args.topic.clone(), truth, block })
+}
+
+/// The targets of a recording that is evaluated.
+fn targets_of(set: &TargetSet, data: &Path, args: &EvaluateArgs) -> anyhow::Result<Vec<FrameTargets>> {
+    let wanted = std::fs::canonicalize(data).with_context(|| data.display().to_string())?;
     let same = |path: &str| std::fs::canonicalize(path).is_ok_and(|path| path == wanted);
     let source = match set.sources.iter().position(|source| same(&source.path)) {
         Some(source) => source,
-        None if set.sources.len() == 1 => 0,
+        // A recording that was moved since.
+        None if set.sources.len() == 1 && args.data.len() == 1 => 0,
         None => {
             let known: Vec<&str> = set.sources.iter().map(|source| source.path.as_str()).collect();
-            bail!("the soft targets are of {}, not of {}", known.join(", "), args.data.display())
+            bail!("the soft targets are of {}, not of {}", known.join(", "), data.display())
         }
     };
-    Ok(set.frames.into_iter().filter(|frame| frame.source as usize == source).collect())
+    Ok(set.frames.iter().filter(|frame| frame.source as usize == source).cloned().collect())
 }
 
-fn split(args: &EvaluateArgs) -> anyhow::Result<Split> {
+fn split(data: &Path, args: &EvaluateArgs) -> anyhow::Result<Split> {
     let config = SplitConfig { validation: args.validation, test: args.test, gap_seconds: args.gap_seconds };
-    split_by_time(&args.data, args.topic.as_deref(), &config)
+    split_by_time(data, args.topic.as_deref(), &config)
 }
 
 /// The blocks of a recording that belongs to no experiment.
