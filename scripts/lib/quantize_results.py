@@ -53,6 +53,8 @@ def compared(name, models):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--name", required=True, help="the experiment's")
+    parser.add_argument("--to", required=True, help="what is written, without .json and .txt")
     parser.add_argument("--command", required=True)
     arguments = parser.parse_args()
     evaluation = json.loads((arguments.run / "evaluation.json").read_text())
@@ -66,7 +68,7 @@ def main():
     }
     comparisons = {name: compared(name, models) for name in OURS}
     result = {
-        "command": arguments.command, "commit": commit(), "seed": 1, "machine": machine(), "instructions": instructions(),
+        "data": arguments.name, "command": arguments.command, "commit": commit(), "seed": 1, "machine": machine(), "instructions": instructions(),
         "frames": evaluation["frames"], "objects": evaluation["truths"], "truth": evaluation["truth"], "rounds": evaluation["latency_rounds"],
         "calibration_frames": frames, "models": models,
         "ours": {name: {"form": report["weights"], "taken": report["taken"], **comparisons[name][0]} for name, report in ours.items()},
@@ -82,7 +84,7 @@ def main():
         "stored alike are of the same form. Sizes of Resize were spelled out for theirs, which ONNX Runtime else does not load.",
         "",
         f"command  {result['command']}   (commit {result['commit']}; seed 1)",
-        f"data     indoor_person, {result['frames']} test frames, {result['objects']} persons; truth: {result['truth']}",
+        f"data     {arguments.name}, {result['frames']} test frames, {result['objects']} objects; truth: {result['truth']}",
         f"machine  {result['machine']}, one thread, {result['rounds']} rounds in turn; of int8's instructions it has: {', '.join(result['instructions']) or 'none'}",
         f"ours     {'; '.join(f'{name}: {found(report)}' for name, report in ours.items())}",
         "",
@@ -90,9 +92,8 @@ def main():
         "",
         *(line for _, lines in comparisons.values() for line in lines),
     ])
-    target = Path("docs/results/quantize_against_onnxruntime")
-    Path(f"{target}.json").write_text(json.dumps(result, indent=2) + "\n")
-    Path(f"{target}.txt").write_text(text + "\n")
+    Path(f"{arguments.to}.json").write_text(json.dumps(result, indent=2) + "\n")
+    Path(f"{arguments.to}.txt").write_text(text + "\n")
     print(text)
 
 
