@@ -59,6 +59,9 @@ pub struct Follow {
     /// One that stands beside something of a class that is not followed may carry it, and is neither filled nor followed. Default 0.9
     /// for forklifts, and no limit for others.
     pub below: BTreeMap<String, f32>,
+    /// By class that carries others, metres above the floor from which points are the object's again: its roof and mast, where nobody who
+    /// rides on it reaches. Default 1.9 for forklifts; classes that are not named have nothing above `below`.
+    pub above: BTreeMap<String, f32>,
     /// Length, width and height in metres that objects of a class mostly have; common classes of a warehouse have defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub size_priors: BTreeMap<String, [f32; 3]>,
@@ -75,6 +78,7 @@ impl Default for Follow {
             min_points: 4,
             weight: 0.5,
             below: [("forklift".to_owned(), 0.9)].into(),
+            above: [("forklift".to_owned(), 1.9)].into(),
             size_priors: BTreeMap::new(),
         }
     }
@@ -111,8 +115,15 @@ impl Follow {
         if !(self.weight > 0.0 && self.weight <= 1.0) {
             return wrong("weight", format!("{} must be above 0 and at most 1", self.weight));
         }
-        if let Some((class, height)) = self.below.iter().find(|(_, height)| !(0.0..=10.0).contains(*height)) {
-            return wrong("below", format!("{height} of `{class}` must be metres in 0..10"));
+        for (key, heights) in [("below", &self.below), ("above", &self.above)] {
+            if let Some((class, height)) = heights.iter().find(|(_, height)| !(0.0..=10.0).contains(*height)) {
+                return wrong(key, format!("{height} of `{class}` must be metres in 0..10"));
+            }
+        }
+        let limits = |class: &String| Some((self.above.get(class)?, self.below.get(class)?));
+        let lower = |class: &&String| limits(class).is_some_and(|(above, below)| above < below);
+        if let Some(class) = self.above.keys().find(lower) {
+            return wrong("above", format!("is lower than `below` for `{class}`"));
         }
         if let Some(class) = self.classes.iter().find(|class| classes.contains(class) && self.size_of(class).is_none())
         {
@@ -140,7 +151,8 @@ impl Follow {
             .iter()
             .map(|class| {
                 let size = self.size_of(class).filter(|_| self.classes.contains(class))?;
-                Some(Kind { size, below: self.below.get(class).copied().unwrap_or(f32::INFINITY) })
+                let limit = |heights: &BTreeMap<String, f32>| heights.get(class).copied().unwrap_or(f32::INFINITY);
+                Some(Kind { size, below: limit(&self.below), above: limit(&self.above) })
             })
             .collect();
         let mut followed = Followed::default();
@@ -264,7 +276,7 @@ impl Follow {
         let count = if cluster.class.is_some() { &mut followed.filled } else { &mut followed.points };
         for (&point, height) in cluster.members.iter().zip(&cluster.heights) {
             let target = &mut labels.points[point];
-            if !target.is_known() && *height <= kind.below {
+            if !target.is_known() && kind.takes(*height) {
                 *target = PointTarget { class: PointClass::Class(class), weight: self.weight, object };
                 *count += 1;
             }
@@ -276,14 +288,20 @@ impl Follow {
 #[derive(Clone, Copy)]
 struct Kind {
     size: [f32; 3],
-    /// Points of it are lower than this above the floor.
+    /// Points of it are lower than this above the floor, or higher than that.
     below: f32,
+    above: f32,
 }
 
 impl Kind {
     /// Whether others ride on it, or are carried by it.
     fn carries(&self) -> bool {
         self.below.is_finite()
+    }
+
+    /// Whether a point of its cluster at this height above the floor is its own, and not of who rides on it.
+    fn takes(&self, height: f32) -> bool {
+        height <= self.below || height >= self.above
     }
 
     /// The longest distance between two points of an object along the floor.
@@ -635,6 +653,14 @@ mod tests {
         for ([_, _, z], target) in sweeps[1].sweep.points.iter().zip(&sweeps[1].labels.points) {
             assert_eq!(target.is_known(), (0.1..0.9).contains(z), "{z}");
         }
+        // Where nobody's head is, it is the forklift again.
+        sweeps[1] = sweep(1, &[column([3.0, 0.0], PointTarget::IGNORED)]);
+        let low = Follow { above: [("forklift".to_owned(), 1.25)].into(), ..Follow::default() };
+        assert_eq!(low.apply(&mut sweeps, &transforms(), &["forklift".to_owned()]).points, 9);
+        let known = |z: &f32| (0.1..0.9).contains(z) || *z > 1.25;
+        for ([_, _, z], target) in sweeps[1].sweep.points.iter().zip(&sweeps[1].labels.points) {
+            assert_eq!(target.is_known(), known(z), "{z}");
+        }
     }
 
     #[test]
@@ -681,6 +707,8 @@ mod tests {
             (Follow { gate: f32::NAN, ..Follow::default() }, "gate"),
             (Follow { link: 0.0, ..Follow::default() }, "link"),
             (Follow { below: [("person".to_owned(), -1.0)].into(), ..Follow::default() }, "below"),
+            (Follow { above: [("forklift".to_owned(), 99.0)].into(), ..Follow::default() }, "above"),
+            (Follow { above: [("forklift".to_owned(), 0.5)].into(), ..Follow::default() }, "above"),
             (Follow { weight: 2.0, ..Follow::default() }, "weight"),
             (Follow { classes: vec!["cat".into()], ..Follow::default() }, "size_priors"),
             (Follow { size_priors: [("cat".to_owned(), [0.5, 0.0, 0.3])].into(), ..Follow::default() }, "size_priors"),
