@@ -1,6 +1,9 @@
 //! One training step: forward, loss, backward, optimiser, average.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use burn::{
     module::Module,
@@ -257,8 +260,12 @@ pub(in crate::distill) fn descend<M: Module, P: Send, S: Module>(
     (learner, Step::Taken { losses, norm })
 }
 
+/// A thread that is kept awake and finds nothing to do for so long goes back to what it came from.
+const AWAKE: Duration = Duration::from_millis(20);
+
 /// Runs `work` as one of the threads that compute, not as one that waits for them anew in every operator, and keeps the others from
-/// falling asleep between two operators: to wake one takes longer than many an operator.
+/// falling asleep between two operators: to wake one takes longer than many an operator. A thread that has taken up a part of the work
+/// before it is told to stay awake may be told so while it waits for another part; it must not stay for ever, for the work waits for it.
 pub(in crate::distill) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let done = AtomicBool::new(false);
     let done = &done;
@@ -269,8 +276,11 @@ pub(in crate::distill) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
             if Some(thread.index()) == own {
                 return;
             }
-            while !done.load(Ordering::Relaxed) {
-                if rayon::yield_now() != Some(rayon::Yield::Executed) {
+            let mut worked = Instant::now();
+            while !done.load(Ordering::Relaxed) && worked.elapsed() < AWAKE {
+                if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                    worked = Instant::now();
+                } else {
                     std::thread::yield_now();
                 }
             }
@@ -293,7 +303,9 @@ impl Drop for Finally<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rayon::prelude::*;
+    use std::{sync::mpsc, thread};
+
+    use rayon::{ThreadPoolBuilder, Yield, prelude::*};
 
     use super::*;
     use crate::distill::{loss::TermConfig, student::Size};
@@ -324,5 +336,35 @@ mod tests {
         let panicked = std::panic::catch_unwind(|| awake(|| -> u64 { panic!("boom") }));
         assert!(panicked.is_err());
         assert_eq!(awake(|| 7), 7, "the pool goes on after a panic");
+    }
+
+    #[test]
+    fn a_thread_that_is_told_to_stay_awake_amid_its_part_of_the_work_ends_that() {
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+            let [has_begun, is_told, has_ended] = [const { AtomicBool::new(false) }; 3];
+            let wait = |what: &AtomicBool| {
+                while !what.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+            };
+            pool.scope(|scope| {
+                scope.spawn(|_| {
+                    has_begun.store(true, Ordering::SeqCst);
+                    wait(&is_told);
+                    // As one waits for somebody else's part: by doing what there is.
+                    while rayon::yield_now() != Some(Yield::Executed) {}
+                    has_ended.store(true, Ordering::SeqCst);
+                });
+                wait(&has_begun);
+                awake(|| {
+                    is_told.store(true, Ordering::SeqCst);
+                    wait(&has_ended);
+                });
+            });
+            end.send(()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(()), "all threads wait for each other");
     }
 }
