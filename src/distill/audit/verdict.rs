@@ -169,17 +169,16 @@ impl About<'_> {
         let teacher = self.teacher;
         let others = || teachers.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, other)| other);
         for whole in &teacher.drift {
-            let here = |drifts: &[RecordingDrift]| drifts.iter().position(|drift| drift.source == whole.source);
-            let score = |drifts: &[RecordingDrift]| drifts[here(drifts)?].score;
+            let score = |drifts: &[RecordingDrift]| in_recording(drifts, whole.source)?.score;
             let before = self.findings.len();
             if teacher.classes.len() > 1 {
                 for class in &teacher.classes {
-                    let Some(own) = here(&class.drift) else { continue };
+                    let Some(own) = in_recording(&class.drift, whole.source) else { continue };
                     let of_others: Vec<Trend> = others()
                         .filter_map(|other| other.classes.iter().find(|of_other| of_other.class == class.class))
                         .filter_map(|of_other| score(&of_other.drift))
                         .collect();
-                    self.drift(Some(&class.class), &class.drift[own], &of_others);
+                    self.drift(Some(&class.class), own, &of_others);
                 }
             }
             if self.findings.len() == before {
@@ -276,6 +275,11 @@ fn worst(
     let (bin, lowest) = enough.min_by(|a, b| a.1.total_cmp(&b.1))?;
     let error = (all * (1.0 - all) / count(bin) as f64).max(0.0).sqrt();
     (lowest < all - DROP.max(certain * error) && lowest < ceiling).then_some((bin, lowest, all))
+}
+
+/// How a teacher's boxes change over the time of this recording.
+fn in_recording(drifts: &[RecordingDrift], source: usize) -> Option<&RecordingDrift> {
+    drifts.iter().find(|drift| drift.source == source)
 }
 
 /// Where a bin is, as the beginning of a sentence.
