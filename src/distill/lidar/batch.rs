@@ -56,11 +56,22 @@ pub struct CellTargets {
     pub yaw_weights: Vec<f32>,
 }
 
+/// Objects of so many points count as they are, however far objects are balanced.
+const USUAL_POINTS: f32 = 20.0;
+
 impl CellTargets {
     /// The targets of one image: those of the point in each cell, whose object stands in `objects`, which may have been moved
     /// since `labels` were made. A point of an object is of its class with the probability that is the object's score, for a
-    /// teacher's doubt is to be learnt as well (Hinton et al. 2015); of no object, with probability 1.
-    pub fn new(image: &RangeImage, labels: &SweepLabels, objects: &[LabelledObject], classes: usize) -> Self {
+    /// teacher's doubt is to be learnt as well (Hinton et al. 2015); of no object, with probability 1. The class of a point counts
+    /// `(20 / n)^object_balance` times on an object of `n` points; its vote and box do not, or middles and sizes of large objects would
+    /// hardly be learnt.
+    pub fn new(
+        image: &RangeImage,
+        labels: &SweepLabels,
+        objects: &[LabelledObject],
+        classes: usize,
+        object_balance: f32,
+    ) -> Self {
         let cells = image.grid.cells();
         let mut targets = Self {
             probabilities: vec![0.0; classes * cells],
@@ -76,9 +87,13 @@ impl CellTargets {
                 continue;
             }
             let Some(target) = labels.points.get(place as usize).filter(|target| target.is_known()) else { continue };
-            targets.class_weights[cell] = target.weight;
-            let PointClass::Class(class) = target.class else { continue };
+            let PointClass::Class(class) = target.class else {
+                targets.class_weights[cell] = target.weight;
+                continue;
+            };
             let object = target.object.and_then(|object| objects.get(object as usize));
+            let share = object.map_or(1.0, |object| (USUAL_POINTS / object.points.max(1) as f32).powf(object_balance));
+            targets.class_weights[cell] = target.weight * share;
             let score = object.map_or(1.0, |object| object.score.clamp(0.0, 1.0));
             if usize::from(class) < classes {
                 targets.probabilities[usize::from(class) * cells + cell] = score;
@@ -177,10 +192,11 @@ pub struct BatchMaker<'a> {
     augmenter: SweepAugmenter,
     seed: u64,
     batch: usize,
+    object_balance: f32,
 }
 
 impl<'a> BatchMaker<'a> {
-    /// A maker of batches of so many examples, or of all where there are fewer.
+    /// A maker of batches of so many examples, or of all where there are fewer. Each point counts alike.
     pub fn new(
         examples: &'a [Example<'a>],
         spec: &'a LidarSpec,
@@ -189,7 +205,14 @@ impl<'a> BatchMaker<'a> {
         batch: usize,
     ) -> Self {
         let augmenter = SweepAugmenter::new(config, &spec.grid);
-        Self { examples, spec, augmenter, seed, batch: batch.min(examples.len()).max(1) }
+        let batch = batch.min(examples.len()).max(1);
+        Self { examples, spec, augmenter, seed, batch, object_balance: 0.0 }
+    }
+
+    /// This maker, of batches in which objects of few points count more, see [`CellTargets::new`].
+    #[must_use]
+    pub fn balancing_objects(self, object_balance: f32) -> Self {
+        Self { object_balance, ..self }
     }
 
     /// Batches of an epoch. All are of the same size; the examples left over are left out, other ones in each epoch.
@@ -222,7 +245,8 @@ impl<'a> BatchMaker<'a> {
         let mut rng = generator(&[self.seed, epoch as u64, member as u64]);
         let (sweep, objects) = self.augmenter.draw(sweep, &labels.objects, &mut rng);
         let image = RangeImage::project(&sweep, &self.spec.grid);
-        let targets = CellTargets::new(&image, labels, &objects, self.spec.classes.len());
+        let classes = self.spec.classes.len();
+        let targets = CellTargets::new(&image, labels, &objects, classes, self.object_balance);
         (input_of(&image, self.spec), targets)
     }
 }
@@ -295,7 +319,7 @@ pub(super) mod tests {
     fn cells_take_the_targets_of_their_points() {
         let (spec, sweep) = (spec(), painted_sweep(3));
         let image = RangeImage::project(&sweep.sweep, &spec.grid);
-        let targets = CellTargets::new(&image, &sweep.labels, &sweep.labels.objects, 1);
+        let targets = CellTargets::new(&image, &sweep.labels, &sweep.labels.objects, 1, 0.0);
         assert_eq!(targets.probabilities.iter().sum::<f32>(), 5.0);
         assert_eq!(targets.class_weights.iter().sum::<f32>(), 64.0);
         assert_eq!((targets.size_weights.iter().sum::<f32>(), targets.yaw_weights.iter().sum::<f32>()), (5.0, 0.0));
@@ -313,10 +337,25 @@ pub(super) mod tests {
         sweep.labels.objects[0].score = 0.4;
         sweep.labels.points[0].weight = 0.0;
         let image = RangeImage::project(&sweep.sweep, &spec.grid);
-        let targets = CellTargets::new(&image, &sweep.labels, &sweep.labels.objects, 1);
+        let targets = CellTargets::new(&image, &sweep.labels, &sweep.labels.objects, 1, 0.0);
         let most = targets.probabilities.iter().copied().fold(0.0, f32::max);
         assert_eq!((most, targets.class_weights.iter().sum::<f32>()), (0.4, 63.0));
         assert!((targets.vote_weights.iter().sum::<f32>() - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn objects_of_few_points_count_more_where_they_are_balanced() {
+        let (spec, sweep) = (spec(), painted_sweep(0));
+        let image = RangeImage::project(&sweep.sweep, &spec.grid);
+        let targets = |balance| CellTargets::new(&image, &sweep.labels, &sweep.labels.objects, 1, balance);
+        // Of the post's five points each counts as four, or as two; the wall's 59 as they did.
+        for (balance, sum) in [(0.0, 5.0), (0.5, 10.0), (1.0, 20.0)] {
+            let targets = targets(balance);
+            assert!((targets.class_weights.iter().sum::<f32>() - sum - 59.0).abs() < 1e-4, "{balance}");
+            let [votes, sizes] =
+                [&targets.vote_weights, &targets.size_weights].map(|weights| weights.iter().sum::<f32>());
+            assert_eq!((votes, sizes), (5.0, 5.0));
+        }
     }
 
     #[test]

@@ -302,6 +302,7 @@ train: {epochs: 3}
             ("sensor={rows: 16}", "sensor.columns"),
             ("student.width=7", "student.width"),
             ("losses.balance=1", "losses.balance"),
+            ("losses.object_balance=1.5", "losses.object_balance"),
             ("augment.shift=-1", "augment.shift"),
             ("train.workers=2", "train.workers"),
             ("train.quantize_aware=true", "train.quantize_aware"),

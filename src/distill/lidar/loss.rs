@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn config(focus: f32, balance: f32, smooth: f32) -> LidarLossConfig {
-        LidarLossConfig { class: 1.0, focus, balance, vote: 1.0, boxes: 1.0, smooth }
+        LidarLossConfig { focus, balance, boxes: 1.0, smooth, ..LidarLossConfig::default() }
     }
 
     #[test]

@@ -97,6 +97,9 @@ pub struct LidarLossConfig {
     pub focus: f32,
     /// Share of an object's points in the class term against the others' (alpha of the focal loss). Default 0.5.
     pub balance: f32,
+    /// How much objects of few points count in the class term beside those of many: with 0 each point counts alike, with 1 each object,
+    /// with 0.5 the root of its points. Default 0.
+    pub object_balance: f32,
     /// Weight of the votes for centres. Default 1.
     pub vote: f32,
     /// Weight of sizes and yaws, where they are known. Default 0.25.
@@ -108,7 +111,7 @@ pub struct LidarLossConfig {
 
 impl Default for LidarLossConfig {
     fn default() -> Self {
-        Self { class: 1.0, focus: 2.0, balance: 0.5, vote: 1.0, boxes: 0.25, smooth: 0.1 }
+        Self { class: 1.0, focus: 2.0, balance: 0.5, object_balance: 0.0, vote: 1.0, boxes: 0.25, smooth: 0.1 }
     }
 }
 
@@ -127,6 +130,9 @@ impl LidarLossConfig {
         }
         if !(self.balance > 0.0 && self.balance < 1.0) {
             return Err(("losses.balance", format!("{} must be above 0 and below 1", self.balance)));
+        }
+        if !(0.0..=1.0).contains(&self.object_balance) {
+            return Err(("losses.object_balance", format!("{} must be in 0..1", self.object_balance)));
         }
         if !(self.smooth.is_finite() && self.smooth > 0.0) {
             return Err(("losses.smooth", format!("{} must be metres above 0", self.smooth)));

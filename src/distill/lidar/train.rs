@@ -137,7 +137,8 @@ impl<'a> Run<'a> {
     fn start(job: &'a LidarTrainJob<'a>, validator: LidarValidator<'a>, inner: Device) -> Result<Self, TrainError> {
         let experiment = job.experiment;
         let config = &experiment.train;
-        let maker = BatchMaker::new(job.train, job.spec, experiment.augment, experiment.seed, config.batch);
+        let maker = BatchMaker::new(job.train, job.spec, experiment.augment, experiment.seed, config.batch)
+            .balancing_objects(experiment.losses.object_balance);
         let autodiff = inner.clone().autodiff();
         let mut student = LidarStudent::new(&experiment.student_config(job.spec), experiment.seed, &autodiff)?;
         let mut stepper = Stepper::new(config);
