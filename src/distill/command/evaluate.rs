@@ -132,13 +132,11 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<Outcome> {
         keep_detections: args.detections.is_some(),
         allow_unjudged: args.labels.is_none() && args.targets.is_none(),
     };
-    let mut report = evaluate_shown(&job, &AtomicBool::new(false))?;
+    let found = evaluate_shown(&job, &AtomicBool::new(false))?;
+    let report = found.without_detections();
     if let Some(path) = &args.detections {
-        let json = serde_json::to_vec(&report)?;
+        let json = serde_json::to_vec(&found)?;
         durable::write_bytes(path, &json).map_err(|error| WorkFailed(format!("{}: {error}", path.display())))?;
-        for model in &mut report.models {
-            model.detections.clear();
-        }
     }
     if args.json {
         outln!("{}", serde_json::to_string_pretty(&report)?);

@@ -30,7 +30,7 @@ use crate::distill::{
 ///   distill report runs/legs
 ///
 /// The pictures are frames of the recordings. Leave them out where faces shall not be passed on, or to be done at once; the inherited
-/// errors, for which all models are run again, are then left out, too:
+/// errors are then left out, too:
 ///
 ///   distill report runs/indoor_person --no-gallery
 ///

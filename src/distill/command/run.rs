@@ -30,7 +30,9 @@ use crate::{
         config::{DataConfig, Experiment, TargetSource},
         digest::file_sha256,
         durable,
-        evaluate::{EvaluateError, EvaluateJob, EvaluationReport, bundle_path, judging_folder, targets_folder},
+        evaluate::{
+            EvaluateError, EvaluateJob, EvaluationReport, bundle_path, detections_path, judging_folder, targets_folder,
+        },
         export::export,
         report::ReportOptions,
         stage::{StageBook, content_sha256, hash_of, input_hash},
@@ -103,8 +105,8 @@ const SHOWN: [&str; 8] = [
 ///
 /// In the output folder: targets/ (soft targets), audit.json (what each teacher is worth, see `distill audit`), train/ (checkpoint,
 /// metrics.jsonl, weights), student.onnx (the bundle for the robot, two validation frames inside for its self-test there), report.json
-/// (figures on the test block), report.html (the same as a page to look at), forgetting.json (what was forgotten of a retained run),
-/// gate.json (what a cut student lost), config.yaml, versions.json.
+/// (figures on the test block), detections.json (the boxes that each model found there), report.html (figures and boxes as a page to look
+/// at), forgetting.json (what was forgotten of a retained run), gate.json (what a cut student lost), config.yaml, versions.json.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -285,7 +287,7 @@ fn evaluate_stage(
     stop: &AtomicBool,
 ) -> anyhow::Result<EvaluateEnd> {
     let hash = evaluate_hash(experiment, trained)?;
-    let path = report_path(experiment);
+    let (path, detections) = (report_path(experiment), detections_path(&experiment.output));
     let failed = |error: std::io::Error| WorkFailed(format!("{}: {error}", path.display()));
     if book.is_done("evaluate", &hash, &path)
         && let Some(report) = EvaluationReport::read(&path)
@@ -296,16 +298,16 @@ fn evaluate_stage(
         return Ok(EvaluateEnd::Judged { lost_data: report.lost_data });
     }
     book.begin("evaluate", &hash).map_err(failed)?;
-    let job = EvaluateJob::of_experiment(experiment)?;
-    let report = match evaluate_shown(&job, stop) {
-        Ok(report) => report,
+    let job = EvaluateJob { keep_detections: true, ..EvaluateJob::of_experiment(experiment)? };
+    let found = match evaluate_shown(&job, stop) {
+        Ok(found) => found,
         Err(EvaluateError::Stopped) => {
             outln!("stopped; the same command goes on");
             return Ok(EvaluateEnd::Interrupted);
         }
         Err(EvaluateError::NoTruth { .. }) => {
             // Those of an earlier student would be taken for this one's.
-            for old in [&path, &default_page(&experiment.output)] {
+            for old in [&path, &detections, &default_page(&experiment.output)] {
                 durable::remove_file(old).map_err(failed)?;
             }
             outln!("evaluate: there is no test block with truth to judge by (split.test, data[].block); no report");
@@ -313,8 +315,11 @@ fn evaluate_stage(
         }
         Err(error) => return Err(error.into()),
     };
+    let report = found.without_detections();
     out!("{}", report.to_text());
     tell_losses(&report);
+    durable::write_bytes(&detections, &serde_json::to_vec(&found)?)
+        .map_err(|error| WorkFailed(format!("{}: {error}", detections.display())))?;
     durable::write_bytes(&path, &serde_json::to_vec_pretty(&report)?).map_err(failed)?;
     outln!("evaluate: {}", path.display());
     if let Some(student) = report.student() {

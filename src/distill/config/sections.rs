@@ -384,7 +384,7 @@ pub struct EvaluateConfig {
     pub teachers: bool,
     /// Fused teacher boxes of at least this score count as truth where there is no other. Default 0.4.
     pub target_score: f32,
-    /// Rounds of the latency measurement. Default 200.
+    /// Rounds of the latency measurement. Default 100.
     pub latency_rounds: usize,
     /// Folder of other soft targets of the same recordings, in the same order, that judge where there is no truth: what a teacher
     /// says that taught nobody (`distill label --out FOLDER`). Without, the ones that are learnt.
@@ -405,6 +405,6 @@ impl EvaluateConfig {
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { teachers: true, target_score: 0.4, latency_rounds: 200, targets: None }
+        Self { teachers: true, target_score: 0.4, latency_rounds: 100, targets: None }
     }
 }

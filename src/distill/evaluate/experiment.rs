@@ -77,6 +77,11 @@ pub fn bundle_path(output: &Path) -> PathBuf {
     output.join("student.onnx")
 }
 
+/// The figures of an experiment's evaluation with the boxes that each model found, in its output folder.
+pub fn detections_path(output: &Path) -> PathBuf {
+    output.join("detections.json")
+}
+
 /// Folder of the soft targets that judge an experiment's test block where there is no truth.
 pub fn judging_folder(experiment: &Experiment) -> PathBuf {
     experiment.evaluate.targets.clone().unwrap_or_else(|| targets_folder(experiment))

@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, path::PathBuf, time::Duration
 use image::RgbImage;
 use rayon::prelude::*;
 
-pub use experiment::{bundle_path, judging_folder, targets_folder};
+pub use experiment::{bundle_path, detections_path, judging_folder, targets_folder};
 pub use forgetting::{Forgetting, RetainedSkill, missing_inputs, seen_before};
 pub(in crate::distill) use recording::short_names;
 pub use recording::{RecordingAp, RecordingReport};
@@ -183,7 +183,7 @@ pub fn evaluate(
     let (mut images, mut seen) = (Few::new(LATENCY_IMAGES), Vec::new());
     let (mut frames, mut truths, mut undecodable, mut losses) = (0, 0, 0, Vec::new());
     let (mut judges, mut per_recording) = (BTreeSet::new(), Vec::new());
-    for recording in &job.recordings {
+    for (place, recording) in job.recordings.iter().enumerate() {
         if job.max_frames.is_some_and(|limit| frames >= limit) {
             break;
         }
@@ -215,7 +215,7 @@ pub fn evaluate(
             // Each model computes on one thread.
             models
                 .par_iter_mut()
-                .try_for_each(|model| model.judge(&frame, &image, truth.as_deref(), job.keep_detections))?;
+                .try_for_each(|model| model.judge((place, &frame), &image, truth.as_deref(), job.keep_detections))?;
             images.offer(image);
             frames += 1;
             if progress(frames).is_break() {
@@ -296,9 +296,10 @@ struct UnderTest<'j> {
 }
 
 impl UnderTest<'_> {
+    /// Judges it on a frame of the recording at this place.
     fn judge(
         &mut self,
-        frame: &EncodedFrame,
+        (recording, frame): (usize, &EncodedFrame),
         image: &RgbImage,
         truth: Option<&[TruthBox]>,
         keep: bool,
@@ -314,7 +315,8 @@ impl UnderTest<'_> {
                 .filter(|found| found.score >= self.teacher.own_threshold())
                 .map(|found| FoundBox { bbox: found.bbox, class: found.class, score: found.score })
                 .collect();
-            self.kept.push(FrameDetections { stamp: frame.stamp, name: frame.name.clone(), boxes });
+            let (index, stamp, name) = (frame.index, frame.stamp, frame.name.clone());
+            self.kept.push(FrameDetections { recording, index, stamp, name, boxes });
         }
         Ok(())
     }
@@ -346,6 +348,7 @@ impl UnderTest<'_> {
             bytes: facts.bytes,
             macs: cost.macs,
             latency_ms: latency.infer.summary(),
+            knows: self.teacher.knows().to_vec(),
             detections: self.kept,
         })
     }

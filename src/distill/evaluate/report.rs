@@ -84,6 +84,9 @@ pub struct ModelReport {
     pub macs: Option<u64>,
     /// Time of the network alone on one thread.
     pub latency_ms: Option<LatencySummary>,
+    /// Whether it knows each of the classes; files of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub knows: Vec<bool>,
     /// What it found at its own threshold, frame by frame, when that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detections: Vec<FrameDetections>,
@@ -92,6 +95,12 @@ pub struct ModelReport {
 /// What a model found in one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrameDetections {
+    /// The place of its recording in [`EvaluateJob::recordings`](super::EvaluateJob::recordings).
+    #[serde(default)]
+    pub recording: usize,
+    /// Its place in the recording, from 0.
+    #[serde(default)]
+    pub index: u64,
     /// Header stamp, nanoseconds.
     pub stamp: i64,
     /// The frame's name in its recording.
@@ -122,6 +131,16 @@ impl EvaluationReport {
     /// Reads a report that was written as JSON; none where there is none, or where it is damaged.
     pub fn read(path: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// The figures alone, without the boxes that the models found.
+    #[must_use]
+    pub fn without_detections(&self) -> Self {
+        let mut figures = self.clone();
+        for model in &mut figures.models {
+            model.detections.clear();
+        }
+        figures
     }
 
     /// The first student.

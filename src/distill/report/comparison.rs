@@ -1,25 +1,27 @@
 //! Frames of the test block on which the student and the truth disagree most.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops::thumbnail};
-use rayon::prelude::*;
 
 use super::{folder::RunFolder, markup::data_address};
 use crate::{
     distill::{
         audit::{ErrorInheritance, JudgedFrame, inherited_errors},
-        bag::{EncodedFrame, Frames},
-        evaluate::{EvaluateError, EvaluateJob, EvaluatedRecording, EvaluationTruth, RecordingTruth, Role},
-        teacher::{EnsembleOptions, Teacher, scored},
-        worst::{Compared, NANOSECONDS_APART, spread, worst},
+        bag::{EncodedFrame, Frames, TruthSource},
+        evaluate::{
+            EvaluateError, EvaluateJob, EvaluatedRecording, EvaluationReport, EvaluationTruth, FrameDetections,
+            RecordingTruth, Role, evaluate,
+        },
+        worst::{Compared, NANOSECONDS_APART, worst},
     },
     geometry::Box2,
-    metrics::{Demand, ScoredBox, Verdict, judge_image},
+    metrics::{Demand, ScoredBox, TruthBox, Verdict, judge_image},
 };
 
-/// Frames that are looked at, spread evenly over the test block.
-const COMPARED: usize = 150;
 /// Neighbouring frames show the same mistake: shown ones are this many frames, or [`NANOSECONDS_APART`], apart.
 const FRAMES_APART: u64 = 5;
 /// Width of the pictures in pixels.
@@ -39,7 +41,7 @@ pub(super) enum Gallery {
     LeftOut(String),
 }
 
-/// What was found when student and teachers were run on the test block once more.
+/// What student and teachers found on the test block, beside what is true.
 pub(super) struct Comparison {
     /// Names and parts of the models.
     pub models: Vec<(String, Role)>,
@@ -125,15 +127,16 @@ impl ComparedFrame {
 }
 
 impl Gallery {
-    /// Runs the models on the run's test block again.
+    /// By what the run's evaluation has kept of each model's boxes; where it has not, the models are run on the test block again.
     pub fn of(folder: &RunFolder) -> Self {
         let experiment = match &folder.experiment {
             Ok(experiment) => experiment,
             Err(reason) => return Self::LeftOut(reason.clone()),
         };
-        let compared = EvaluateJob::of_experiment(experiment)
-            .map_err(|error| error.to_string())
-            .and_then(|job| compare(&job).map_err(|error| error.to_string()));
+        let compared = EvaluateJob::of_experiment(experiment).map_err(|error| error.to_string()).and_then(|job| {
+            let found = folder.detections().map_or_else(|| run_again(&job), Ok);
+            found.and_then(|found| compare(&job, &found)).map_err(|error| error.to_string())
+        });
         compared.map_or_else(Self::LeftOut, Self::Shown)
     }
 
@@ -143,86 +146,67 @@ impl Gallery {
     }
 }
 
-/// Runs every model of a job on some frames and keeps those on which the first one, the student, is most wrong.
-fn compare(job: &EvaluateJob) -> Result<Comparison, EvaluateError> {
-    let options = EnsembleOptions::default();
-    let mut models = Vec::with_capacity(job.models.len());
-    for model in &job.models {
-        models.push(Teacher::load(&model.config, &job.classes, options)?);
-    }
-    let chosen = spread(&candidates(job)?, COMPARED);
+/// What every model of a job finds now.
+fn run_again(job: &EvaluateJob) -> Result<EvaluationReport, EvaluateError> {
+    let job = EvaluateJob { keep_detections: true, latency_rounds: 0, ..job.clone() };
+    evaluate(&job, &mut |_| ControlFlow::Continue(()))
+}
+
+/// Holds what every model found against the truth, and keeps the frames on which the first model, the student, is most wrong.
+fn compare(job: &EvaluateJob, found: &EvaluationReport) -> Result<Comparison, EvaluateError> {
+    let place = |frame: &FrameDetections| (frame.recording, frame.index, frame.stamp);
+    let per_model: Vec<HashMap<_, &FrameDetections>> =
+        found.models.iter().map(|model| model.detections.iter().map(|frame| (place(frame), frame)).collect()).collect();
     let (mut frames, mut judged) = (Vec::new(), Vec::new());
     for (place, recording) in job.recordings.iter().enumerate() {
-        let wanted: HashSet<u64> = chosen.iter().filter(|(of, _)| *of == place).map(|(_, index)| *index).collect();
-        let Some(last) = wanted.iter().max().copied() else { continue };
         let known = RecordingTruth::new(job, recording);
-        let stream = Frames::open(&recording.path, recording.topic.as_deref(), known.source())?;
-        for frame in stream {
+        for frame in Frames::open(&recording.path, recording.topic.as_deref(), known.source())? {
             let frame = frame?;
-            if wanted.contains(&frame.index)
-                && let Ok(image) = frame.decode()
+            let said = per_model.iter().map(|frames| frames.get(&(place, frame.index, frame.stamp)).copied());
+            if let Some(said) = said.collect::<Option<Vec<_>>>()
+                && let Some(truth) = known.of(&frame)?
             {
-                let (mut compared, said) = compare_frame(&frame, &image, &known, &mut models)?;
+                let (mut compared, said) = compare_frame(&frame, truth, &known, &said);
                 compared.recording = place;
                 compared.recording_name = name_of(recording);
                 frames.push(compared);
                 judged.push(said);
             }
-            if frame.index >= last {
-                break;
-            }
         }
     }
-    let knows: Vec<Vec<bool>> = models.iter().skip(1).map(|teacher| teacher.knows().to_vec()).collect();
+    let knows: Vec<Vec<bool>> = found.models.iter().skip(1).map(|teacher| teacher.knows.clone()).collect();
     let is_labelled =
         |frame: &ComparedFrame| matches!(job.recordings[frame.recording].truth, EvaluationTruth::Labels(_));
     let by_labels = frames.iter().all(is_labelled);
+    let compared = frames.len();
+    let mut frames = worst(frames);
+    take_pictures(job, &mut frames)?;
     Ok(Comparison {
-        models: models.iter().zip(&job.models).map(|(model, job)| (model.name(), job.role)).collect(),
+        models: found.models.iter().map(|model| (model.name.clone(), model.role)).collect(),
         classes: job.classes.clone(),
         by_labels,
-        compared: frames.len(),
-        frames: worst(frames),
-        inheritance: (models.len() > 1).then(|| inherited_errors(&judged, &knows, SAME_PLACE)),
+        compared,
+        frames,
+        inheritance: (found.models.len() > 1).then(|| inherited_errors(&judged, &knows, SAME_PLACE)),
     })
-}
-
-/// The frames that have truth and are in the test block: recording and index.
-fn candidates(job: &EvaluateJob) -> Result<Vec<(usize, u64)>, EvaluateError> {
-    let mut candidates = Vec::new();
-    for (place, recording) in job.recordings.iter().enumerate() {
-        let known = RecordingTruth::new(job, recording);
-        for frame in Frames::open(&recording.path, recording.topic.as_deref(), known.source())? {
-            let frame = frame?;
-            if recording.is_in_block(frame.stamp) && known.of(&frame)?.is_some() {
-                candidates.push((place, frame.index));
-            }
-        }
-    }
-    Ok(candidates)
 }
 
 fn name_of(recording: &EvaluatedRecording) -> String {
     recording.path.file_name().unwrap_or(recording.path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// A frame to look at, and what all said about it.
+/// A frame to look at, without its picture, and what all said about it.
 fn compare_frame(
     frame: &EncodedFrame,
-    image: &RgbImage,
+    truth: Vec<TruthBox>,
     known: &RecordingTruth<'_>,
-    models: &mut [Teacher],
-) -> Result<(ComparedFrame, JudgedFrame), EvaluateError> {
-    let truth = known.of(frame)?.unwrap_or_default();
-    // Each model computes on one thread.
-    let said = models
-        .par_iter_mut()
-        .map(|model| -> Result<Vec<ScoredBox>, EvaluateError> {
-            let threshold = model.own_threshold();
-            let (detections, _) = model.detect(image)?;
-            Ok(detections.iter().map(scored).filter(|found| found.score >= threshold).collect())
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    said: &[&FrameDetections],
+) -> (ComparedFrame, JudgedFrame) {
+    let scored = |said: &&FrameDetections| {
+        let boxes = said.boxes.iter();
+        boxes.map(|found| ScoredBox { bbox: found.bbox, class: found.class, score: found.score }).collect()
+    };
+    let said: Vec<Vec<ScoredBox>> = said.iter().map(scored).collect();
     let mut found = Vec::with_capacity(said.len());
     for boxes in said.iter().cloned() {
         let verdicts = judge_image(&truth, &boxes, SAME_PLACE);
@@ -246,8 +230,8 @@ fn compare_frame(
         index: frame.index,
         stamp: frame.stamp,
         name: frame.name.clone(),
-        size: image.dimensions(),
-        picture: picture(image),
+        size: (0, 0),
+        picture: String::new(),
         truth: shown.collect(),
         found,
         disagreement: 0.0,
@@ -255,7 +239,31 @@ fn compare_frame(
     compared.disagreement = disagreement(&compared);
     let mut said = said.into_iter();
     let student = said.next().unwrap_or_default();
-    Ok((compared, JudgedFrame { truth, per_teacher: said.collect(), student }))
+    (compared, JudgedFrame { truth, per_teacher: said.collect(), student })
+}
+
+/// Gives frames their pictures; those that have none are left out.
+fn take_pictures(job: &EvaluateJob, frames: &mut Vec<ComparedFrame>) -> Result<(), EvaluateError> {
+    for (place, recording) in job.recordings.iter().enumerate() {
+        let own = frames.iter_mut().filter(|frame| frame.recording == place);
+        let mut wanted: HashMap<u64, &mut ComparedFrame> = own.map(|frame| (frame.index, frame)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        for frame in Frames::open(&recording.path, recording.topic.as_deref(), TruthSource::None)? {
+            let frame = frame?;
+            if let Some(shown) = wanted.remove(&frame.index)
+                && let Ok(image) = frame.decode()
+            {
+                (shown.size, shown.picture) = (image.dimensions(), picture(&image));
+            }
+            if wanted.is_empty() {
+                break;
+            }
+        }
+    }
+    frames.retain(|frame| !frame.picture.is_empty());
+    Ok(())
 }
 
 /// How wrong the first model is: the scores of its false alarms, and for each miss the truth's score, 1 for labels.

@@ -18,7 +18,7 @@ use crate::{
             prune::{GateVerdict, VERDICT_FILE},
         },
         config::Experiment,
-        evaluate::{EvaluationReport, Forgetting, bundle_path},
+        evaluate::{EvaluationReport, Forgetting, bundle_path, detections_path},
         train::Lineage,
     },
     model::bundle::{BundleMetadata, read_metadata},
@@ -140,6 +140,13 @@ impl RunFolder {
             variant: variant(path),
             files,
         })
+    }
+
+    /// The evaluation with the boxes that every model found, of this evaluation and no other; `None` without them, as earlier versions
+    /// left it.
+    pub fn detections(&self) -> Option<EvaluationReport> {
+        let found = EvaluationReport::read(&detections_path(&self.files.path))?;
+        (found.without_detections() == self.evaluation).then_some(found)
     }
 }
 

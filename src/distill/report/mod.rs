@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run's folder -> RunFiles -> RunFolder -> sections in their order -> page
-//!      recordings + models -> comparison (the frames with the worst mistakes, inherited errors) -'
+//!   recordings + detections -> comparison (the frames with the worst mistakes, inherited errors) -'
 //!
 //! a lidar student's -> RunFiles -> LidarFolder (with the pictures of sweeps that the run has kept) -> its sections -> page
 //!
@@ -41,8 +41,8 @@ const LIDAR: &str = "lidar";
 /// What a report shall hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportOptions {
-    /// Whether frames of the recordings are shown; for that the recordings are read and the models run again. Of a lidar student the
-    /// sweeps that its run has drawn.
+    /// Whether frames of the recordings are shown; for that the recordings are read again, and the models run where their
+    /// evaluation has not kept what they found. Of a lidar student the sweeps that its run has drawn.
     pub gallery: bool,
 }
 

@@ -278,6 +278,7 @@ mod tests {
             bytes: 1,
             macs: None,
             latency_ms: None,
+            knows: Vec::new(),
             detections: Vec::new(),
         }
     }

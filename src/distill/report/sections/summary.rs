@@ -135,6 +135,7 @@ pub(super) mod tests {
             bytes: 4 * parameters,
             macs: None,
             latency_ms: Some(LatencySummary { p50, p90: p50, p95: p50, p99: p50, max: p50 }),
+            knows: Vec::new(),
             detections: Vec::new(),
         };
         EvaluationReport {
