@@ -19,10 +19,14 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// What the teachers of five classes know.
+const FIVE: [&str; 5] = ["person", "forklift", "pallet", "cart", "cone"];
+
 /// Each bundle with its experiment and its classes.
-const SHIPPED: [(&str, &str, &[&str]); 3] = [
+const SHIPPED: [(&str, &str, &[&str]); 4] = [
     ("models/warehouse_base.onnx", "models/warehouse_base.yaml", &["person", "forklift", "pallet"]),
     ("models/warehouse_small.onnx", "models/warehouse_small.yaml", &["person", "forklift", "pallet"]),
+    ("models/warehouse5_small.onnx", "models/warehouse5_small.yaml", &FIVE),
     ("models/indoor_person.onnx", "config/distill/indoor_person.yaml", &["person"]),
 ];
 
@@ -42,8 +46,8 @@ fn shipped_models_are_small_and_tell_the_experiment_that_made_them() {
 /// Each lidar bundle with its experiment.
 const SHIPPED_LIDAR: [(&str, &str); 3] = [
     ("models/legs.onnx", "config/distill/legs.yaml"),
-    ("models/warehouse_lidar.onnx", "config/distill/lidar_warehouse_truth.yaml"),
-    ("models/warehouse_lidar_small.onnx", "config/distill/lidar_warehouse_truth.yaml"),
+    ("models/warehouse_lidar.onnx", "models/warehouse_lidar.yaml"),
+    ("models/warehouse_lidar_small.onnx", "models/warehouse_lidar.yaml"),
 ];
 
 #[test]

@@ -141,7 +141,7 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// The learning rate at the end, as a share of the highest. Default 0.02.
     pub final_share: f64,
-    /// Steps in which the learning rate rises linearly from nothing; at most a fifth of all steps are used. Default 100.
+    /// Steps in which the learning rate rises linearly from nothing; at most a fifth of all steps are used. Default 200.
     pub warmup_steps: usize,
     /// Decoupled weight decay of convolution weights (never of biases and BatchNorm). Default 0.02.
     pub weight_decay: f64,
@@ -384,7 +384,7 @@ pub struct EvaluateConfig {
     pub teachers: bool,
     /// Fused teacher boxes of at least this score count as truth where there is no other. Default 0.4.
     pub target_score: f32,
-    /// Rounds of the latency measurement. Default 100.
+    /// Rounds of the latency measurement. Default 200.
     pub latency_rounds: usize,
     /// Folder of other soft targets of the same recordings, in the same order, that judge where there is no truth: what a teacher
     /// says that taught nobody (`distill label --out FOLDER`). Without, the ones that are learnt.
@@ -405,6 +405,6 @@ impl EvaluateConfig {
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { teachers: true, target_score: 0.4, latency_rounds: 100, targets: None }
+        Self { teachers: true, target_score: 0.4, latency_rounds: 200, targets: None }
     }
 }
