@@ -141,7 +141,7 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// The learning rate at the end, as a share of the highest. Default 0.02.
     pub final_share: f64,
-    /// Steps in which the learning rate rises linearly from nothing; at most a fifth of all steps are used. Default 200.
+    /// Steps in which the learning rate rises linearly from nothing; at most a fifth of all steps are used. Default 100.
     pub warmup_steps: usize,
     /// Decoupled weight decay of convolution weights (never of biases and BatchNorm). Default 0.02.
     pub weight_decay: f64,
