@@ -25,6 +25,8 @@ const SAMPLES_VERSION: u32 = 1;
 const MOST_EXPECTED: usize = 20;
 /// Scores so much above the threshold are sure to be above it elsewhere, too.
 const SURE: f32 = 0.1;
+/// By so much the threshold is raised until enough frames have few enough.
+const RAISED: f32 = 0.1;
 
 /// The samples of a bundle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -199,7 +201,8 @@ impl Sampled for LidarDetector {
     }
 }
 
-/// Samples out of inputs that may serve: at most so many, those in which most is surely found before those that show nothing.
+/// Samples out of inputs that may serve: at most so many, those in which most is surely found before those that show nothing. Where too
+/// much is found in all but a few, they are made with a higher threshold, and expect what is surest.
 ///
 /// # Errors
 /// An input cannot be decoded, or the network not be run.
@@ -208,13 +211,12 @@ pub fn make_samples<D: Sampled>(
     inputs: Vec<SampleInput>,
     most: usize,
 ) -> Result<Samples, SampleError> {
-    let score_threshold = detector.lowest_threshold();
-    let mut found = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let expected = detector.answer(&input, score_threshold)?;
-        if expected.len() <= MOST_EXPECTED {
-            found.push(Sample { input, expected });
-        }
+    let mut score_threshold = detector.lowest_threshold();
+    let enough = most.min(inputs.len());
+    let mut found = few_expected(detector, &inputs, score_threshold)?;
+    while found.len() < enough && score_threshold + RAISED < 1.0 {
+        score_threshold += RAISED;
+        found = few_expected(detector, &inputs, score_threshold)?;
     }
     let sure = |sample: &Sample| sample.expected.iter().filter(|one| one.score >= score_threshold + SURE).count();
     found.sort_by_key(|sample| std::cmp::Reverse(sure(sample)));
@@ -230,6 +232,22 @@ pub fn make_samples<D: Sampled>(
         }
     }
     Ok(samples)
+}
+
+/// The inputs in which not too much is found to be samples with this threshold.
+fn few_expected<D: Sampled>(
+    detector: &mut D,
+    inputs: &[SampleInput],
+    score_threshold: f32,
+) -> Result<Vec<Sample>, SampleError> {
+    let mut found = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let expected = detector.answer(input, score_threshold)?;
+        if expected.len() <= MOST_EXPECTED {
+            found.push(Sample { input: input.clone(), expected });
+        }
+    }
+    Ok(found)
 }
 
 /// Gives a detector its bundle's samples and compares its answers with what is expected; says how many there were, or nothing where
@@ -369,6 +387,36 @@ mod tests {
         let json = Some(samples.to_json());
         assert!(self_test(&mut Fixed { json: json.clone(), score: 0.29, x: 0.0 }).is_ok());
         assert!(self_test(&mut Fixed { json, score: 0.9, x: 50.0 }).is_err());
+    }
+
+    /// Finds one thing with each of its scores.
+    struct Crowd(Vec<f32>);
+
+    impl Sampled for Crowd {
+        fn samples(&self) -> Option<String> {
+            None
+        }
+
+        fn lowest_threshold(&self) -> f32 {
+            0.3
+        }
+
+        fn answer(&mut self, _: &SampleInput, score: f32) -> Result<Vec<Answer>, SampleError> {
+            let answer = |&score: &f32| Answer { class: 0, score, place: Place::Center([0.0, 0.0]) };
+            Ok(self.0.iter().filter(|&&one| one >= score).map(answer).collect())
+        }
+    }
+
+    #[test]
+    fn of_a_crowd_the_surest_are_expected() {
+        let doubtful = vec![0.45; 30];
+        let crowd = [vec![0.9, 0.8, 0.7], doubtful].concat();
+        let samples = make_samples(&mut Crowd(crowd), vec![input(); 2], 2).unwrap();
+        assert_eq!(samples.samples.len(), 2);
+        assert!((0.45..0.7).contains(&samples.score_threshold), "{}", samples.score_threshold);
+        assert!(samples.samples.iter().all(|sample| sample.expected.len() == 3));
+        // Where no threshold leaves few enough, there are none.
+        assert!(make_samples(&mut Crowd(vec![1.0; 30]), vec![input()], 2).unwrap().samples.is_empty());
     }
 
     #[test]
