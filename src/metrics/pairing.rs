@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::geometry::Box2;
 
 /// Detections of an image and class that are looked at, the best ones.
@@ -30,7 +32,7 @@ pub struct TruthBox {
 }
 
 /// One object that a detector claims.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoredBox {
     /// Where, in image pixels.
     pub bbox: Box2,

@@ -17,7 +17,7 @@ pub use experiment::{bundle_path, detections_path, judging_folder, targets_folde
 pub use forgetting::{Forgetting, RetainedSkill, missing_inputs, seen_before};
 pub(in crate::distill) use recording::short_names;
 pub use recording::{RecordingAp, RecordingReport};
-pub use report::{EvaluationReport, FoundBox, FrameDetections, ModelReport, Role};
+pub use report::{EvaluationReport, FrameDetections, ModelReport, Role};
 pub use standing::Standing;
 pub(in crate::distill) use truth::RecordingTruth;
 pub use truth::judged_truth;
@@ -310,11 +310,8 @@ impl UnderTest<'_> {
             self.own_precision.add_image(truth, &scored);
         }
         if keep {
-            let boxes = scored
-                .iter()
-                .filter(|found| found.score >= self.teacher.own_threshold())
-                .map(|found| FoundBox { bbox: found.bbox, class: found.class, score: found.score })
-                .collect();
+            let own_threshold = self.teacher.own_threshold();
+            let boxes = scored.into_iter().filter(|found| found.score >= own_threshold).collect();
             let (index, stamp, name) = (frame.index, frame.stamp, frame.name.clone());
             self.kept.push(FrameDetections { recording, index, stamp, name, boxes });
         }

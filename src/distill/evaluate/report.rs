@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RecordingReport;
 use crate::{
     distill::{figure_table::figure, split::Block},
-    geometry::Box2,
-    metrics::{Calibration, ClassAp, ClassCurve, LatencySummary},
+    metrics::{Calibration, ClassAp, ClassCurve, LatencySummary, ScoredBox},
 };
 
 /// What a model is in an evaluation.
@@ -105,19 +104,8 @@ pub struct FrameDetections {
     pub stamp: i64,
     /// The frame's name in its recording.
     pub name: String,
-    /// Boxes, best first.
-    pub boxes: Vec<FoundBox>,
-}
-
-/// A box that was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FoundBox {
-    /// Where, in pixels of the original image.
-    pub bbox: Box2,
-    /// Index into the report's classes.
-    pub class: usize,
-    /// Confidence.
-    pub score: f32,
+    /// Boxes in pixels of the original image, best first.
+    pub boxes: Vec<ScoredBox>,
 }
 
 impl ModelReport {

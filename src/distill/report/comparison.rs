@@ -202,11 +202,7 @@ fn compare_frame(
     known: &RecordingTruth<'_>,
     said: &[&FrameDetections],
 ) -> (ComparedFrame, JudgedFrame) {
-    let scored = |said: &&FrameDetections| {
-        let boxes = said.boxes.iter();
-        boxes.map(|found| ScoredBox { bbox: found.bbox, class: found.class, score: found.score }).collect()
-    };
-    let said: Vec<Vec<ScoredBox>> = said.iter().map(scored).collect();
+    let said: Vec<Vec<ScoredBox>> = said.iter().map(|said| said.boxes.clone()).collect();
     let mut found = Vec::with_capacity(said.len());
     for boxes in said.iter().cloned() {
         let verdicts = judge_image(&truth, &boxes, SAME_PLACE);
