@@ -204,9 +204,9 @@ fn compare_frame(
 ) -> (ComparedFrame, JudgedFrame) {
     let said: Vec<Vec<ScoredBox>> = said.iter().map(|said| said.boxes.clone()).collect();
     let mut found = Vec::with_capacity(said.len());
-    for boxes in said.iter().cloned() {
-        let verdicts = judge_image(&truth, &boxes, SAME_PLACE);
-        let shown = boxes.into_iter().zip(verdicts).map(|(found, verdict)| ShownBox {
+    for boxes in &said {
+        let verdicts = judge_image(&truth, boxes, SAME_PLACE);
+        let shown = boxes.iter().zip(verdicts).map(|(found, verdict)| ShownBox {
             bbox: found.bbox,
             class: found.class,
             score: found.score,
