@@ -286,13 +286,11 @@ impl WithSimd for Correlate<'_> {
                 correlation::<S, 1, 9>(simd, lines, stride, source, offsets, start, length, sums, taps);
                 continue;
             }
-            let mut first = 0;
-            while first < taps {
-                let width = (taps - first).min(VECTORS);
-                let offsets = &offsets[first..first + width];
-                for (row, height) in blocks(rows) {
-                    let lines = &lines[row * stride + start..];
-                    let sums = &mut sums[row * taps + first..];
+            // All taps of four lines before the next four: the lines stay in the first cache, and taps of one channel read the same plane.
+            for (row, height) in blocks(rows) {
+                let lines = &lines[row * stride + start..];
+                for (group, offsets) in offsets.chunks(VECTORS).enumerate() {
+                    let sums = &mut sums[row * taps + group * VECTORS..];
                     macro_rules! sum_up {
                         ($rows:literal, $taps:literal) => {
                             correlation::<S, $rows, $taps>(
@@ -300,7 +298,7 @@ impl WithSimd for Correlate<'_> {
                             )
                         };
                     }
-                    match (height, width) {
+                    match (height, offsets.len()) {
                         (4, 3) => sum_up!(4, 3),
                         (4, 2) => sum_up!(4, 2),
                         (4, _) => sum_up!(4, 1),
@@ -312,7 +310,6 @@ impl WithSimd for Correlate<'_> {
                         (_, _) => sum_up!(1, 1),
                     }
                 }
-                first += width;
             }
         }
     }
