@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs one experiment with the `distill` of two commits in turn, and writes what scripts/results/end_to_end keeps: the seconds of each stage,
-the speed of training and what the students are worth, as JSON and as text."""
+"""Runs one experiment with the `distill` of several sources in turn, and writes what scripts/results/end_to_end keeps: the seconds of each
+stage, the speed of training and what the students are worth, as JSON and as text. The last source is the one the others are measured by."""
 
 import argparse
 import json
@@ -51,63 +51,67 @@ def run(distill, source, output):
     }
 
 
-def described(source):
-    """A commit's short hash and its day."""
+def described(source, patch):
+    """A commit's short hash and its day, and what was changed in it."""
     words = ["git", "-C", str(source), "log", "-1", "--format=%h of %cs"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return f"{found} with {patch}" if patch else found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--old", type=Path, nargs=2, required=True, metavar=("DISTILL", "SOURCE"))
-    parser.add_argument("--new", type=Path, nargs=2, required=True, metavar=("DISTILL", "SOURCE"))
+    parser.add_argument("--side", nargs=3, action="append", required=True, metavar=("DISTILL", "SOURCE", "PATCH"))
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--outputs", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--command", required=True)
     arguments = parser.parse_args()
-    sides = {"old": arguments.old, "new": arguments.new}
+    names = ["old", "patched", "new"] if len(arguments.side) == 3 else ["old", "new"]
+    sides = dict(zip(names, arguments.side, strict=True))
+    earlier = names[:-1]
     rounds = {name: [] for name in sides}
     for turn in range(1, arguments.rounds + 1):
-        for name, (distill, source) in sides.items():
-            print(f"==== round {turn} of {arguments.rounds}, {name}: {described(source)}", flush=True)
-            rounds[name].append(run(distill, source, arguments.outputs / f"{name}_{turn}"))
-    # Each run beside the one that followed it, so that a machine that slows down slows both.
-    ratios = [old["seconds"] / new["seconds"] for old, new in zip(rounds["old"], rounds["new"], strict=True)]
+        for name, (distill, source, patch) in sides.items():
+            print(f"==== round {turn} of {arguments.rounds}, {name}: {described(source, patch)}", flush=True)
+            rounds[name].append(run(Path(distill), source, arguments.outputs / f"{name}_{turn}"))
     result = {"command": arguments.command, "commit": commit(), "machine": machine(), "experiment": EXPERIMENT}
-    for name, (_, source) in sides.items():
-        result[name] = {"commit": described(source), "rounds": rounds[name]}
-    result |= {"ratio": median(ratios), "ratios": ratios}
+    for name, (_, source, patch) in sides.items():
+        result[name] = {"commit": described(source, patch), "rounds": rounds[name]}
+    # Each run beside the one of its round, so that a machine that slows down slows all.
+    for name in earlier:
+        ratios = [old["seconds"] / new["seconds"] for old, new in zip(rounds[name], rounds["new"], strict=True)]
+        result[name] |= {"ratio": median(ratios), "ratios": ratios}
 
     of = lambda name, pick: median(pick(found) for found in rounds[name])
     first = rounds["new"][0]
-    # In the new one's order; what the old one alone has comes last.
-    stages = dict.fromkeys([*first["stages"], *rounds["old"][0]["stages"]])
+    # In the new one's order; what an old one alone has comes last.
+    stages = dict.fromkeys(stage for name in ["new", *earlier] for stage in rounds[name][0]["stages"])
     rows = []
     for stage in stages:
-        has = [stage in rounds[name][0]["stages"] for name in sides]
-        seconds = [of(name, lambda found: found["stages"][stage]) if there else None for name, there in zip(sides, has, strict=True)]
-        ratio = f"{seconds[0] / seconds[1]:.2f}" if all(has) else "-"
-        rows.append([stage, *("-" if value is None else f"{value:.1f}" for value in seconds), ratio])
+        seconds = {
+            name: of(name, lambda found: found["stages"][stage]) if stage in rounds[name][0]["stages"] else None for name in sides
+        }
+        ratios = [seconds[name] / seconds["new"] if seconds[name] and seconds["new"] else None for name in earlier]
+        rows.append([stage, *("-" if value is None else f"{value:.1f}" for value in seconds.values()),
+                     *("-" if value is None else f"{value:.2f}" for value in ratios)])
     whole = [of(name, lambda found: found["seconds"]) for name in sides]
-    rows.append(["whole", *(f"{value:.1f}" for value in whole), f"{result['ratio']:.2f}"])
-    speeds = [of(name, lambda found: found["images_per_second"]) for name in sides]
-    worth = [f"{of(name, lambda found: found['ap']):.3f} (AP50 {of(name, lambda found: found['ap50']):.3f})" for name in sides]
-    seeds = sorted({found["seed"] for found in [*rounds["old"], *rounds["new"]]})
+    rows.append(["whole", *(f"{value:.1f}" for value in whole), *(f"{result[name]['ratio']:.2f}" for name in earlier)])
+    speeds = {name: of(name, lambda found: found["images_per_second"]) for name in sides}
+    rows.append(["training, images/s", *(f"{value:.1f}" for value in speeds.values()),
+                 *(f"{speeds['new'] / speeds[name]:.2f}" for name in earlier)])
+    for key, title in [("ap", "AP, test block"), ("ap50", "AP50")]:
+        rows.append([title, *(f"{of(name, lambda found: found[key]):.3f}" for name in sides), *("" for _ in earlier)])
+    seeds = sorted({found["seed"] for side in rounds.values() for found in side})
     how_often = "one run each" if arguments.rounds == 1 else f"medians of {arguments.rounds} runs each, in turn"
     text = "\n".join([
         f"A whole experiment, `distill run {EXPERIMENT}`, with an older commit and with a newer one.",
         "",
         f"command  {result['command']}   (commit {result['commit']}; seed {', '.join(map(str, seeds))})",
-        f"old      {result['old']['commit']}",
-        f"new      {result['new']['commit']}",
+        *(f"{name:<8} {result[name]['commit']}" for name in sides),
         f"data     indoor_person, {first['frames']} test frames, {first['objects']} persons; truth: {first['truth']}",
         f"machine  {result['machine']}; {how_often}",
         "",
-        table(["stage", "old s", "new s", "ratio"], rows),
-        "",
-        f"training       {speeds[0]:.1f} and {speeds[1]:.1f} images/s, ratio {speeds[1] / speeds[0]:.2f}",
-        f"AP, test block {worth[0]} and {worth[1]}",
+        table(["stage", *(f"{name} s" for name in sides), *(f"{name} / new" for name in earlier)], rows),
     ])
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{arguments.to}.json").write_text(json.dumps(result, indent=2) + "\n")
