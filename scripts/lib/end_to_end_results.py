@@ -111,7 +111,7 @@ def main():
         f"data     indoor_person, {first['frames']} test frames, {first['objects']} persons; truth: {first['truth']}",
         f"machine  {result['machine']}; {how_often}",
         "",
-        table(["stage", *(f"{name} s" for name in sides), *(f"{name} / new" for name in earlier)], rows),
+        table(["stage, in s", *sides, *(f"{name} / new" for name in earlier)], rows),
     ])
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{arguments.to}.json").write_text(json.dumps(result, indent=2) + "\n")

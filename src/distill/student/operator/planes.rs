@@ -146,7 +146,7 @@ impl Cut {
         if of_image <= UNIT {
             // Small images have many channels: then reading their weights takes longer than reading them. Half the batch at most, so that
             // there is something to share, and two of a shard, whose neighbours are shared already.
-            let most = batch.div_ceil(2).max(2).min(batch.max(1));
+            let most = batch.div_ceil(2).max(2).min(batch);
             return Self { images: (2 * UNIT / of_image).clamp(1, most), bands: vec![(0, rows)] };
         }
         // Not fewer rows than this, because each band also reads the rows beside it.
